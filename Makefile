@@ -1,0 +1,51 @@
+# Each target makes the virtual environment that it needs; exact versions stand in constraints.txt.
+PYTHON ?= python3
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INPUTS = pyproject.toml constraints.txt runtime/latentrt/_version.py
+
+.PHONY: help demo test check lint test-runtime test-all slow format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: ## paint demo.png with the included model, in an environment that has the runtime only
+	@test -x .venv-demo/bin/python || $(PYTHON) -m venv .venv-demo
+	@.venv-demo/bin/python $(PIP_INSTALL) --upgrade '.[cpu]'
+	@.venv-demo/bin/latentrt generate "a large red heart to the left of a small yellow star on a blue background" --seed 7 --out demo.png
+
+# The development environment: everything, the project editable.
+.venv/stamp: $(INPUTS)
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python $(PIP_INSTALL) torch==2.13.0
+	@.venv/bin/python $(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+# The torch-free environment, for the runtime's own tests.
+.venv-runtime/stamp: $(INPUTS)
+	@test -x .venv-runtime/bin/python || $(PYTHON) -m venv .venv-runtime
+	@.venv-runtime/bin/python $(PIP_INSTALL) -e '.[cpu,test]'
+	@touch $@
+
+test: check test-runtime test-all ## everything that CI runs: check, the runtime without torch, then all with it
+
+check: .venv/stamp ## format, lint, types
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+test-runtime: .venv-runtime/stamp ## the runtime's tests where torch, onnx, diffusers and transformers are absent
+	.venv-runtime/bin/python -c "import importlib.util as u; found=[m for m in ('torch','onnx','diffusers','transformers') if u.find_spec(m)]; raise SystemExit(f'not torch-free: {found}' if found else 0)"
+	.venv-runtime/bin/python -m pytest -q -m "not slow" tests/runtime
+
+test-all: .venv/stamp ## every test, with torch
+	.venv/bin/python -m pytest -q -m "not slow"
+
+slow: .venv/stamp ## the tests that need minutes or gigabytes
+	.venv/bin/python -m pytest -q -m slow
+
+format: .venv/stamp ## rewrite the sources in the project's format
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+clean: ## remove the virtual environments and caches
+	rm -rf .venv .venv-runtime .venv-demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
