@@ -1,7 +1,7 @@
 """Every error that latentrt raises on purpose.
 
 A message says what was wrong, what was expected and what to do about it; the command line prints it alone,
-without a traceback. Two kinds of exit follow: `InputError` is the caller's (exit 2), all others are failures (1).
+without a traceback. Two exit codes follow: 2 for `InputError`, which is the caller's, 1 for all others.
 """
 
 
@@ -22,7 +22,7 @@ class ModelError(LatentrtError):
 
 
 class WeightsError(ModelError):
-    """A weight file is missing, truncated, of a refused kind, or a tensor is missing or has the wrong shape."""
+    """A weight file is missing, truncated or refused, or a tensor is missing or has the wrong shape."""
 
 
 class GraphError(ModelError):

@@ -1,0 +1,244 @@
+"""Weights: safetensors by name, mapped into memory, never copied before somebody asks for an array.
+
+The format is https://huggingface.co/docs/safetensors: 8 bytes of little-endian header length, a JSON header with
+dtype, shape and byte range of every tensor, then the bytes.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt.errors import ModelError, WeightsError
+from latentrt.files import atomic_write, contained, read_json
+
+Array = npt.NDArray[Any]
+
+MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+ALIGNMENT = 64  # bytes; where the data of a file that we write begins. The format allows no gaps after that.
+
+# Name in a safetensors header -> how numpy sees the bytes. BF16 has no numpy type: uint16, widened by shifting.
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
+_FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+_PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".pkl"})
+
+# Checkpoints in circulation bear older or newer names for the same tensor: (ours, theirs).
+_ALIASES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # diffusers < 0.12 named the VAE's attention projections otherwise (SD 1.x, 2.x as published).
+    (re.compile(r"\.to_q\."), ".query."),
+    (re.compile(r"\.to_k\."), ".key."),
+    (re.compile(r"\.to_v\."), ".value."),
+    (re.compile(r"\.to_out\.0\."), ".proj_attn."),
+    # transformers >= 5 saves CLIPTextModel without the prefix, everybody before with it.
+    (re.compile(r"^text_model\."), ""),
+)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where one tensor lies. `shape` as stored; `start` and `end` are byte offsets in the file."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    start: int
+    end: int
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the stored type is a floating-point one."""
+        return self.dtype in _FLOATS
+
+
+class Weights(Mapping[str, Tensor]):
+    """The tensors of one component, over one or several safetensors files."""
+
+    def __init__(self, files: tuple[Path, ...]) -> None:
+        self.files = files
+        self._tensors: dict[str, Tensor] = {}
+        for file in files:
+            self._tensors.update(_read_header(file))
+        self._maps: dict[Path, np.memmap[Any, Any]] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def find(self, name: str) -> Tensor | None:
+        """Look a parameter up by its current name, then by the names that other versions gave it."""
+        if name in self._tensors:
+            return self._tensors[name]
+        for pattern, replacement in _ALIASES:
+            alias = pattern.sub(replacement, name)
+            if alias in self._tensors:
+                return self._tensors[alias]
+        return None
+
+    def read(self, tensor: Tensor, dtype: npt.DTypeLike | None = None) -> Array:
+        """The tensor as an array of its shape, in `dtype` (None: as stored; bf16 as float32).
+
+        Where the type already fits, the array is a read-only view of the mapped file, not a copy.
+        """
+        if tensor.file not in self._maps:
+            self._maps[tensor.file] = np.memmap(tensor.file, dtype=np.uint8, mode="r")
+        raw = self._maps[tensor.file][tensor.start : tensor.end]
+        array: Array = np.asarray(raw).view(_DTYPES[tensor.dtype]).reshape(tensor.shape)
+        if tensor.dtype == "BF16":
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all tensors as stored."""
+        return sum(tensor.end - tensor.start for tensor in self._tensors.values())
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of values in all floating-point tensors."""
+        return sum(int(np.prod(t.shape)) for t in self._tensors.values() if t.is_float)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The floating-point types that occur, as the headers name them."""
+        return tuple(sorted({t.dtype for t in self._tensors.values() if t.is_float}))
+
+
+def find_weight_files(folder: Path) -> tuple[Path, ...]:
+    """The safetensors files of a component's folder.
+
+    Full precision is taken before the `.fp16.` variant, one file before shards.
+
+    Raises:
+        WeightsError: there is none; a shard is missing or outside of the folder; or there are only pickle files.
+    """
+    for variant in ("", ".fp16"):
+        for stem in ("diffusion_pytorch_model", "model"):
+            single = folder / f"{stem}{variant}.safetensors"
+            if single.is_file():
+                return (single,)
+            for index in (
+                f"{stem}.safetensors.index{variant}.json",
+                f"{stem}{variant}.safetensors.index.json",
+            ):
+                if (folder / index).is_file():
+                    return _shards(folder, folder / index)
+    found = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    if pickles := [name for name in found if Path(name).suffix in _PICKLE_SUFFIXES]:
+        raise WeightsError(
+            f"{folder}: {pickles[0]} holds pickled weights, which can run code when read; refused. Expected "
+            "safetensors: take the model's .safetensors files, or convert with `latentrt export`, which reads "
+            "pickle with torch's weights_only."
+        )
+    raise WeightsError(
+        f"{folder}: no weights. Expected diffusion_pytorch_model.safetensors or model.safetensors (or .fp16. "
+        f"variants, or shards with an index); found {', '.join(found) if found else 'nothing'}."
+    )
+
+
+def read_safetensors(path: Path) -> dict[str, Array]:
+    """All tensors of one file, as arrays of their own (bf16 as float32).
+
+    Raises:
+        WeightsError: not a whole safetensors file.
+    """
+    weights = Weights((path,))
+    return {name: np.array(weights.read(tensor)) for name, tensor in weights.items()}
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays under their names; the file appears whole or not at all."""
+    entries: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
+    offset = 0
+    for name, array in tensors.items():
+        if array.dtype.newbyteorder("<") not in _NAMES:
+            raise ModelError(f"{path}: tensor {name} has dtype {array.dtype}, which safetensors cannot hold")
+        entries[name] = {
+            "dtype": _NAMES[array.dtype.newbyteorder("<")],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+    header = json.dumps(entries, ensure_ascii=False).encode()
+    header += b" " * (-(8 + len(header)) % ALIGNMENT)
+    with atomic_write(path) as file:
+        file.write(len(header).to_bytes(8, "little"))
+        file.write(header)
+        for array in tensors.values():
+            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+
+
+def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
+    weight_map = read_json(index, WeightsError).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise WeightsError(f"{index}: expected a `weight_map` of tensor names to files")
+    files = []
+    for name in sorted({str(value) for value in weight_map.values()}):
+        file = contained(folder, name)
+        if not file.is_file():
+            raise WeightsError(
+                f"{index}: names the shard {name}, which is not there; download the missing file"
+            )
+        files.append(file)
+    return tuple(files)
+
+
+def _read_header(file: Path) -> dict[str, Tensor]:
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):
+            raise WeightsError(
+                f"{file}: not a whole safetensors file ({size} bytes, its header would need {length})"
+            )
+        try:
+            header = json.loads(stream.read(length))
+            return {
+                name: _entry(name, value, file, 8 + length, size)
+                for name, value in header.items()
+                if name != "__metadata__"
+            }
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise WeightsError(f"{file}: the safetensors header cannot be read ({error})") from error
+
+
+def _entry(name: str, value: Any, file: Path, base: int, size: int) -> Tensor:
+    start, end = value["data_offsets"]
+    shape = tuple(int(n) for n in value["shape"])
+    dtype = str(value["dtype"])
+    if dtype not in _DTYPES:
+        raise WeightsError(f"{file}: tensor {name} has dtype {dtype}; expected one of {', '.join(_DTYPES)}")
+    expected = int(np.prod(shape, dtype=object)) * _DTYPES[dtype].itemsize
+    if min(shape, default=0) < 0 or start < 0 or end - start != expected:
+        raise WeightsError(
+            f"{file}: tensor {name} of shape {shape} {dtype} needs {expected} bytes, has {end - start}"
+        )
+    if base + end > size:
+        raise WeightsError(
+            f"{file}: truncated: tensor {name} ends at byte {base + end}, the file has {size}; download it again"
+        )
+    return Tensor(name, dtype, shape, file, base + start, base + end)
