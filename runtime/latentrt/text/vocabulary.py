@@ -1,0 +1,181 @@
+"""A CLIP vocabulary as files hold it: vocabulary, merges and special tokens, read with care."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import BPE
+
+from latentrt.errors import ModelError
+
+# What CLIP-L's files take, times about 30; the size is looked at before a byte is read.
+MAX_VOCABULARY_BYTES = 64 << 20
+MAX_CONFIG_BYTES = 4 << 20
+
+# Words, single digits, runs of other signs; English contractions are words of their own.
+WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+UNKNOWN = "<|endoftext|>"
+# The order decides: where two roles share one token, the later one's way of matching holds.
+DEFAULT_SPECIAL_TOKENS: dict[str, str | None] = {
+    "bos_token": "<|startoftext|>",
+    "eos_token": "<|endoftext|>",
+    "unk_token": UNKNOWN,
+    "sep_token": None,
+    "pad_token": "<|endoftext|>",
+    "cls_token": None,
+    "mask_token": None,
+}
+
+
+def read_backend(folder: Path) -> Tokenizer:
+    """Read `tokenizer.json`, or else `vocab.json` and `merges.txt`, without the special tokens beside them."""
+    if (folder / "tokenizer.json").exists():
+        return _from_json(folder / "tokenizer.json")
+    if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
+        return _from_vocabulary(folder / "vocab.json", folder / "merges.txt")
+    raise ModelError(f"{folder}: no tokenizer here: expected tokenizer.json, or vocab.json and merges.txt")
+
+
+def _from_json(path: Path) -> Tokenizer:
+    text = _read_text(path, MAX_VOCABULARY_BYTES)
+    try:
+        backend = Tokenizer.from_str(text)
+    except Exception as error:  # the library raises Exception itself
+        raise ModelError(f"{path}: not a tokenizer of the `tokenizers` library: {error}") from None
+    backend.no_padding()
+    backend.no_truncation()
+    return backend
+
+
+def _from_vocabulary(vocab_path: Path, merges_path: Path) -> Tokenizer:
+    vocab = read_object(vocab_path, MAX_VOCABULARY_BYTES)
+    if not vocab or not all(isinstance(i, int) and 0 <= i < 2**31 for i in vocab.values()):
+        raise ModelError(f"{vocab_path}: expected an object of tokens and their ids")
+    merges = []
+    for number, line in enumerate(_read_text(merges_path, MAX_VOCABULARY_BYTES).split("\n"), 1):
+        line = line.rstrip("\r")
+        if not line or line.startswith("#version"):
+            continue
+        pair = line.split(" ")
+        if len(pair) != 2:
+            raise ModelError(
+                f"{merges_path}: line {number}: expected two tokens and a space, got {line[:80]!r}"
+            )
+        merges.append((pair[0], pair[1]))
+    try:
+        model = BPE(
+            vocab=vocab,
+            merges=merges,
+            continuing_subword_prefix="",
+            end_of_word_suffix="</w>",
+            fuse_unk=False,
+            unk_token=UNKNOWN if UNKNOWN in vocab else None,
+        )
+    except Exception as error:  # the library raises Exception itself
+        raise ModelError(f"{merges_path}: does not go with {vocab_path.name}: {error}") from None
+    backend = Tokenizer(model)
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    return backend
+
+
+def add_special_tokens(backend: Tokenizer, folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """Tell the backend its special tokens; return the token of each role (`bos_token`, `eos_token`, …).
+
+    Args:
+        backend: from `read_backend`; changed in place.
+        folder: where `special_tokens_map.json` and `added_tokens.json` may lie.
+        config: what `tokenizer_config.json` holds. An `added_tokens_decoder` in it makes the other files void, as
+            in transformers.
+    """
+    path = folder / "tokenizer_config.json"
+    roles: dict[str, Any] = dict(config)
+    known = {token.content: token for token in backend.get_added_tokens_decoder().values()}
+    if "added_tokens_decoder" in config:
+        listed = config["added_tokens_decoder"]
+        if not isinstance(listed, dict) or not all(key.isdecimal() for key in listed):
+            raise ModelError(f"{path}: added_tokens_decoder: expected an object of ids and tokens")
+        added = [_added(path, "added_tokens_decoder", listed[key]) for key in sorted(listed, key=int)]
+    else:
+        special_map = read_object(folder / "special_tokens_map.json")
+        roles |= {key: value for key, value in special_map.items() if key.endswith(("_token", "_tokens"))}
+        added = _added_by_hand(folder / "added_tokens.json", roles)
+    for token in added:
+        known[token.content] = token
+        backend.add_special_tokens([token]) if token.special else backend.add_tokens([token])
+
+    contents: dict[str, str] = {}
+    for role, default in DEFAULT_SPECIAL_TOKENS.items():
+        value = roles.get(role, default)
+        if value is None or backend.token_to_id(_content(value)) is None:
+            continue
+        token = _added(path, role, value)
+        if role in roles:
+            token = known.get(token.content, token)
+        contents[role] = token.content
+        backend.add_special_tokens([token])
+    extra = roles.get("extra_special_tokens", roles.get("additional_special_tokens"))
+    if isinstance(extra, list):
+        backend.add_special_tokens([_added(path, "additional_special_tokens", value) for value in extra])
+    return contents
+
+
+def _added_by_hand(path: Path, roles: Mapping[str, Any]) -> list[AddedToken]:
+    """Read `added_tokens.json`: textual inversions saved with the tokenizer, in the order of their ids."""
+    ids = read_object(path)
+    if not all(isinstance(i, int) for i in ids.values()):
+        raise ModelError(f"{path}: expected an object of tokens and their ids")
+    named = {_content(roles.get(role, default)) for role, default in DEFAULT_SPECIAL_TOKENS.items()}
+    return [
+        AddedToken(content, normalized=content not in named, special=content in named)
+        for content in sorted(ids, key=lambda content: int(ids[content]))
+    ]
+
+
+def _content(value: Any) -> str:
+    content = value.get("content") if isinstance(value, dict) else value
+    return content if isinstance(content, str) else ""
+
+
+def _added(path: Path, role: str, value: Any) -> AddedToken:
+    """Read a token as the files write it: a string, or an object with its way of matching."""
+    content = _content(value)
+    if not content:
+        raise ModelError(f"{path}: {role}: expected a token, got {value!r}")
+    if isinstance(value, str):
+        return AddedToken(content, normalized=False, special=True)
+    flags = {key: bool(value.get(key)) for key in ("lstrip", "rstrip", "single_word", "normalized")}
+    return AddedToken(content, special=bool(value.get("special", True)), **flags)
+
+
+def read_object(path: Path, limit: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
+    """Read a JSON object; empty where the file is absent."""
+    if not path.exists():
+        return {}
+    try:
+        value = json.loads(_read_text(path, limit))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: malformed JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _read_text(path: Path, limit: int) -> str:
+    size = path.stat().st_size
+    if size > limit:
+        raise ModelError(f"{path}: {size} bytes, expected at most {limit}")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: not UTF-8 text: {error}") from None
