@@ -1,1 +1,67 @@
-"""Latent diffusion models on ONNX Runtime, without torch."""
+"""Latent diffusion models on ONNX Runtime, without torch.
+
+>>> import latentrt
+>>> with latentrt.load("demo") as pipeline:
+...     result = pipeline.txt2img("a large red heart on a blue background", seed=7)
+>>> result.images[0].save("heart.png")
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from latentrt._version import __version__
+from latentrt.errors import (
+    GraphError,
+    ImageError,
+    InputError,
+    LatentrtError,
+    ModelError,
+    NumericsError,
+    ProviderError,
+    WeightsError,
+)
+
+if TYPE_CHECKING:
+    from latentrt.generation import Generation, GenerationStep, Result
+    from latentrt.metadata import GenerationParameters
+    from latentrt.pipeline import Pipeline, load
+    from latentrt.request import Settings
+    from latentrt.text.conditioning import PromptTruncated
+
+# What costs the import of numpy or ONNX Runtime is imported when it is first asked for.
+_LAZY = {
+    "Generation": "latentrt.generation",
+    "GenerationParameters": "latentrt.metadata",
+    "GenerationStep": "latentrt.generation",
+    "Pipeline": "latentrt.pipeline",
+    "PromptTruncated": "latentrt.text.conditioning",
+    "Result": "latentrt.generation",
+    "Settings": "latentrt.request",
+    "load": "latentrt.pipeline",
+}
+
+__all__ = [
+    "Generation",
+    "GenerationParameters",
+    "GenerationStep",
+    "GraphError",
+    "ImageError",
+    "InputError",
+    "LatentrtError",
+    "ModelError",
+    "NumericsError",
+    "Pipeline",
+    "PromptTruncated",
+    "ProviderError",
+    "Result",
+    "Settings",
+    "WeightsError",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'latentrt' has no attribute {name!r}")

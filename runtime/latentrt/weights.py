@@ -97,6 +97,17 @@ class Weights(Mapping[str, Tensor]):
                 return self._tensors[alias]
         return None
 
+    def array(self, name: str, dtype: npt.DTypeLike | None = None) -> Array:
+        """The parameter of this name, as `find` looks it up and `read` gives it.
+
+        Raises:
+            WeightsError: there is none.
+        """
+        tensor = self.find(name)
+        if tensor is None:
+            raise WeightsError(f"tensor {name} is missing in {', '.join(map(str, self.files))}")
+        return self.read(tensor, dtype)
+
     def read(self, tensor: Tensor, dtype: npt.DTypeLike | None = None) -> Array:
         """The tensor as an array of its shape, in `dtype` (None: as stored; bf16 as float32).
 

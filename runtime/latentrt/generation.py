@@ -1,0 +1,168 @@
+"""One generation as something to iterate: every step can be seen, timed and previewed, and the whole given up."""
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt.denoiser import Denoiser
+from latentrt.metadata import GenerationParameters
+from latentrt.noise import NoiseSource, PerImage, TorchGenerator
+from latentrt.request import Request
+from latentrt.text.conditioning import encode_prompts
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from latentrt.pipeline import Pipeline
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class GenerationStep:
+    """One step of one batch.
+
+    Attributes:
+        index: over the whole generation, from 0; batches count on.
+        total: steps of the whole generation.
+        sigma: noise level at which the network was asked.
+        timestep: the same, as the network was told.
+        latents: state after the step, float32 (b, c, h, w) = x0 + sigma * noise.
+        denoised: the network's guess at the final latents, float32 (b, c, h, w): what a preview shows.
+        seconds: wall time since the step before, or since the denoising of this batch began.
+    """
+
+    index: int
+    total: int
+    sigma: float
+    timestep: float
+    latents: Array
+    denoised: Array
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Finished pictures.
+
+    Attributes:
+        images: RGB, in the order of `seeds`.
+        latents: final latents, float32 (n, c, h/8, w/8), as diffusers' `output_type="latent"` gives them.
+        seeds: the seed of each picture; the one of the batch, repeated, where one stream served all.
+        parameters: what is needed to make each picture again.
+        timings: seconds by stage: load, text_encoder, vae_encoder, unet, vae_decoder, total.
+    """
+
+    images: list["Image"]
+    latents: Array
+    seeds: list[int]
+    parameters: list[GenerationParameters]
+    timings: dict[str, float]
+
+
+class Generation:
+    """An iterator of `GenerationStep`, made by `Pipeline.start_txt2img` and `start_img2img`.
+
+    Nothing is computed before it is iterated. Leave the loop, or call `close`, to give it up: no further step is
+    computed. `result` runs what is left, decodes, and returns the pictures.
+    """
+
+    def __init__(self, pipeline: "Pipeline", request: Request) -> None:
+        self.request = request
+        self.total = len(request.schedule) * len(request.batches)
+        self._pipeline = pipeline
+        self._latents: list[Array] = []
+        self._timings: dict[str, float] = {}
+        self._steps = self._run()
+        self._closed = False
+        self._result: Result | None = None
+
+    def __iter__(self) -> Iterator[GenerationStep]:
+        return self
+
+    def __next__(self) -> GenerationStep:
+        return next(self._steps)
+
+    def close(self) -> None:
+        """Give up: no further step is computed."""
+        self._closed = self._result is None
+        self._steps.close()
+
+    def result(self) -> Result:
+        """Run the steps that are left, decode, and return the pictures; a second call returns the same.
+
+        Raises:
+            RuntimeError: it was given up.
+        """
+        if self._result is None:
+            for _ in self:
+                pass
+            if self._closed:
+                raise RuntimeError("this generation was closed before its last step; start another")
+            self._result = self._finish()
+        return self._result
+
+    def _run(self) -> Generator[GenerationStep, None, None]:
+        request, pipeline = self.request, self._pipeline
+        with pipeline.stage("text_encoder", self._timings):
+            prompts = (
+                [request.prompt] if request.guidance_scale <= 1 else [request.negative_prompt, request.prompt]
+            )
+            states = encode_prompts(
+                pipeline.runners["text_encoder"], pipeline.tokenizer, prompts, request.clip_skip
+            )
+        moments = None
+        if request.pixels is not None:
+            with pipeline.stage("vae_encoder", self._timings):
+                moments = pipeline.autoencoder.encode(request.pixels)
+        index = 0
+        for seeds in request.batches:
+            rng = _noise_source(seeds, request.one_stream)
+            x = self._initial(rng, len(seeds), moments)
+            with pipeline.stage("unet", self._timings):
+                context = [np.repeat(state[None], len(seeds), axis=0) for state in states]
+                denoiser = Denoiser(
+                    pipeline.unet_session(len(seeds) * len(context), request.latent_size, states.shape[1:]),
+                    context[-1],
+                    context[0] if len(context) == 2 else None,
+                    request.guidance_scale,
+                    request.sampler.prediction_type,
+                )
+                before = time.perf_counter()
+                for step in request.sampler.run(denoiser, x, request.schedule, rng, eta=request.eta):
+                    x, now = step.x, time.perf_counter()
+                    yield GenerationStep(
+                        index, self.total, step.sigma, step.timestep, step.x, step.denoised, now - before
+                    )
+                    index, before = index + 1, time.perf_counter()
+            self._latents.append(request.schedule.final(x).astype(np.float32, copy=False))
+
+    def _initial(self, rng: NoiseSource, batch: int, moments: tuple[Array, Array] | None) -> Array:
+        """The first state, drawing random numbers in diffusers' order: the posterior's first, then the noise."""
+        request, autoencoder = self.request, self._pipeline.autoencoder
+        shape = (batch, autoencoder.latent_channels, *request.latent_size)
+        if moments is None:
+            return request.schedule.initial(rng.randn(shape)).astype(np.float32, copy=False)
+        # One stream draws one posterior sample for the whole batch; generators of their own draw one each.
+        mean, std = (m if request.one_stream else np.repeat(m, batch, axis=0) for m in moments)
+        clean = autoencoder.scaled(mean, std, rng)
+        return request.schedule.noised(clean, rng.randn(shape)).astype(np.float32, copy=False)
+
+    def _finish(self) -> Result:
+        latents = np.concatenate(self._latents)
+        with self._pipeline.stage("vae_decoder", self._timings):
+            images = self._pipeline.decode(latents)
+        seeds = [seed for batch in self.request.batches for seed in batch]
+        self._timings["total"] = sum(self._timings.values())
+        parameters = [self.request.parameters(seed, self._pipeline.model.name) for seed in seeds]
+        return Result(images, latents, seeds, parameters, self._timings)
+
+
+def _noise_source(seeds: tuple[int, ...], one_stream: bool) -> NoiseSource:
+    if one_stream:
+        return TorchGenerator(seeds[0])
+    return PerImage([TorchGenerator(seed) for seed in seeds])

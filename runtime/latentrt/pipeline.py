@@ -1,0 +1,172 @@
+"""txt2img and img2img: composition, nothing else."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt import images
+from latentrt.autoencoder import Autoencoder
+from latentrt.bundle import COMPONENTS, Model, open_model
+from latentrt.errors import InputError
+from latentrt.generation import Generation, Result
+from latentrt.noise import TorchGenerator
+from latentrt.providers import DTYPES, Provider, choose
+from latentrt.request import Settings, make_request
+from latentrt.runner import Runner
+from latentrt.session import Session
+from latentrt.text.tokenizer import Tokenizer, load_tokenizer
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Array = npt.NDArray[Any]
+ImageLike: TypeAlias = "Path | str | Image | npt.NDArray[Any]"
+
+
+def load(
+    model: str | Path = "demo", *, device: str = "auto", dtype: str = "auto", low_memory: bool = False
+) -> "Pipeline":
+    """Open a model. Its networks are loaded when they are first needed.
+
+    Args:
+        model: "demo", or the folder of a diffusers checkpoint or of a bundle.
+        device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
+        dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere.
+        low_memory: close each network when its stage is over. The next run loads it again.
+
+    Raises:
+        ModelError: there is no such model, or it is not one.
+        ProviderError: the device asked for cannot be had here.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
+    opened = open_model(model)
+    provider = choose(device)
+    return Pipeline(opened, provider, provider.dtype if dtype == "auto" else dtype, low_memory)
+
+
+class Pipeline:
+    """A model on a provider. Use as a context manager, or call `close`, to free its memory.
+
+    Attributes:
+        model: what was opened.
+        provider: what it runs on.
+        dtype: what it computes in.
+        runners: the sessions of its components, by name.
+    """
+
+    def __init__(self, model: Model, provider: Provider, dtype: str, low_memory: bool = False) -> None:
+        self.model = model
+        self.provider = provider
+        self.dtype = dtype
+        self.low_memory = low_memory
+        self.runners = {name: Runner(model.components[name], provider, dtype) for name in COMPONENTS}
+        self.autoencoder = Autoencoder(model, self.runners["vae_encoder"], self.runners["vae_decoder"])
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        limit = self.model.components["text_encoder"].config.get("max_position_embeddings")
+        return load_tokenizer(self.model.root / "tokenizer", limit)
+
+    def start_txt2img(self, prompt: str, **settings: Unpack[Settings]) -> Generation:
+        """Prepare pictures of a prompt; iterate the `Generation` for its steps, or ask it for its `result`.
+
+        Args:
+            prompt: what to paint.
+            **settings: see `Settings`.
+
+        Raises:
+            InputError: a value is out of range; the message names it.
+        """
+        return Generation(self, make_request(self.model, prompt, **settings))
+
+    def start_img2img(
+        self, prompt: str, image: ImageLike, *, strength: float = 0.8, **settings: Unpack[Settings]
+    ) -> Generation:
+        """Prepare pictures that start from `image`.
+
+        Args:
+            prompt: what to paint.
+            image: a path, PIL picture or array; resized to `width` x `height`.
+            strength: more than 0, at most 1: the share of the steps that are run, and so how far from `image` to go.
+            **settings: see `Settings`.
+
+        Raises:
+            InputError: a value is out of range; the message names it.
+            ImageError: the picture cannot be read.
+        """
+        picture = images.load_image(image)
+        return Generation(
+            self, make_request(self.model, prompt, strength=strength, picture=picture, **settings)
+        )
+
+    def txt2img(self, prompt: str, **settings: Unpack[Settings]) -> Result:
+        """Paint pictures of a prompt: `start_txt2img`, run to the end."""
+        return self.start_txt2img(prompt, **settings).result()
+
+    def img2img(
+        self, prompt: str, image: ImageLike, *, strength: float = 0.8, **settings: Unpack[Settings]
+    ) -> Result:
+        """Paint over a picture: `start_img2img`, run to the end."""
+        return self.start_img2img(prompt, image, strength=strength, **settings).result()
+
+    def encode(self, image: ImageLike, *, seed: int | None = None) -> Array:
+        """Latents float32 (1, c, h/8, w/8) of a picture, scaled for the UNet.
+
+        Args:
+            image: its sides must be multiples of the VAE's factor.
+            seed: draw from the encoder's distribution with this seed. None: its mean.
+        """
+        with self.stage("vae_encoder", {}):
+            mean, std = self.autoencoder.encode(images.to_array(images.load_image(image)))
+        return self.autoencoder.scaled(mean, std, None if seed is None else TorchGenerator(seed))
+
+    def decode(self, latents: Array) -> list["Image"]:
+        """Pictures of scaled latents (b, c, h, w)."""
+        with self.stage("vae_decoder", {}):
+            return images.to_images(self.autoencoder.decode(np.asarray(latents, np.float32)))
+
+    def unet_session(self, batch: int, latent_size: tuple[int, int], context: tuple[int, ...]) -> Session:
+        """The UNet's session for a batch (guidance counted in), latents of a size, and a context (s, d)."""
+        channels = int(self.model.components["unet"].config.get("in_channels", 4))
+        shapes = {
+            "sample": (batch, channels, *latent_size),
+            "timestep": (),
+            "encoder_hidden_states": (batch, *context),
+        }
+        return self.runners["unet"].session(shapes)
+
+    @contextmanager
+    def stage(self, component: str, timings: dict[str, float]) -> Iterator[None]:
+        """Time a stage, its loading apart, and with `low_memory` close its network behind it."""
+        runner = self.runners[component]
+        started, loaded = time.perf_counter(), runner.load_seconds
+        try:
+            yield
+        finally:
+            loading = runner.load_seconds - loaded
+            timings["load"] = timings.get("load", 0.0) + loading
+            timings[component] = timings.get(component, 0.0) + time.perf_counter() - started - loading
+            if self.low_memory:
+                runner.close()
+
+    def close(self) -> None:
+        """Free all networks; the next run loads them again."""
+        for runner in self.runners.values():
+            runner.close()
+
+    def __enter__(self) -> "Pipeline":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

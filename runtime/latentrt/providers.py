@@ -1,0 +1,157 @@
+"""What can run here, and what is chosen.
+
+Nothing falls back in silence: what was asked for and cannot be had is an error that names what is missing.
+"""
+
+import functools
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnxruntime as ort
+
+from latentrt.errors import InputError, ProviderError
+from latentrt.graph import identity_graph
+
+DEVICES = ("auto", "cpu", "cuda", "openvino")
+DTYPES = ("auto", "fp16", "fp32")
+_OPENVINO = "OpenVINOExecutionProvider"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """An execution provider that has been shown to run here.
+
+    `dtype` is what it computes in unless told otherwise. `graph_optimization` is False where the provider wants the
+    graph as it is and optimises by itself.
+    """
+
+    name: str
+    dtype: str
+    graph_optimization: bool = True
+
+    def session_options(self, dtype: str) -> ort.SessionOptions:
+        """Options of a session on this provider alone, for a graph of the given compute type."""
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # errors; what matters of warnings is checked and said by us
+        if not self.graph_optimization:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        _ATTACH[self.name](options, dtype)
+        return options
+
+
+@dataclass(frozen=True)
+class ProviderStatus:
+    """What is known of a provider here. `reason` says what it would run, or why it is out and what to install."""
+
+    name: str
+    available: bool
+    reason: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def choose(device: str = "auto") -> Provider:
+    """The provider for a device name; `auto` is CUDA, then OpenVINO, then CPU, the first that runs here.
+
+    Raises:
+        InputError: no such device name.
+        ProviderError: it was asked for and cannot be had; the message names what is missing.
+    """
+    if device not in DEVICES:
+        raise InputError(f"device: expected one of {', '.join(DEVICES)}; got {device!r}")
+    for provider in _PREFERENCE:
+        if device in ("auto", provider.name):
+            status = _probe(provider.name)
+            if status.available:
+                return provider
+            if device != "auto":
+                raise ProviderError(f"device {device}: {status.reason}")
+    raise ProviderError(f"no execution provider runs here: {_probe('cpu').reason}")
+
+
+def survey() -> list[ProviderStatus]:
+    """The state of every known provider, in order of preference."""
+    return [_probe(provider.name) for provider in _PREFERENCE]
+
+
+def _attach_cpu(options: ort.SessionOptions, dtype: str) -> None:
+    options.add_provider("CPUExecutionProvider", {})
+
+
+def _attach_cuda(options: ort.SessionOptions, dtype: str) -> None:
+    options.add_provider("CUDAExecutionProvider", {"use_tf32": "1" if dtype == "fp16" else "0"})
+
+
+def _attach_openvino(options: ort.SessionOptions, dtype: str) -> None:
+    devices = _openvino_devices()
+    # Where the processor has no fp16 or bf16 units the plugin computes an fp16 graph in fp32 by itself.
+    precision = "f16" if dtype == "fp16" else "f32"
+    config = {"CPU": {"INFERENCE_PRECISION_HINT": precision}}
+    options.add_provider_for_devices(devices[:1], {"load_config": json.dumps(config)})
+
+
+_ATTACH: dict[str, Callable[[ort.SessionOptions, str], None]] = {
+    "cuda": _attach_cuda,
+    "openvino": _attach_openvino,
+    "cpu": _attach_cpu,
+}
+_PREFERENCE = (
+    Provider("cuda", "fp16"),
+    Provider("openvino", "fp16", graph_optimization=False),
+    Provider("cpu", "fp32"),  # onnxruntime's x86 kernels compute in fp32 only
+)
+
+
+@functools.cache
+def _openvino_devices() -> tuple[Any, ...]:
+    """The plugin's devices, CPU first; registers the plugin once in this process."""
+    import onnxruntime_ep_openvino
+
+    ort.register_execution_provider_library(_OPENVINO, onnxruntime_ep_openvino.get_library_path())
+    devices = [d for d in ort.get_ep_devices() if d.ep_name == onnxruntime_ep_openvino.get_ep_name()]
+    cpu = ort.OrtHardwareDeviceType.CPU
+    return tuple(sorted(devices, key=lambda d: d.device.type != cpu))
+
+
+@functools.cache
+def _probe(name: str) -> ProviderStatus:
+    """Whether a session of one node runs on the provider and on no other."""
+    versions = {"onnxruntime": ort.__version__}
+    if name == "cuda":
+        if "CUDAExecutionProvider" not in ort.get_available_providers():
+            reason = (
+                "this onnxruntime is built without CUDA; install `latentrt[cuda]` in an environment of its own "
+                "(onnxruntime and onnxruntime-gpu exclude each other)"
+            )
+            return ProviderStatus(name, False, reason, versions)
+        ort.preload_dlls()
+    if name == "openvino" and importlib.util.find_spec("onnxruntime_ep_openvino") is None:
+        return ProviderStatus(
+            name, False, "the plugin is not installed; install `latentrt[openvino]`", versions
+        )
+    provider = next(p for p in _PREFERENCE if p.name == name)
+    try:
+        if name == "openvino" and not _openvino_devices():
+            # https://github.com/microsoft/onnxruntime/pull/31981: processors of other vendors are filtered out
+            reason = "the plugin is installed but offers no device here; it takes Intel hardware only"
+            return ProviderStatus(name, False, reason, versions)
+        options = provider.session_options(provider.dtype)
+        session = ort.InferenceSession(identity_graph(), options)
+    except Exception as error:
+        return ProviderStatus(name, False, f"it failed to start: {_first_line(error)}", versions)
+    if name == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+        reason = (
+            "onnxruntime could not load CUDA (driver, CUDA or cuDNN libraries missing or of another version)"
+        )
+        return ProviderStatus(name, False, reason, versions)
+    detail = {**versions, "threads": os.cpu_count()}
+    return ProviderStatus(
+        name, True, f"runs here; computes in {provider.dtype} unless told otherwise", detail
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

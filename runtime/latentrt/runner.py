@@ -1,0 +1,65 @@
+"""Sessions made when needed: one per component, kept while the sizes stay the same, closed on demand."""
+
+from collections.abc import Mapping
+
+from latentrt.bundle import Component
+from latentrt.graph import Graph
+from latentrt.providers import Provider
+from latentrt.session import Session
+
+
+class Runner:
+    """Makes the session of one component and keeps it.
+
+    Args:
+        component: what to run.
+        provider: where to run it.
+        dtype: "fp16" or "fp32"; a component marked as fp32 only computes in fp32 whatever this says.
+    """
+
+    def __init__(self, component: Component, provider: Provider, dtype: str) -> None:
+        self.component = component
+        self.provider = provider
+        self.dtype = "fp32" if component.fp32_only else dtype
+        self.load_seconds = 0.0
+        self._session: Session | None = None
+
+    def session(self, shapes: Mapping[str, tuple[int, ...]]) -> Session:
+        """The session for inputs of these shapes, by input name.
+
+        Sizes are pinned, so that the provider plans for them: other sizes make another session in place of this one.
+        """
+        if self._session is not None and _fits(self._session, shapes):
+            return self._session
+        self.close()
+        graph = self.component.graph(self.dtype)
+        dimensions = _free_dimensions(graph, shapes)
+        weights = self.component.weights
+        self._session = Session(self.component.name, graph, weights, self.provider, self.dtype, dimensions)
+        self.load_seconds += self._session.load_seconds
+        return self._session
+
+    def close(self) -> None:
+        """Free the session, if there is one."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+def _free_dimensions(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Sizes of the graph's named dimensions, read off the shapes that its inputs will have."""
+    return {
+        dimension: size
+        for name, shape in shapes.items()
+        for dimension, size in zip(graph.inputs[name].shape, shape, strict=True)
+        if isinstance(dimension, str)
+    }
+
+
+def _fits(session: Session, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    return all(
+        session.dimensions.get(dimension, size) == size
+        for name, shape in shapes.items()
+        for dimension, size in zip(session.inputs[name].shape, shape, strict=True)
+        if isinstance(dimension, str)
+    )

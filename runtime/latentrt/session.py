@@ -1,0 +1,158 @@
+"""One graph in ONNX Runtime: graph + weights + provider."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
+from latentrt.graph import Graph, Parameter
+from latentrt.providers import Provider
+from latentrt.weights import Weights
+
+Array = npt.NDArray[Any]
+
+
+class Session:
+    """A component, ready to run. Not safe to run from two threads at once.
+
+    Args:
+        component: its name, for messages: "unet".
+        graph: parsed; its parameters are taken out of it, so that it serves one session only.
+        weights: where the parameters are found by name.
+        provider: what runs it.
+        dtype: "fp16" or "fp32", what the graph computes in.
+        dimensions: sizes of free dimensions that are known now; the provider plans for them.
+
+    Raises:
+        WeightsError: a parameter is missing, has the wrong shape, or exceeds the range of fp16.
+        ProviderError: the provider refuses the graph.
+    """
+
+    def __init__(
+        self,
+        component: str,
+        graph: Graph,
+        weights: Weights,
+        provider: Provider,
+        dtype: str,
+        dimensions: Mapping[str, int] | None = None,
+    ) -> None:
+        started = time.perf_counter()
+        self.component = component
+        self.inputs = graph.inputs
+        self.outputs = graph.outputs
+        self.dimensions = dict(dimensions or {})
+        parameters = graph.take_parameters()
+        # ONNX Runtime keeps pointers into these arrays for as long as the session lives.
+        self._arrays = _prepare(component, parameters, weights)
+        options = provider.session_options(dtype)
+        for name, size in self.dimensions.items():
+            options.add_free_dimension_override_by_name(name, size)
+        names = list(self._arrays)
+        values = [ort.OrtValue.ortvalue_from_numpy(self._arrays[name])._ortvalue for name in names]
+        options.add_external_initializers(names, values)
+        try:
+            self._session: Any = ort.InferenceSession(graph.serialize(), options)
+        except Exception as error:
+            raise ProviderError(f"{component}: {provider.name} refused {graph.name}: {error}") from error
+        self.load_seconds = time.perf_counter() - started
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=component)
+
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
+        """Compute outputs from inputs, each cast to what the graph wants; floats come back as float32.
+
+        An interrupt (Ctrl-C) ends the computation at the next node and is raised again.
+
+        Raises:
+            InputError: an input is missing, unknown, or of the wrong rank or size.
+            NumericsError: an output holds NaN or infinity.
+        """
+        names = list(self.outputs) if outputs is None else list(outputs)
+        checked = {name: self._check(name, feeds) for name in self.inputs}
+        if unknown := set(feeds) - set(self.inputs):
+            raise InputError(
+                f"{self.component}: no such input: {', '.join(sorted(unknown))}; has {', '.join(self.inputs)}"
+            )
+        results = self._run_interruptible(names, checked)
+        arrays = {}
+        for name, array in zip(names, results, strict=True):
+            if array.dtype.kind == "f":
+                if not np.isfinite(array).all():
+                    raise NumericsError(self._overflow(name))
+                array = array.astype(np.float32, copy=False)
+            arrays[name] = array
+        return arrays
+
+    def close(self) -> None:
+        """Free the session and its weights; further runs fail."""
+        self._worker.shutdown()
+        self._session = None
+        self._arrays = {}
+
+    def _run_interruptible(self, names: list[str], feeds: dict[str, Array]) -> list[Array]:
+        # Python handles signals between bytecodes of the main thread only; a native call there would hold them
+        # until it returns. So the call runs in a worker, and the main thread waits where it can be interrupted.
+        options = ort.RunOptions()
+        if threading.current_thread() is not threading.main_thread():
+            results: list[Array] = self._session.run(names, feeds, options)
+            return results
+        future = self._worker.submit(self._session.run, names, feeds, options)
+        try:
+            results = future.result()
+        except KeyboardInterrupt:
+            options.terminate = True
+            future.exception()  # returns when the run has stopped
+            raise
+        return results
+
+    def _check(self, name: str, feeds: Mapping[str, Array]) -> Array:
+        expected = self.inputs[name]
+        if name not in feeds:
+            raise InputError(f"{self.component}: input {name} is missing; needs {', '.join(self.inputs)}")
+        array = np.asarray(feeds[name])
+        sizes = tuple(self.dimensions.get(d, d) if isinstance(d, str) else d for d in expected.shape)
+        if len(sizes) != array.ndim or any(
+            isinstance(size, int) and size != got for size, got in zip(sizes, array.shape, strict=True)
+        ):
+            wanted = ", ".join(map(str, sizes))
+            raise InputError(
+                f"{self.component}.{name}: expected ({wanted}) {expected.dtype}, got {array.shape} {array.dtype}"
+            )
+        if expected.dtype is None:
+            raise GraphError(f"{self.component}.{name}: has a type that is unknown here")
+        return np.ascontiguousarray(array, expected.dtype)
+
+    def _overflow(self, name: str) -> str:
+        half = any(value.dtype == np.float16 for value in self.outputs.values())
+        advice = "compute in fp32 (--dtype fp32)" if half else "the weights are broken, or an input held NaN"
+        return f"{self.component}.{name}: NaN or infinity came out; {advice}"
+
+
+def _prepare(component: str, parameters: list[Parameter], weights: Weights) -> dict[str, Array]:
+    """Every parameter as the session wants it, by the name that it has there."""
+    arrays: dict[str, Array] = {}
+    for parameter in parameters:
+        tensor = weights.find(parameter.name)
+        files = ", ".join(file.name for file in weights.files)
+        if tensor is None:
+            raise WeightsError(f"{component}: tensor {parameter.name} is missing in {files}")
+        if tensor.shape != parameter.shape:
+            raise WeightsError(
+                f"{component}: tensor {tensor.name} in {files} has shape {tensor.shape}; "
+                f"the architecture of its config.json needs {parameter.shape}"
+            )
+        array = weights.read(tensor)
+        with np.errstate(over="ignore"):
+            prepared = parameter.prepare(array)
+        if prepared.dtype == np.float16 and array.dtype != np.float16 and not np.isfinite(prepared).all():
+            raise WeightsError(
+                f"{component}: tensor {tensor.name} exceeds the range of fp16; compute in fp32 (--dtype fp32)"
+            )
+        arrays[parameter.result_name] = prepared
+    return arrays
