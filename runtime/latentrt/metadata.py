@@ -1,0 +1,156 @@
+"""How a picture was made, as the text that AUTOMATIC1111 writes into it and many programs read.
+
+    a cat, watercolour
+    Negative prompt: blurry
+    Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 5, Size: 512x512, Version: latentrt 0.1.0
+
+A value that holds a comma, a colon or a newline is quoted as JSON. Such a text cannot hold every prompt (not one with a
+line "Negative prompt: …" of its own, or with spaces at its ends): for those, and only for those, the last line repeats
+it as JSON under `Exact prompt` and `Exact negative prompt`, which others pass over and `parse_parameters` believes.
+"""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+
+from latentrt._version import __version__
+
+_NEGATIVE = "Negative prompt:"
+_PAIR = re.compile(r'\s*(\w[\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+
+
+@dataclass(frozen=True)
+class GenerationParameters:
+    """What makes one picture again. None where unknown; `sampler` and `schedule_type` are AUTOMATIC1111's names.
+
+    `strength` is img2img's, in [0, 1]. `extra` holds the other entries of a foreign text, in their order.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    steps: int | None = None
+    sampler: str | None = None
+    schedule_type: str | None = None
+    guidance_scale: float | None = None
+    seed: int | None = None
+    width: int | None = None
+    height: int | None = None
+    model_hash: str | None = None
+    model: str | None = None
+    strength: float | None = None
+    clip_skip: int | None = None
+    eta: float | None = None
+    version: str | None = f"latentrt {__version__}"
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+def format_parameters(parameters: GenerationParameters) -> str:
+    """The text; `parse_parameters` gives the same parameters back."""
+    p = parameters
+    size = None if p.width is None or p.height is None else f"{p.width}x{p.height}"
+    entries = {
+        "Steps": p.steps,
+        "Sampler": p.sampler,
+        "Schedule type": p.schedule_type,
+        "CFG scale": _number(p.guidance_scale),
+        "Seed": p.seed,
+        "Size": size,
+        "Model hash": p.model_hash,
+        "Model": p.model,
+        "Denoising strength": _number(p.strength),
+        "Clip skip": p.clip_skip,
+        "Eta": _number(p.eta),
+        **dict(p.extra),
+        "Version": p.version,
+    }
+    last = ", ".join(f"{key}: {_quote(str(value))}" for key, value in entries.items() if value is not None)
+    text = f"{p.prompt}\n{_NEGATIVE} {p.negative_prompt}" if p.negative_prompt else p.prompt
+    if _split(f"{text}\n{last}") != (p.prompt, p.negative_prompt, last):
+        exact = (
+            f"Exact prompt: {json.dumps(p.prompt)}, Exact negative prompt: {json.dumps(p.negative_prompt)}"
+        )
+        last = f"{last}, {exact}" if last else exact
+    return f"{text}\n{last}"
+
+
+def parse_parameters(text: str) -> GenerationParameters:
+    """Read the text of any program that follows AUTOMATIC1111. What does not make sense is left out, never an error."""
+    prompt, negative, last = _split(text)
+    entries = {key: _unquote(value) for key, value in _PAIR.findall(last)}
+    width, height = _size(entries.pop("Size", ""))
+    return GenerationParameters(
+        prompt=entries.pop("Exact prompt", prompt),
+        negative_prompt=entries.pop("Exact negative prompt", negative),
+        steps=_int(entries.pop("Steps", None)),
+        sampler=entries.pop("Sampler", None),
+        schedule_type=entries.pop("Schedule type", None),
+        guidance_scale=_float(entries.pop("CFG scale", None)),
+        seed=_int(entries.pop("Seed", None)),
+        width=width,
+        height=height,
+        model_hash=entries.pop("Model hash", None),
+        model=entries.pop("Model", None),
+        strength=_float(entries.pop("Denoising strength", None)),
+        clip_skip=_int(entries.pop("Clip skip", None)),
+        eta=_float(entries.pop("Eta", None)),
+        version=entries.pop("Version", None),
+        extra=tuple(entries.items()),
+    )
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """Prompt, negative prompt and last line; that one is a prompt's where it has no "Steps:" and few entries."""
+    *lines, last = text.strip().split("\n")
+    keys = [key for key, _ in _PAIR.findall(last)]
+    if len(keys) < 3 and not {"Steps", "Exact prompt", "Version"} & set(keys):
+        lines, last = [*lines, last], ""
+    prompt: list[str] = []
+    negative: list[str] = []
+    target = prompt
+    for line in lines:
+        if line.startswith(_NEGATIVE):
+            target = negative
+            line = line.removeprefix(_NEGATIVE)
+        target.append(line.strip())
+    return "\n".join(prompt).strip(), "\n".join(negative).strip(), last
+
+
+def _quote(value: str) -> str:
+    plain = (
+        value and value == value.strip() and not value.startswith('"') and not re.search(r"[,:\n\r]", value)
+    )
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+def _unquote(value: str) -> str:
+    if len(value) < 2 or not (value[0] == value[-1] == '"'):
+        return value.strip()
+    try:
+        return str(json.loads(value))
+    except ValueError:
+        return value
+
+
+def _number(value: float | None) -> str | None:
+    """7 for 7.0; otherwise all the digits that it takes to read the same number again."""
+    if value is None:
+        return None
+    return str(int(value)) if math.isfinite(value) and value == int(value) else repr(float(value))
+
+
+def _int(value: str | None) -> int | None:
+    return int(value) if value is not None and re.fullmatch(r"-?[0-9]{1,20}", value) else None
+
+
+def _float(value: str | None) -> float | None:
+    try:
+        number = math.nan if value is None else float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _size(value: str) -> tuple[int | None, int | None]:
+    match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", value)
+    return (int(match[1]), int(match[2])) if match else (None, None)
