@@ -1,0 +1,107 @@
+"""The frozen data that a sampler steps along."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentrt.errors import InputError
+
+Float64 = NDArray[np.float64]
+Latents = NDArray[np.floating[Any]]
+
+# Stands for the infinite σ of a zero-terminal-SNR schedule. A power of two scales float32 without loss; this one leaves
+# x₀ far below float32's last bit, and its square is still a float32.
+ZERO_SNR_SIGMA = 2.0**40
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Noise levels and timesteps of one run, in sigma space: a state is x = x₀ + σ·ε.
+
+    Attributes:
+        sigmas: float64 (n + 1,), never rising: evaluation i happens at `sigmas[i]`, and the last, 0 or not, is where
+            the run ends.
+        timesteps: float64 (n,): what the network is told at evaluation i; whole numbers, but for Karras and the like.
+        num_inference_steps: what was asked for. n is larger where a solver evaluates more often than it steps, and
+            smaller in a truncated schedule.
+        stops: float64 (n,): the sigma at which step i ends. `sigmas[1:]`, but for diffusers' DDIM and PNDM, which step
+            down by num_train_timesteps // num_inference_steps whatever the next timestep is (linspace, some trailing).
+            The sample is then carried over unscaled: see `reinterpret`.
+        starts: float64 (n,): the sigma one such stride above `timesteps[i]`, where PNDM's repeated first step begins.
+        unit_variance: a run starts from noise of unit variance over √(1 + σ²); else from σ times noise (Euler's habit).
+        variance_preserving: a sample at a nonzero last sigma is x / √(1 + σ²); else it is x itself (Euler again).
+        order: evaluations to a step, by which `truncated` counts.
+    """
+
+    sigmas: Float64
+    timesteps: Float64
+    num_inference_steps: int
+    stops: Float64
+    starts: Float64
+    unit_variance: bool = True
+    variance_preserving: bool = True
+    order: int = 1
+
+    def __post_init__(self) -> None:
+        for array in (self.sigmas, self.timesteps, self.stops, self.starts):
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        """Count the evaluations, each of which yields a step."""
+        return len(self.timesteps)
+
+    def initial(self, noise: Latents) -> Latents:
+        """Scale noise of unit variance, (b, c, h, w), to the state at `sigmas[0]` from which a whole run starts."""
+        sigma = float(self.sigmas[0])
+        return noise * (math.sqrt(1 + sigma * sigma) if self.unit_variance else sigma)
+
+    def noised(self, x0: Latents, noise: Latents) -> Latents:
+        """Bring clean latents to `sigmas[0]`: x₀ + σ·ε. With `truncated`, the start of img2img.
+
+        Args:
+            x0: clean latents (b, c, h, w), scaled as the network expects them.
+            noise: unit variance, of the same shape.
+        """
+        return x0 + float(self.sigmas[0]) * noise
+
+    def truncated(self, strength: float) -> "Schedule":
+        """Keep the last steps, as img2img does: min(⌊n·strength⌋, n) of them (diffusers' `get_timesteps`).
+
+        Args:
+            strength: in [0, 1]; 1 keeps all.
+
+        Raises:
+            InputError: out of range, or so small that no step is left.
+        """
+        if not 0 <= strength <= 1:
+            raise InputError(f"strength: expected a number from 0 to 1, got {strength}")
+        n = self.num_inference_steps
+        kept = min(int(n * strength), n)
+        if kept == 0:
+            raise InputError(f"strength: {strength} of {n} steps leaves none; expected at least {1 / n:.3g}")
+        begin = (n - kept) * self.order
+        return replace(
+            self,
+            sigmas=self.sigmas[begin:],
+            timesteps=self.timesteps[begin:],
+            stops=self.stops[begin:],
+            starts=self.starts[begin:],
+        )
+
+    def final(self, x: Latents) -> Latents:
+        """Turn the last state into the sample that the diffusers class returns."""
+        sigma = float(self.sigmas[-1])
+        return x / math.sqrt(1 + sigma * sigma) if self.variance_preserving else x
+
+
+def reinterpret(x: Latents, sigma_from: float, sigma_to: float) -> Latents:
+    """Take a state at one sigma for a state at another, its variance-preserving sample x / √(1 + σ²) being the same.
+
+    Not a step: the noise level named changes, the picture does not. diffusers does this between steps that do not meet.
+    """
+    if sigma_from == sigma_to:
+        return x
+    return x * math.sqrt((1 + sigma_to * sigma_to) / (1 + sigma_from * sigma_from))
