@@ -1,0 +1,30 @@
+"""Euler's method with fresh noise at every step; k-diffusion's `sample_euler_ancestral`."""
+
+import math
+from collections.abc import Iterator
+
+from latentrt.noise import NoiseSource
+from latentrt.samplers.step import Denoise, Latents, Step, draw
+from latentrt.schedule import Schedule
+
+
+def euler_ancestral(
+    denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSource | None
+) -> Iterator[Step]:
+    """Step below the next sigma, then add noise up to it, so that the marginals are those of DDPM.
+
+    Args:
+        denoise: the network.
+        x: (b, c, h, w) at `schedule.sigmas[0]`.
+        schedule: from `EulerAncestralDiscreteScheduler`, or any other.
+        rng: drawn from once a step; also in the last, where it counts nothing: the stream goes on as in diffusers.
+    """
+    for i, timestep in enumerate(schedule.timesteps.tolist()):
+        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
+        denoised = denoise(x, sigma, timestep)
+        # σ_up² + σ_down² = σ'²; σ_up is DDIM eq. 16 at η = 1, in sigma space.
+        up = sigma_next * math.sqrt(max(1 - (sigma_next / sigma) ** 2, 0.0))
+        down = math.sqrt(max(sigma_next**2 - up**2, 0.0))
+        x = x + (down - sigma) * ((x - denoised) / sigma)
+        x = x + up * draw(rng, x)
+        yield Step(i, sigma, timestep, x, denoised)
