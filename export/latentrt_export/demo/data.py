@@ -12,7 +12,7 @@ from .scenes import Item, Scene
 
 SIZE = 128  # pixels a side
 RADIUS = {"small": 15.0, "large": 26.0}
-CENTRE = {"centre": (64, 64), "left": (35, 64), "right": (93, 64), "top": (64, 35), "bottom": (64, 93)}
+CENTRE = {"centre": (64, 64), "left": (34, 64), "right": (94, 64), "top": (64, 34), "bottom": (64, 94)}
 EDGE = 2.0  # pixels over which an edge goes from 0 to 1
 JITTER = 3.0  # pixels, either way
 SHADOW = (3.0, 5.0)  # offset in pixels

@@ -1,0 +1,88 @@
+"""The model as a diffusers folder: configurations first, weights in float16 when they are trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import nn
+from transformers import CLIPTextModel
+
+from .autoencoder import make_autoencoder
+from .denoiser import SCHEDULER, make_denoiser
+from .text import make_text_encoder
+from .tokenizer import load_tokenizer, write_tokenizer
+
+MODEL_INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "_diffusers_version": "0.42.1",
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "requires_safety_checker": False,
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "DDIMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _diffusers_config(model: AutoencoderKL | UNet2DConditionModel) -> dict:
+    config = json.loads(model.to_json_string())
+    config.pop("_name_or_path", None)
+    return config
+
+
+def write_vae_config(folder: Path, scaling_factor: float) -> None:
+    """The autoencoder's configuration, with the latents' measured scale."""
+    config = _diffusers_config(make_autoencoder())
+    _write_json(folder / "vae" / "config.json", config | {"scaling_factor": scaling_factor})
+
+
+def write_configs(folder: Path) -> None:
+    """Everything but the weights: tokenizer, scheduler and the configurations of untrained models."""
+    write_tokenizer(folder / "tokenizer")
+    _write_json(folder / "model_index.json", MODEL_INDEX)
+    _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    _write_json(folder / "unet" / "config.json", _diffusers_config(make_denoiser()))
+    write_vae_config(folder, 1.0)
+    text = make_text_encoder(load_tokenizer(folder / "tokenizer")).config
+    config = text.to_dict() | {"architectures": ["CLIPTextModel"], "torch_dtype": "float16"}
+    for key in ("dtype", "transformers_version"):
+        config.pop(key, None)
+    _write_json(folder / "text_encoder" / "config.json", config)
+
+
+def _write_weights(path: Path, model: nn.Module, prefix: str = "") -> None:
+    weights = {
+        name if name.startswith(prefix) else prefix + name: w.detach().cpu().to(torch.float16).contiguous()
+        for name, w in model.state_dict().items()
+        if w.is_floating_point()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def write_vae(folder: Path, model: AutoencoderKL) -> None:
+    """The autoencoder's weights in float16."""
+    _write_weights(folder / "vae" / WEIGHTS, model)
+
+
+def write_unet(folder: Path, model: UNet2DConditionModel) -> None:
+    """The denoiser's weights in float16."""
+    _write_weights(folder / "unet" / WEIGHTS, model)
+
+
+def write_text_encoder(folder: Path, model: CLIPTextModel) -> None:
+    """The text encoder's weights in float16, under the names that Stable Diffusion checkpoints have."""
+    _write_weights(folder / "text_encoder" / "model.safetensors", model, prefix="text_model.")

@@ -1,0 +1,82 @@
+"""What the training stages share: device and dtype, a budget in steps or minutes, checkpoints, progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def pick_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(device: torch.device, dtype: str) -> AbstractContextManager[Any]:
+    """bf16 where the hardware computes in it (a GPU, AMX, AVX512-bf16), fp32 elsewhere; `dtype` may force it.
+
+    A CPU without those instructions emulates bf16, tens of times slower than fp32.
+    """
+    if dtype == "auto":
+        fast = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
+        dtype = "bf16" if fast else "fp32"
+    return torch.autocast(device.type, torch.bfloat16) if dtype == "bf16" else nullcontext()
+
+
+@dataclass
+class Budget:
+    """How long a stage trains: so many steps, or so many minutes, whichever is given.
+
+    Minutes suit a shared machine: the rate falls with the share of the time that is gone. Steps repeat exactly.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    done: int = 0
+    elapsed: float = 0.0
+    _last: float = field(default_factory=time.monotonic, repr=False)
+
+    def fraction(self) -> float:
+        """Share of the budget that is spent, 0…1."""
+        if self.steps is not None:
+            return min(self.done / self.steps, 1.0)
+        if self.minutes is None:
+            raise ValueError("budget: expected steps or minutes, got neither")
+        return min(self.elapsed / (60 * self.minutes), 1.0)
+
+    def start(self) -> None:
+        """Begin (or continue) to count time."""
+        self._last = time.monotonic()
+
+    def tick(self, *, count_time: bool = True) -> None:
+        """Count one step, and the time since the last."""
+        now = time.monotonic()
+        self.elapsed += now - self._last if count_time else 0.0
+        self.done, self._last = self.done + 1, now
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """The checkpoint, or None where there is none yet."""
+    return torch.load(path, map_location="cpu", weights_only=False) if path.exists() else None
+
+
+def progress(name: str, budget: Budget, samples: int, **figures: float) -> None:
+    """One line: how far, how fast, the losses."""
+    rate = samples / max(budget.elapsed, 1e-9)
+    text = "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
+    line = f"{name}  {100 * budget.fraction():5.1f} %  step {budget.done}  {samples} samples  {rate:.1f}/s  {text}"
+    print(line, file=sys.stderr, flush=True)
