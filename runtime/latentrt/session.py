@@ -55,7 +55,7 @@ class Session:
         for name, size in self.dimensions.items():
             options.add_free_dimension_override_by_name(name, size)
         names = list(self._arrays)
-        values = [ort.OrtValue.ortvalue_from_numpy(self._arrays[name])._ortvalue for name in names]
+        values = [ort.OrtValue.ortvalue_from_numpy(self._arrays[name]) for name in names]
         options.add_external_initializers(names, values)
         try:
             self._session: Any = ort.InferenceSession(graph.serialize(), options)
