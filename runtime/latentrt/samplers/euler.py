@@ -19,5 +19,6 @@ def euler(denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSource | N
     for i, timestep in enumerate(schedule.timesteps.tolist()):
         sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
         denoised = denoise(x, sigma, timestep)
-        x = x + (sigma_next - sigma) * ((x - denoised) / sigma)  # Karras et al. eq. 3 with σ(t) = t
+        # x + (σ' − σ)·dx/dσ (Karras et al. eq. 3, σ(t) = t), put together so that a huge σ does not cancel a huge x.
+        x = denoised + (sigma_next / sigma) * (x - denoised)
         yield Step(i, sigma, timestep, x, denoised)

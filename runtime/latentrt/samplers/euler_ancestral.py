@@ -25,6 +25,6 @@ def euler_ancestral(
         # σ_up² + σ_down² = σ'²; σ_up is DDIM eq. 16 at η = 1, in sigma space.
         up = sigma_next * math.sqrt(max(1 - (sigma_next / sigma) ** 2, 0.0))
         down = math.sqrt(max(sigma_next**2 - up**2, 0.0))
-        x = x + (down - sigma) * ((x - denoised) / sigma)
+        x = denoised + (down / sigma) * (x - denoised)  # Euler's step to σ_down
         x = x + up * draw(rng, x)
         yield Step(i, sigma, timestep, x, denoised)
