@@ -1,0 +1,209 @@
+"""`latentrt.json`, the table of contents of a bundle: what it was made from, its files, and how exact it is.
+
+It is written last, so that a folder that holds one is a whole bundle. All paths in it are relative to the bundle,
+with forward slashes, and may not lead out of it.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from latentrt.errors import ModelError
+from latentrt.files import atomic_write, read_json
+
+MANIFEST_NAME = "latentrt.json"
+FORMAT_VERSION = 1
+COMPUTES = ("fp16", "fp32")
+# ‖ours − torch's‖ / ‖torch's‖ that a graph may have. Measured: at most 5e-6 and 3e-3 (docs/export.md).
+RELATIVE_BOUNDS: Mapping[str, float] = {"fp32": 1e-4, "fp16": 2e-2}
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class ValueInfo:
+    """An input or output of a graph. A dimension is a number or the name of a free one."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class GraphEntry:
+    """One graph of a component: its file and its interface."""
+
+    file: str
+    inputs: tuple[ValueInfo, ...]
+    outputs: tuple[ValueInfo, ...]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The largest errors against torch over all trials and outputs; None where the graph gave NaN or infinity."""
+
+    max_abs: float | None
+    relative: float | None
+
+
+@dataclass(frozen=True)
+class ComponentEntry:
+    """One network. `graphs` and `parity` are by "fp16" and "fp32"; `fp32_only`: it overflows in fp16."""
+
+    config: str
+    weights: str
+    vectors: str
+    graphs: Mapping[str, GraphEntry]
+    parity: Mapping[str, Parity]
+    fp32_only: bool
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size in bytes and SHA-256, in hexadecimal."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All of `latentrt.json`. `versions`: of the packages that made the bundle."""
+
+    format_version: int
+    source: str
+    versions: Mapping[str, str]
+    components: Mapping[str, ComponentEntry]
+    files: Mapping[str, FileEntry]
+
+
+def write_manifest(bundle: Path, manifest: Manifest) -> None:
+    """Write `latentrt.json` into the bundle, whole or not at all."""
+    text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_write(bundle / MANIFEST_NAME) as file:
+        file.write(text.encode())
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    """Read and validate `latentrt.json`.
+
+    Raises:
+        ModelError: absent, no JSON, of another format version, or an entry that does not hold what it should.
+    """
+    path = bundle / MANIFEST_NAME
+    data = read_json(path)
+    version = data.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: format version {version!r}; this latentrt reads {FORMAT_VERSION}. Make the bundle again with "
+            "`latentrt export`, or install the latentrt that made it."
+        )
+    try:
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            source=_text(data["source"]),
+            versions={_text(k): _text(v) for k, v in data["versions"].items()},
+            components={_text(k): _component(v) for k, v in data["components"].items()},
+            files={_text(k): _file(v) for k, v in data["files"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: not a valid manifest: {type(error).__name__}: {error}") from error
+    named = [*manifest.files]
+    for component in manifest.components.values():
+        named += [component.config, component.weights, component.vectors]
+        named += [graph.file for graph in component.graphs.values()]
+    for name in named:
+        resolve(bundle, name)
+        if name not in manifest.files:
+            raise ModelError(f"{path}: names {name!r}, but lists no size and hash of it")
+    return manifest
+
+
+def resolve(bundle: Path, name: str) -> Path:
+    """The path of the file that the manifest calls `name`.
+
+    Raises:
+        ModelError: it is absolute or leads out of the bundle, by `..` or through a link.
+    """
+    pure = PurePosixPath(name)
+    path = bundle / pure
+    inside = not pure.is_absolute() and ".." not in pure.parts and "\\" not in name and "\0" not in name
+    if not name or not inside or not path.resolve().is_relative_to(bundle.resolve()):
+        raise ModelError(
+            f"{bundle / MANIFEST_NAME}: names {name!r}, which lies outside of the bundle; refused"
+        )
+    return path
+
+
+def hash_file(path: Path) -> FileEntry:
+    """Size and SHA-256 of a file, read in pieces."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return FileEntry(size, digest.hexdigest())
+
+
+def _component(data: Any) -> ComponentEntry:
+    graphs = {_compute(k): _graph(v) for k, v in data["graphs"].items()}
+    if set(graphs) != set(COMPUTES):
+        raise ValueError(f"graphs are {sorted(graphs)}, expected {COMPUTES}")
+    if not isinstance(data["fp32_only"], bool):
+        raise ValueError("fp32_only is not true or false")
+    return ComponentEntry(
+        config=_text(data["config"]),
+        weights=_text(data["weights"]),
+        vectors=_text(data["vectors"]),
+        graphs=graphs,
+        parity={
+            _compute(k): Parity(_error(v["max_abs"]), _error(v["relative"]))
+            for k, v in data["parity"].items()
+        },
+        fp32_only=data["fp32_only"],
+    )
+
+
+def _graph(data: Any) -> GraphEntry:
+    return GraphEntry(
+        _text(data["file"]),
+        tuple(_value_info(value) for value in data["inputs"]),
+        tuple(_value_info(value) for value in data["outputs"]),
+    )
+
+
+def _value_info(data: Any) -> ValueInfo:
+    shape = tuple(data["shape"])
+    if any(isinstance(dim, bool) or not isinstance(dim, int | str) for dim in shape):
+        raise ValueError(f"shape {shape} of {data['name']}")
+    return ValueInfo(_text(data["name"]), _text(data["dtype"]), shape)
+
+
+def _file(data: Any) -> FileEntry:
+    size, digest = data["size"], _text(data["sha256"])
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0 or len(digest) != 64:
+        raise ValueError(f"size {size!r} with sha256 {digest!r}")
+    return FileEntry(size, digest)
+
+
+def _compute(value: Any) -> str:
+    if value not in COMPUTES:
+        raise ValueError(f"{value!r} is none of {COMPUTES}")
+    return str(value)
+
+
+def _error(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{value!r} is no error")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {value!r}")
+    return value
