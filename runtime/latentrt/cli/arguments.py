@@ -1,0 +1,101 @@
+"""Arguments that several commands share, and the kinds of their values."""
+
+import argparse
+import math
+import re
+
+MAX_SEED = 2**64 - 1
+MAX_PIXELS = 2**26
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """--model, --device, --dtype."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        metavar="demo|PATH",
+        help="the included demo model, a diffusers folder, or a bundle (default: demo)",
+    )
+    group.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "openvino"),
+        default="auto",
+        help="what to run on; auto takes the first that works here of cuda, openvino, cpu (see `latentrt doctor`)",
+    )
+    group.add_argument(
+        "--dtype",
+        choices=("auto", "fp16", "fp32"),
+        default="auto",
+        help="what to compute in (default: what suits the device)",
+    )
+
+
+def add_reporting(parser: argparse.ArgumentParser) -> None:
+    """--json, --quiet."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of paths")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary on stderr")
+
+
+def size(text: str) -> tuple[int, int]:
+    """`WxH` in pixels, multiples of 8."""
+    match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text.lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT, as 512x512, got {text!r}")
+    width, height = int(match[1]), int(match[2])
+    if width == 0 or height == 0 or width % 8 or height % 8:
+        near = "x".join(str(max(8, round(side / 8) * 8)) for side in (width, height))
+        raise argparse.ArgumentTypeError(f"expected multiples of 8, got {text}; try {near}")
+    if width * height > MAX_PIXELS:
+        raise argparse.ArgumentTypeError(f"expected at most {MAX_PIXELS:,} pixels, got {text}")
+    return width, height
+
+
+def natural(text: str) -> int:
+    """A whole number of 1 or more."""
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """A whole number of 0 or more."""
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
+    return int(text)
+
+
+def seed(text: str) -> int | None:
+    """0 … 2⁶⁴ − 1; −1 is AUTOMATIC1111's word for a random one, here None."""
+    if text == "-1":
+        return None
+    if not re.fullmatch(r"[0-9]{1,20}", text) or int(text) > MAX_SEED:
+        raise argparse.ArgumentTypeError(f"expected 0 to {MAX_SEED}, or -1 for a random one, got {text!r}")
+    return int(text)
+
+
+def finite(text: str) -> float:
+    """A finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
+    return number
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    number = finite(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return number
+
+
+def strength(text: str) -> float:
+    """More than 0, at most 1."""
+    number = finite(text)
+    if not 0 < number <= 1:
+        hint = "; 0 would give the picture back as it is" if number == 0 else ""
+        raise argparse.ArgumentTypeError(f"expected more than 0 and at most 1, got {text!r}{hint}")
+    return number

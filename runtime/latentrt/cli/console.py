@@ -1,0 +1,94 @@
+"""What the command line says beside its results, and how it ends when interrupted."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from types import FrameType
+from typing import TextIO
+
+# A network that a provider runs as one node cannot be stopped inside; after this many seconds we leave without it.
+GRACE_SECONDS = 1.5
+
+
+def say(message: str) -> None:
+    """One line on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    """A warning on stderr."""
+    say(f"latentrt: warning: {message}")
+
+
+def fail(message: str, code: int = 1) -> int:
+    """An error on stderr; returns the exit code."""
+    say(f"latentrt: error: {message}")
+    return code
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Print Python's warnings as ours, without file and line."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        warn(str(message))
+
+    before = warnings.showwarning
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
+@contextlib.contextmanager
+def interruptible(last: bool) -> Iterator[None]:
+    """Make Ctrl-C end the command: as KeyboardInterrupt, or after `GRACE_SECONDS` without waiting for native code.
+
+    `last`: this command is all that the process does, so that waiting for threads at its exit is cut short as well.
+    Where SIGINT is ignored or handled by somebody else, and in other threads than the main one, nothing is changed.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    timers: list[threading.Timer] = []
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        timers.append(threading.Timer(GRACE_SECONDS, _leave))
+        timers[-1].daemon = True
+        timers[-1].start()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not last:
+            for timer in timers:
+                timer.cancel()
+
+
+def _leave() -> None:
+    os.write(2, b"\nlatentrt: interrupted\n")
+    os._exit(130)
+
+
+def drop_stdout() -> None:
+    """Let nothing more be written to stdout, not even at exit, where a failure would be printed."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

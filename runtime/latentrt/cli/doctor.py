@@ -1,0 +1,132 @@
+"""`latentrt doctor`: what is here, what would run, and why the rest is out."""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from latentrt._version import __version__
+
+EXAMPLES = """\
+examples:
+  latentrt doctor
+  latentrt doctor --json
+
+Exits with 1 when nothing can run here.
+"""
+
+PACKAGES = (
+    *("numpy", "pillow", "tokenizers", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
+    *("onnxruntime-ep-openvino", "torch", "diffusers", "transformers", "onnx", "onnxscript"),
+)
+# What decides how fast a CPU is here, as Linux names it.
+CPU_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_bf16",
+    "amx_fp16",
+    "asimd",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it."""
+    facts = describe()
+    print(json.dumps(facts) if args.json else _text(facts))
+    return 0 if facts["auto"] is not None else 1
+
+
+def describe() -> dict[str, Any]:
+    """Everything shown, as plain data. `auto` is None when nothing runs."""
+    facts: dict[str, Any] = {
+        "latentrt": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "onnxruntime": None,
+        "providers": [],
+        "auto": None,
+    }
+    if importlib.util.find_spec("onnxruntime") is None:
+        facts["providers"] = [
+            {"name": name, "available": False, "reason": f"install 'latentrt[{name}]'", "detail": {}}
+            for name in ("cuda", "openvino", "cpu")
+        ]
+        return facts
+    import onnxruntime
+
+    from latentrt import providers
+    from latentrt.errors import ProviderError
+
+    facts["onnxruntime"] = {
+        "version": onnxruntime.__version__,
+        "build": onnxruntime.get_build_info(),
+        "built_with": onnxruntime.get_available_providers(),
+    }
+    for status in providers.survey():
+        entry = {"name": status.name, "available": status.available, "reason": status.reason}
+        facts["providers"].append({**entry, "detail": dict(status.detail)})
+    try:
+        chosen = providers.choose("auto")
+        facts["auto"] = {"device": chosen.name, "dtype": chosen.dtype}
+    except ProviderError:
+        pass
+    return facts
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> dict[str, Any]:
+    name, flags = platform.processor() or platform.machine(), []
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        name = fields.get("model name", name)
+        have = set((fields.get("flags") or fields.get("Features") or "").split())
+        flags = [flag for flag in CPU_FLAGS if flag in have]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"name": name, "cores": cores, "flags": flags}
+
+
+def _text(facts: dict[str, Any]) -> str:
+    cpu, runtime, auto = facts["cpu"], facts["onnxruntime"], facts["auto"]
+    lines = [
+        f"latentrt {facts['latentrt']}, Python {facts['python']}, {facts['platform']}",
+        f"cpu          {cpu['name']}, {cpu['cores']} cores, {' '.join(cpu['flags']) or 'flags unknown'}",
+        "packages     " + ", ".join(f"{name} {version}" for name, version in facts["packages"].items()),
+    ]
+    if runtime is None:
+        lines.append("onnxruntime  not installed")
+    else:
+        lines.append(f"onnxruntime  {runtime['version']}, built with {', '.join(runtime['built_with'])}")
+        lines.append(f"             {runtime['build']}")
+    lines.append("providers")
+    lines += [
+        f"  {'yes' if entry['available'] else 'no ':3} {entry['name']:10} {entry['reason']}"
+        for entry in facts["providers"]
+    ]
+    if auto is None:
+        lines.append("auto         nothing runs here: pip install 'latentrt[cpu]'")
+    else:
+        lines.append(f"auto         --device {auto['device']} --dtype {auto['dtype']}")
+    return "\n".join(lines)

@@ -1,0 +1,67 @@
+"""`latentrt encode`: a picture becomes latents in a safetensors file."""
+
+import argparse
+import json
+from pathlib import Path
+
+from latentrt.cli import arguments
+from latentrt.cli.console import say
+from latentrt.cli.output import check_folder
+from latentrt.errors import InputError
+
+EXAMPLES = """\
+examples:
+  latentrt encode photo.png --out photo.safetensors
+  latentrt encode photo.jpg --size 512x512 --model path/to/checkpoint --out photo.safetensors
+
+The file holds one tensor, `latents`, float32 (1, c, h/8, w/8), scaled as the UNet takes it.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("image", metavar="IMG", type=Path, help="the picture")
+    parser.add_argument("--out", type=Path, required=True, metavar="L.safetensors", help="where to write")
+    parser.add_argument(
+        "--size",
+        type=arguments.size,
+        metavar="WxH",
+        help="resize first (default: the picture's own, rounded down to what the model takes)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=arguments.seed,
+        metavar="S",
+        help="draw from the encoder's distribution (default: its mean)",
+    )
+    arguments.add_model(parser)
+    arguments.add_reporting(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it."""
+    from latentrt.images import load_image, resize_to
+
+    image = load_image(args.image)
+    if args.out.suffix != ".safetensors":
+        raise InputError(f"{args.out}: unknown suffix {args.out.suffix!r}; expected .safetensors")
+    check_folder(args.out.parent)
+
+    import latentrt
+    from latentrt.weights import write_safetensors
+
+    model = "demo" if args.model is None else args.model
+    with latentrt.load(model, device=args.device, dtype=args.dtype) as pipeline:
+        factor = pipeline.model.vae_scale_factor
+        own = tuple(max(side // factor, 1) * factor for side in image.size)
+        width, height = own if args.size is None else args.size
+        if (width, height) != image.size and not args.quiet:
+            say(f"resized from {image.width}x{image.height} to {width}x{height}")
+        latents = pipeline.encode(resize_to(image, width, height), seed=args.seed)
+        metadata = {"model": pipeline.model.name, "width": str(width), "height": str(height)}
+    write_safetensors(args.out, {"latents": latents}, metadata)
+    if args.json:
+        print(json.dumps({"files": [str(args.out)], "shape": latents.shape, **metadata}))
+    else:
+        print(args.out)
+    return 0

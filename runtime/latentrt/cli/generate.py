@@ -1,0 +1,76 @@
+"""`latentrt generate`: a prompt becomes pictures."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from latentrt.cli import arguments, paint
+from latentrt.cli.console import warn
+from latentrt.errors import InputError
+
+EXAMPLES = """\
+examples:
+  latentrt generate "a small yellow star above a large green ring"
+  latentrt generate "a lighthouse at dusk" --model path/to/stable-diffusion-v1-5 --size 512x768 --steps 25 --seed 7
+  latentrt generate "a fox" --negative "blurry" --sampler "DPM++ 2M Karras" --count 4 --out foxes/
+  latentrt generate --from heart.png --steps 50 --out finer.png     the same picture again, in more steps
+  latentrt generate "a fox" --json --quiet | jq -r .files[0]
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="what to paint")
+    parser.add_argument(
+        "--from",
+        dest="picture",
+        type=Path,
+        metavar="PICTURE",
+        help="take everything that is not given from the text that a picture made by latentrt or AUTOMATIC1111 carries",
+    )
+    paint.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it."""
+    if args.picture is not None:
+        recall(args)
+    if args.prompt is None:
+        raise InputError("expected a PROMPT, or --from PICTURE")
+    return paint.paint(args, lambda pipeline, settings: pipeline.start_txt2img(args.prompt, **settings))
+
+
+def recall(args: argparse.Namespace) -> None:
+    """Fill in what was not given from the metadata of the picture `args.picture`."""
+    from latentrt.images import read_parameters
+    from latentrt.metadata import parse_parameters
+
+    text = read_parameters(args.picture)
+    if text is None:
+        raise InputError(f"{args.picture}: carries no `parameters` text to make it again from")
+    p = parse_parameters(text)
+    if p.strength is not None:
+        raise InputError(
+            f"{args.picture}: was painted over another picture (img2img), which it does not hold"
+        )
+    if args.model is None and p.model not in (None, "demo"):
+        raise InputError(
+            f"{args.picture}: was made with the model {p.model!r}; say where that is with --model PATH"
+        )
+    if args.model is not None and p.model not in (None, Path(args.model).resolve().name, args.model):
+        warn(f"{args.picture} was made with the model {p.model!r}, and will look different with {args.model}")
+    automatic = p.schedule_type in (None, "Automatic") or p.sampler is None
+    known: dict[str, Any] = {
+        "prompt": p.prompt,
+        "negative": p.negative_prompt,
+        "size": None if p.width is None or p.height is None else arguments.size(f"{p.width}x{p.height}"),
+        "steps": p.steps,
+        "guidance_scale": p.guidance_scale,
+        "seed": p.seed,
+        "sampler": p.sampler if automatic else f"{p.sampler} {p.schedule_type}",
+        "eta": p.eta,
+        "clip_skip": None if p.clip_skip is None else max(p.clip_skip - 1, 0),
+    }
+    for name, value in known.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)

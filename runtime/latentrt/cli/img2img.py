@@ -1,0 +1,42 @@
+"""`latentrt img2img`: a picture and a prompt become other pictures."""
+
+import argparse
+from pathlib import Path
+
+from latentrt.cli import arguments, paint
+
+EXAMPLES = """\
+examples:
+  latentrt img2img "an oil painting of a harbour" --image photo.jpg --strength 0.6 --model path/to/checkpoint
+  latentrt img2img "a large red heart" --image sketch.png --size 128x128 --seed 3 --out heart.png
+
+The picture is resized to --size, or to its own size rounded down to multiples of 8. Rotation by EXIF is applied,
+transparent parts are laid over white.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("prompt", metavar="PROMPT", help="what to paint")
+    parser.add_argument("--image", type=Path, required=True, metavar="IMG", help="the picture to start from")
+    parser.add_argument(
+        "--strength",
+        type=arguments.strength,
+        default=0.8,
+        metavar="F",
+        help="how far to go from it: more than 0, at most 1, which forgets it (default: 0.8)",
+    )
+    paint.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it."""
+    from latentrt.images import load_image
+
+    image = load_image(args.image)
+    return paint.paint(
+        args,
+        lambda pipeline, settings: pipeline.start_img2img(
+            args.prompt, image, strength=args.strength, **settings
+        ),
+    )

@@ -1,0 +1,115 @@
+"""`latentrt info`: what a model is made of."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from latentrt.bundle import Component, Model
+
+EXAMPLES = """\
+examples:
+  latentrt info demo
+  latentrt info path/to/checkpoint --json
+"""
+
+# What of each config tells most; all that are there are shown.
+HIGHLIGHTS = (
+    "sample_size",
+    "in_channels",
+    "latent_channels",
+    "block_out_channels",
+    "layers_per_block",
+    "cross_attention_dim",
+    "attention_head_dim",
+    "scaling_factor",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "max_position_embeddings",
+    "vocab_size",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("model", metavar="MODEL", help="demo, a diffusers folder, or a bundle")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it."""
+    from latentrt.bundle import open_model
+
+    facts = describe(open_model(args.model))
+    print(json.dumps(facts) if args.json else _text(facts))
+    return 0
+
+
+def describe(model: "Model") -> dict[str, Any]:
+    """Everything shown, as plain data."""
+    from latentrt.errors import InputError
+    from latentrt.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
+    from latentrt.samplers import resolve
+
+    size = model.default_size
+    prediction_type = str(model.scheduler_config.get("prediction_type", "epsilon"))
+    try:
+        sampler = resolve(model.defaults.get("sampler"), model.scheduler_config)
+        sampler_name, prediction_type = sampler.label, sampler.prediction_type
+    except InputError as error:
+        sampler_name = f"none ({error})"
+    return {
+        "name": model.name,
+        "path": str(model.root),
+        "kind": "diffusers folder" if model.manifest is None else "bundle",
+        "pipeline": model.index.get("_class_name"),
+        "scheduler": model.scheduler_config.get("_class_name"),
+        "prediction_type": prediction_type,
+        "defaults": {
+            "width": model.defaults.get("width", size),
+            "height": model.defaults.get("height", size),
+            "steps": model.defaults.get("num_inference_steps", DEFAULT_STEPS),
+            "guidance_scale": model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE),
+            "sampler": sampler_name,
+        },
+        "components": {name: _component(component) for name, component in model.components.items()},
+    }
+
+
+def _component(component: "Component") -> dict[str, Any]:
+    weights = component.weights
+    return {
+        "folder": component.folder.name,
+        "class": component.config.get("_class_name", (component.config.get("architectures") or [None])[0]),
+        "graph": component.graph_name,
+        "parameters": weights.num_parameters,
+        "dtypes": list(weights.dtypes),
+        "files": {file.name: file.stat().st_size for file in weights.files},
+        "config": {key: component.config[key] for key in HIGHLIGHTS if component.config.get(key) is not None},
+    }
+
+
+def _text(facts: dict[str, Any]) -> str:
+    defaults = facts["defaults"]
+    lines = [
+        f"{facts['name']}: {facts['kind']}, {facts['pipeline']}",
+        f"  path       {facts['path']}",
+        f"  scheduler  {facts['scheduler']}, predicts {facts['prediction_type']}",
+        f"  defaults   {defaults['width']}x{defaults['height']}, {defaults['steps']} steps, "
+        f"guidance scale {defaults['guidance_scale']}, {defaults['sampler']}",
+    ]
+    for name, part in facts["components"].items():
+        files = ", ".join(f"{file} ({size / 1e6:.1f} MB)" for file, size in part["files"].items())
+        graph = part["graph"] or "none included: run `latentrt export` first"
+        lines += [
+            f"  {name}: {part['class']}, {part['parameters'] / 1e6:.2f} M parameters, {'/'.join(part['dtypes'])}",
+            f"    weights  {part['folder']}: {files}",
+            f"    graph    {graph}",
+            "    config   " + ", ".join(f"{key} {_short(value)}" for key, value in part["config"].items()),
+        ]
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    return "/".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,57 @@
+"""The commands that live outside of the runtime, in `latentrt_export`: the one door to it, opened when called."""
+
+import argparse
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from latentrt.errors import LatentrtError
+
+COMMANDS = {
+    "export": "make a standalone bundle of a model, checked against torch",
+    "train-demo": "train the included demo model again",
+}
+# Where each one is: it gives `add_arguments(parser)` and `run(args) -> int`.
+_MODULES = {"export": "latentrt_export.cli", "train-demo": "latentrt_export.demo.train"}
+_EXTRA = "export"
+
+
+class MissingExtraError(LatentrtError):
+    """A command's packages are not installed."""
+
+
+def fill(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of a command of `COMMANDS`, and what runs it.
+
+    Raises:
+        MissingExtraError: its packages are not installed; says how to get them.
+    """
+    with _explained(name):
+        module = _module(name)
+        add_arguments: Callable[[argparse.ArgumentParser], None] = module.add_arguments
+        add_arguments(parser)
+    parser.set_defaults(run=lambda args: _run(name, args))
+
+
+def _run(name: str, args: argparse.Namespace) -> int:
+    with _explained(name):
+        code: int = _module(name).run(args)
+    return code
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(_MODULES[name])
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if importlib.util.find_spec(missing) is not None:
+            raise  # a mistake of ours, not a missing package
+        message = f"{name}: {missing} is not installed; this command needs: pip install 'latentrt[{_EXTRA}]'"
+        raise MissingExtraError(message) from None

@@ -1,0 +1,106 @@
+"""Where results go: names for one picture or many, checked before the minutes of computing."""
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentrt.errors import InputError
+
+_PLACEHOLDER = re.compile(r"\{(seed|index)(?::0?([0-9]{1,2})d)?\}")
+
+
+@dataclass(frozen=True)
+class Output:
+    """Names of picture files.
+
+    Attributes:
+        folder: where they go.
+        pattern: a file name with `{seed}` and `{index}`, which may say their width: `{index:05d}`.
+        make_folder: make the folder, and those above it, when the first picture is there.
+        exact: the user named this very file; it is replaced. Other names never replace a file: the numbers go on, and a
+            name without a number gets one.
+    """
+
+    folder: Path
+    pattern: str
+    make_folder: bool = False
+    exact: bool = False
+
+    def check(self) -> None:
+        """Look whether files of these names can be written.
+
+        Raises:
+            InputError: an unknown suffix, no such folder, or a folder in the file's place.
+            OSError: the folder cannot be written.
+        """
+        from latentrt.images import output_format
+
+        output_format(Path(self.pattern))
+        check_folder(self.folder, self.make_folder)
+
+    def next_path(self, seed: int) -> Path:
+        """A path for the next picture; makes the folder if need be."""
+        if self.make_folder:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        if self.exact:
+            return self.folder / self.pattern
+        path = self.folder / _filled(self.pattern, self._next_index(), seed)
+        first, number = path, 2
+        while path.exists():
+            path = first.with_stem(f"{first.stem}-{number}")
+            number += 1
+        return path
+
+    def _next_index(self) -> int:
+        if "index" not in (match[1] for match in _PLACEHOLDER.finditer(self.pattern)):
+            return 1
+        parts = _PLACEHOLDER.split(self.pattern)  # text, name, width, text, …
+        kinds = {"index": r"(?P<index>[0-9]{1,18})", "seed": "[0-9]+"}
+        regex = re.escape(parts[0])
+        for name, text in zip(parts[1::3], parts[3::3], strict=True):
+            regex += kinds[name].replace(
+                "?P<index>", "?:" if "<index>" in regex else "?P<index>"
+            ) + re.escape(text)
+        found = (re.fullmatch(regex, path.name) for path in self.folder.iterdir())
+        return 1 + max((int(match["index"]) for match in found if match is not None), default=0)
+
+
+def plan(out: str | None, count: int, default: str = "latentrt-{seed}.png") -> Output:
+    """Understand `--out`: a file, a name with placeholders, a folder (there, or ending in `/`), or nothing.
+
+    One file name for several pictures means `name-1.png`, `name-2.png`, ….
+    """
+    if out is None:
+        return Output(Path(), default)
+    path = Path(out)
+    if out.endswith("/") or path.is_dir():
+        return Output(path, "{index:05d}-{seed}.png", make_folder=True)
+    if _PLACEHOLDER.search(path.name):
+        return Output(path.parent, path.name)
+    if count > 1:
+        return Output(path.parent, f"{path.stem}-{{index}}{path.suffix}")
+    return Output(path.parent, path.name, exact=True)
+
+
+def check_folder(folder: Path, may_make: bool = False) -> None:
+    """Look whether files can be made in a folder, or with `may_make` in the nearest one above it that exists.
+
+    Raises:
+        InputError: there is no such folder.
+        OSError: it cannot be written.
+    """
+    while may_make and not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder to write into")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None
+
+
+def _filled(pattern: str, index: int, seed: int) -> str:
+    values = {"seed": seed, "index": index}
+    return _PLACEHOLDER.sub(lambda match: f"{values[match[1]]:0{match[2] or 1}d}", pattern)

@@ -1,0 +1,33 @@
+"""An argument parser whose commands are filled in when they are called for, and whose errors look like ours."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, with three differences.
+
+    `fill` adds the arguments when this parser is first used, so that `latentrt --help` imports no command. An error is
+    one line, `latentrt: error: …`, after the usage, and exits with 2. Options cannot be abbreviated.
+    """
+
+    fill: "Callable[[Parser], None] | None" = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+    def parse_known_args(  # type: ignore[override]  # argparse declares overloads
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Fill in, then parse."""
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the error; exit with 2."""
+        self.print_usage(sys.stderr)
+        self.exit(2, f"latentrt: error: {message}\n")
