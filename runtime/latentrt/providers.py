@@ -86,11 +86,13 @@ def _attach_cuda(options: ort.SessionOptions, dtype: str) -> None:
 
 
 def _attach_openvino(options: ort.SessionOptions, dtype: str) -> None:
-    devices = _openvino_devices()
     # Where the processor has no fp16 or bf16 units the plugin computes an fp16 graph in fp32 by itself.
     precision = "f16" if dtype == "fp16" else "f32"
-    config = {"CPU": {"INFERENCE_PRECISION_HINT": precision}}
-    options.add_provider_for_devices(devices[:1], {"load_config": json.dumps(config)})
+    load_config = json.dumps({"CPU": {"INFERENCE_PRECISION_HINT": precision}})
+    if _openvino_built_in():
+        options.add_provider(_OPENVINO, {"device_type": "CPU", "load_config": load_config})
+    else:
+        options.add_provider_for_devices(_openvino_devices()[:1], {"load_config": load_config})
 
 
 _ATTACH: dict[str, Callable[[ort.SessionOptions, str], None]] = {
@@ -103,6 +105,11 @@ _PREFERENCE = (
     Provider("openvino", "fp16", graph_optimization=False),
     Provider("cpu", "fp32"),  # onnxruntime's x86 kernels compute in fp32 only
 )
+
+
+def _openvino_built_in() -> bool:
+    """Whether this onnxruntime is Intel's own build (onnxruntime-openvino), which needs no plugin."""
+    return _OPENVINO in ort.get_available_providers()
 
 
 @functools.cache
@@ -128,16 +135,20 @@ def _probe(name: str) -> ProviderStatus:
             )
             return ProviderStatus(name, False, reason, versions)
         ort.preload_dlls()
-    if name == "openvino" and importlib.util.find_spec("onnxruntime_ep_openvino") is None:
-        return ProviderStatus(
-            name, False, "the plugin is not installed; install `latentrt[openvino]`", versions
-        )
+    if name == "openvino" and not _openvino_built_in():
+        if importlib.util.find_spec("onnxruntime_ep_openvino") is None:
+            return ProviderStatus(
+                name, False, "the plugin is not installed; install `latentrt[openvino]`", versions
+            )
+        if not _openvino_devices():
+            # https://github.com/microsoft/onnxruntime/pull/31981: processors of other vendors are filtered out
+            reason = (
+                "the plugin is installed but offers no device here: it takes Intel hardware only. On other processors "
+                "Intel's own build, onnxruntime-openvino in place of onnxruntime, can serve"
+            )
+            return ProviderStatus(name, False, reason, versions)
     provider = next(p for p in _PREFERENCE if p.name == name)
     try:
-        if name == "openvino" and not _openvino_devices():
-            # https://github.com/microsoft/onnxruntime/pull/31981: processors of other vendors are filtered out
-            reason = "the plugin is installed but offers no device here; it takes Intel hardware only"
-            return ProviderStatus(name, False, reason, versions)
         options = provider.session_options(provider.dtype)
         session = ort.InferenceSession(identity_graph(), options)
     except Exception as error:

@@ -12,6 +12,7 @@ from latentrt import images
 from latentrt.bundle import Model
 from latentrt.errors import InputError, ModelError
 from latentrt.metadata import GenerationParameters
+from latentrt.noise import TorchGenerator
 from latentrt.samplers import Sampler, resolve
 from latentrt.schedule import Schedule
 
@@ -156,6 +157,11 @@ def make_request(
     schedule = resolved.schedule(steps)
     if strength is not None:
         schedule = schedule.truncated(strength)
+    layers = int(model.components["text_encoder"].config["num_hidden_layers"])
+    if clip_skip is not None and not 0 <= clip_skip < layers:
+        raise InputError(
+            f"clip_skip: expected 0 to {layers - 1} for a text encoder of {layers} layers, got {clip_skip}"
+        )
     batches, one_stream = _batches(seed, num_images, batch_size)
     return Request(
         prompt=prompt,
@@ -182,9 +188,13 @@ def _batches(
     """Seeds by batch, and whether one stream of random numbers serves the whole batch."""
     if seed is None:
         seed = secrets.randbits(32)
+    seeds = tuple(seed) if isinstance(seed, Sequence) else (seed,)
+    if not seeds:
+        raise InputError("seed: expected a seed, or a list of at least one; got none")
+    for one in seeds:
+        TorchGenerator(one)  # refuses what is no seed
     if isinstance(seed, Sequence):
-        seeds = tuple(seed)
-        if not seeds or num_images not in (None, len(seeds)):
+        if num_images not in (None, len(seeds)):
             raise InputError(f"num_images: expected {len(seeds)}, one for each seed, got {num_images}")
         size = _count("batch_size", len(seeds) if batch_size is None else batch_size)
         return tuple(seeds[i : i + size] for i in range(0, len(seeds), size)), False

@@ -30,7 +30,9 @@ def linear(dtype="fp32", cast=True):
     value(g.input.add(), "x", compute, ("batch", 3))
     value(g.output.add(), "y", compute, ("batch", 2))
     for name, shape in (("fc.weight", (2, 3)), ("fc.bias", (2,))):
-        tensor = g.initializer.add(name=name, data_type=TYPES[np.dtype(np.float16)], dims=shape, data_location=1)
+        tensor = g.initializer.add(
+            name=name, data_type=TYPES[np.dtype(np.float16)], dims=shape, data_location=1
+        )
         tensor.external_data.add(key="location", value="weights")
         if cast and dtype == "fp32":
             node = g.node.add(op_type="Cast", input=[name], output=[name + ".cast"])

@@ -6,7 +6,16 @@ import sys
 
 import latentrt
 
-BLOCKED = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "safetensors", "latentrt_export", "latentrt_bench")
+BLOCKED = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "latentrt_export",
+    "latentrt_bench",
+)
 BLOCK = f"""
 import sys
 class Block:
@@ -24,7 +33,11 @@ def run(code: str) -> str:
 
 
 def test_every_module_imports_without_torch():
-    modules = [m.name for m in pkgutil.walk_packages(latentrt.__path__, "latentrt.") if not m.name.endswith("__main__")]
+    modules = [
+        m.name
+        for m in pkgutil.walk_packages(latentrt.__path__, "latentrt.")
+        if not m.name.endswith("__main__")
+    ]
     assert "latentrt.samplers.ddim" in modules
     run(BLOCK + "import importlib\n" + "".join(f"importlib.import_module({name!r})\n" for name in modules))
 

@@ -49,7 +49,11 @@ class TestGraph:
     def test_prologues_are_taken_out(self):
         parsed = Graph(linear().SerializeToString(), "linear")
         weight, bias = parsed.take_parameters()
-        assert (weight.name, weight.result_name, weight.permutations) == ("fc.weight", "fc.weight.t", [(1, 0)])
+        assert (weight.name, weight.result_name, weight.permutations) == (
+            "fc.weight",
+            "fc.weight.t",
+            [(1, 0)],
+        )
         assert (bias.name, bias.result_name) == ("fc.bias", "fc.bias.cast")
         assert parsed.operators == {("", "MatMul"): 1, ("", "Add"): 1}
         prepared = weight.prepare(WEIGHT.astype(np.float16))
@@ -111,7 +115,9 @@ class TestSession:
     def test_missing_and_misshapen_weights_are_named(self, tmp_path):
         with pytest.raises(WeightsError, match=r"unet: tensor fc\.bias is missing in w\.safetensors"):
             session(tmp_path, **{"fc.bias": None})
-        with pytest.raises(WeightsError, match=r"fc\.weight in w\.safetensors has shape \(3, 2\).*needs \(2, 3\)"):
+        with pytest.raises(
+            WeightsError, match=r"fc\.weight in w\.safetensors has shape \(3, 2\).*needs \(2, 3\)"
+        ):
             session(tmp_path, **{"fc.weight": WEIGHT.T.copy()})
 
     def test_weights_beyond_fp16(self, tmp_path):

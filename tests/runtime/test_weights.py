@@ -44,11 +44,15 @@ def test_round_trip(tmp_path_factory, entries, seed):
 
 
 def test_bfloat16_is_widened_exactly(tmp_path):
-    values = np.array([1.0, -2.5, 3.140625, 1e38, 2**-126], np.float32)  # each has 8 significant bits or fewer
+    values = np.array(
+        [1.0, -2.5, 3.140625, 1e38, 2**-126], np.float32
+    )  # each has 8 significant bits or fewer
     bits = (values.view(np.uint32) >> 16).astype("<u2")
     kept = (bits.astype(np.uint32) << 16).view(np.float32)
     path = header(
-        tmp_path / "b.safetensors", {"w": {"dtype": "BF16", "shape": [5], "data_offsets": [0, 10]}}, bits.tobytes()
+        tmp_path / "b.safetensors",
+        {"w": {"dtype": "BF16", "shape": [5], "data_offsets": [0, 10]}},
+        bits.tobytes(),
     )
     np.testing.assert_array_equal(read_safetensors(path)["w"], kept)
     assert kept[:3].tolist() == [1.0, -2.5, 3.140625]

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.bundle import Component
-from latentrt.errors import InputError
 from latentrt.runner import Runner
 from latentrt.text.tokenizer import Tokenizer
 
@@ -29,9 +28,6 @@ def encode_prompts(
         prompts: each is cut at the tokenizer's limit with a `PromptTruncated` warning that says what was lost.
         clip_skip: how many of the last layers to leave out, as diffusers counts: None or 0 takes the last,
             1 the one before it (AUTOMATIC1111's "Clip skip: 2"). The final layer norm is applied in either case.
-
-    Raises:
-        InputError: `clip_skip` is negative or leaves no layer.
     """
     encodings = [tokenizer.encode(prompt) for prompt in prompts]
     for encoding in encodings:
@@ -46,21 +42,16 @@ def encode_prompts(
     session = runner.session({"input_ids": ids.shape})
     if not clip_skip:
         return session.run({"input_ids": ids}, ["last_hidden_state"])["last_hidden_state"]
-    layers = (
-        sum(name.startswith("hidden_states.") for name in session.outputs) - 1
-    )  # the first is the embedding
-    if not 0 <= clip_skip < layers:
-        raise InputError(
-            f"clip_skip: expected 0 to {layers - 1} for a text encoder of {layers} layers, got {clip_skip}"
-        )
-    name = f"hidden_states.{layers - clip_skip}"
+    last = sum(name.startswith("hidden_states.") for name in session.outputs) - 1
+    name = f"hidden_states.{last - clip_skip}"  # hidden_states.0 is the embedding
     return _final_layer_norm(runner.component, session.run({"input_ids": ids}, [name])[name])
 
 
 def _final_layer_norm(component: Component, states: Array) -> Array:
     """CLIP's last layer norm, over the last axis; the graph applies it to the last layer only."""
     weight, bias = (
-        component.weights.array(f"text_model.final_layer_norm.{part}", np.float32) for part in ("weight", "bias")
+        component.weights.array(f"text_model.final_layer_norm.{part}", np.float32)
+        for part in ("weight", "bias")
     )
     centered = states - states.mean(axis=-1, keepdims=True)
     variance = np.square(centered).mean(axis=-1, keepdims=True)

@@ -1,0 +1,269 @@
+"""The pipeline's behaviour, on a model with random weights: what is refused, iterated, given up, repeated, freed."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import latentrt
+from latentrt import (
+    GraphError,
+    InputError,
+    ModelError,
+    NumericsError,
+    PromptTruncated,
+    WeightsError,
+)
+from latentrt.weights import read_safetensors, write_safetensors
+
+PROMPT = "a small red ring"
+QUICK = {"width": 64, "height": 64, "num_inference_steps": 3, "seed": 1, "sampler": "euler"}
+
+
+@pytest.fixture(scope="module")
+def pipeline(random_model):
+    with latentrt.load(random_model, device="cpu") as opened:
+        yield opened
+
+
+@pytest.fixture
+def model(random_model, tmp_path):
+    """A copy of the model, to break."""
+    return shutil.copytree(random_model, tmp_path / "model")
+
+
+class TestGeneration:
+    def test_nothing_is_computed_before_it_is_iterated(self, random_model):
+        with latentrt.load(random_model, device="cpu") as opened:
+            opened.start_txt2img(PROMPT, **QUICK)
+            assert all(runner.load_seconds == 0 for runner in opened.runners.values())
+
+    def test_steps_then_result(self, pipeline):
+        generation = pipeline.start_txt2img(PROMPT, **QUICK)
+        steps = list(generation)
+        assert [(step.index, step.total) for step in steps] == [(0, 3), (1, 3), (2, 3)]
+        assert [step.sigma for step in steps] == sorted((step.sigma for step in steps), reverse=True)
+        result = generation.result()
+        assert generation.result() is result
+        np.testing.assert_array_equal(result.latents, steps[-1].latents)  # Euler ends at sigma 0
+        assert [image.size for image in result.images] == [(64, 64)]
+        assert result.timings["total"] == pytest.approx(
+            sum(s for k, s in result.timings.items() if k != "total")
+        )
+        assert set(result.timings) == {"load", "text_encoder", "unet", "vae_decoder", "total"}
+
+    def test_same_seed_same_picture_other_seed_another(self, pipeline):
+        first, again = (pipeline.txt2img(PROMPT, **QUICK) for _ in range(2))
+        np.testing.assert_array_equal(first.latents, again.latents)
+        other = pipeline.txt2img(PROMPT, **{**QUICK, "seed": 2})
+        assert np.abs(first.latents - other.latents).max() > 0.1
+
+    def test_seed_zero_and_guidance_zero_are_values(self, pipeline):
+        result = pipeline.txt2img(PROMPT, **{**QUICK, "seed": 0}, guidance_scale=0.0)
+        assert result.seeds == [0]
+        assert result.parameters[0].guidance_scale == 0
+
+    def test_drawn_seed_is_told_and_repeats(self, pipeline):
+        result = pipeline.txt2img(PROMPT, **{**QUICK, "seed": None})
+        again = pipeline.txt2img(PROMPT, **{**QUICK, "seed": result.seeds[0]})
+        np.testing.assert_array_equal(result.latents, again.latents)
+
+    @pytest.mark.parametrize("sampler", ["ddim", "euler_ancestral", "dpmpp_2m_karras"])
+    def test_a_list_of_seeds_gives_the_single_pictures(self, pipeline, sampler):
+        settings = {**QUICK, "sampler": sampler}
+        batch = pipeline.txt2img(PROMPT, **{**settings, "seed": [5, 6, 7]}, batch_size=2)
+        for i, seed in enumerate((5, 6, 7)):
+            alone = pipeline.txt2img(PROMPT, **{**settings, "seed": seed})
+            np.testing.assert_allclose(batch.latents[i : i + 1], alone.latents, atol=1e-4)
+
+    def test_cancelled(self, pipeline):
+        generation = pipeline.start_txt2img(PROMPT, **QUICK)
+        next(generation)
+        generation.close()
+        assert list(generation) == []
+        with pytest.raises(RuntimeError, match="closed before its last step"):
+            generation.result()
+
+    def test_guidance_changes_the_picture_and_off_ignores_the_negative(self, pipeline):
+        runs = {
+            scale: [
+                pipeline.txt2img(PROMPT, **QUICK, guidance_scale=scale, negative_prompt=n).latents
+                for n in ("", "star")
+            ]
+            for scale in (1.0, 4.0)
+        }
+        np.testing.assert_array_equal(*runs[1.0])
+        assert np.abs(runs[4.0][0] - runs[4.0][1]).max() > 1e-3
+        assert np.abs(runs[1.0][0] - runs[4.0][0]).max() > 1e-3
+
+    def test_a_cut_prompt_says_what_was_cut(self, pipeline):
+        with pytest.warns(PromptTruncated, match="cut off: .*the very end"):
+            pipeline.txt2img("a red star " * 20 + "the very end", **QUICK)
+
+    def test_other_sizes_follow_each_other(self, pipeline):
+        for width, height in ((64, 64), (96, 64), (64, 64)):
+            result = pipeline.txt2img(PROMPT, **{**QUICK, "width": width, "height": height})
+            assert result.images[0].size == (width, height)
+            assert result.latents.shape == (1, 4, height // 8, width // 8)
+
+    def test_low_memory_frees_each_stage_and_changes_nothing(self, random_model, pipeline):
+        with latentrt.load(random_model, device="cpu", low_memory=True) as low:
+            for _ in low.start_txt2img(PROMPT, **QUICK):
+                assert [name for name, runner in low.runners.items() if runner._session is not None] == [
+                    "unet"
+                ]
+            result = low.txt2img(PROMPT, **QUICK)
+            assert all(runner._session is None for runner in low.runners.values())
+        np.testing.assert_array_equal(result.latents, pipeline.txt2img(PROMPT, **QUICK).latents)
+
+    def test_fp16_is_near_fp32(self, random_model, pipeline):
+        with latentrt.load(random_model, device="cpu", dtype="fp16") as half:
+            result = half.txt2img(PROMPT, **QUICK)
+        expected = pipeline.txt2img(PROMPT, **QUICK)
+        error = np.linalg.norm(result.latents - expected.latents) / np.linalg.norm(expected.latents)
+        assert 0 < error < 0.02
+
+
+class TestImg2Img:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 101, 3), np.uint8))
+
+    def test_size_is_the_pictures_rounded_down(self, pipeline):
+        result = pipeline.img2img(PROMPT, self.image, num_inference_steps=4, seed=1, strength=0.5)
+        assert result.images[0].size == (96, 64)
+        assert result.parameters[0].strength == 0.5
+
+    def test_strength_counts_steps(self, pipeline):
+        for strength, steps in ((0.25, 1), (0.5, 2), (1.0, 4)):
+            generation = pipeline.start_img2img(
+                PROMPT, self.image, num_inference_steps=4, seed=1, strength=strength
+            )
+            assert len(list(generation)) == generation.total == steps
+
+    @pytest.mark.parametrize("strength", [0, -0.1, 1.01, float("nan")])
+    def test_strength_out_of_range(self, pipeline, strength):
+        with pytest.raises(InputError, match="strength: expected more than 0 and at most 1"):
+            pipeline.start_img2img(PROMPT, self.image, strength=strength)
+
+    def test_encode_decode_refuse_wrong_shapes(self, pipeline):
+        with pytest.raises(InputError, match=r"multiples of 8, got \(1, 3, 70, 101\)"):
+            pipeline.encode(self.image)
+        with pytest.raises(InputError, match=r"latents: expected \(b, 4, h, w\), got \(1, 3, 8, 8\)"):
+            pipeline.decode(np.zeros((1, 3, 8, 8), np.float32))
+        with pytest.raises(InputError, match="latents: expected finite values"):
+            pipeline.decode(np.full((1, 4, 8, 8), np.nan, np.float32))
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"width": 100}, "width: expected a multiple of 8, got 100; try 96 or 104"),
+            ({"height": 0}, "height: expected a whole number of 1 or more, got 0"),
+            ({"height": 64.0}, "height: expected a whole number"),
+            ({"num_inference_steps": 0}, "num_inference_steps: expected a whole number of 1 or more, got 0"),
+            ({"num_inference_steps": -5}, "num_inference_steps: expected a whole number"),
+            ({"num_inference_steps": True}, "num_inference_steps: expected a whole number"),
+            ({"guidance_scale": float("nan")}, "guidance_scale: expected a finite number, got nan"),
+            ({"guidance_scale": float("inf")}, "guidance_scale: expected a finite number, got inf"),
+            ({"sampler": "nope"}, "no such sampler, 'nope'; expected one of: ddim"),
+            ({"eta": 2.0, "sampler": "ddim"}, "eta: expected a number from 0 to 1"),
+            ({"eta": 0.5}, "eta: euler has none"),
+            ({"seed": [1, 2], "num_images": 3}, "num_images: expected 2, one for each seed, got 3"),
+            ({"seed": []}, "seed: expected a seed, or a list of at least one; got none"),
+            ({"seed": 2**64}, "seed: expected an integer"),
+            ({"seed": [1, "a"]}, "seed: expected an integer"),
+            ({"num_images": 4, "batch_size": 2}, "batch_size: one seed draws its noise for all 4 pictures"),
+            ({"clip_skip": 3}, "clip_skip: expected 0 to 2"),
+            ({"clip_skip": -1}, "clip_skip: expected 0 to 2"),
+            ({"negative_prompt": 3}, "negative_prompt: expected text, got int"),
+        ],
+    )
+    def test_settings(self, pipeline, settings, message):
+        with pytest.raises(InputError, match=message.replace("(", r"\(")):
+            pipeline.start_txt2img(PROMPT, **{**QUICK, **settings})
+
+    def test_unknown_setting(self, pipeline):
+        with pytest.raises(TypeError, match="steps"):
+            pipeline.start_txt2img(PROMPT, steps=3)
+
+    def test_dtype_and_device(self, random_model):
+        with pytest.raises(InputError, match="dtype: expected one of auto, fp16, fp32, got 'int8'"):
+            latentrt.load(random_model, dtype="int8")
+        with pytest.raises(InputError, match="device: expected one of"):
+            latentrt.load(random_model, device="tpu")
+
+
+class TestBrokenModels:
+    def test_no_such(self, tmp_path):
+        with pytest.raises(ModelError, match=r"no such model\. Expected `demo`, or the folder"):
+            latentrt.load(tmp_path / "nothing")
+        with pytest.raises(ModelError, match="no such model"):
+            latentrt.load("someone/some-model")
+
+    def test_a_folder_that_is_no_model(self, tmp_path):
+        with pytest.raises(ModelError, match=r"is no model: it has no model_index\.json"):
+            latentrt.load(tmp_path)
+
+    def test_a_file(self, tmp_path):
+        (tmp_path / "model.safetensors").write_bytes(b"")
+        with pytest.raises(ModelError, match=r"is a file\. Expected the folder"):
+            latentrt.load(tmp_path / "model.safetensors")
+
+    @pytest.mark.parametrize("content", ["", "[1]", "{", "\ufeff{}x"])
+    def test_broken_json(self, model, content):
+        (model / "model_index.json").write_text(content)
+        with pytest.raises(ModelError, match=r"model_index\.json: (not valid JSON|expected a JSON object)"):
+            latentrt.load(model)
+
+    def test_missing_component(self, model):
+        shutil.rmtree(model / "unet")
+        with pytest.raises(ModelError, match=r"has no unet/config\.json"):
+            latentrt.load(model)
+
+    def test_missing_weights(self, model):
+        (model / "unet/diffusion_pytorch_model.safetensors").unlink()
+        with pytest.raises(
+            WeightsError, match=r"unet: no weights\. Expected diffusion_pytorch_model\.safetensors"
+        ):
+            latentrt.load(model).txt2img(PROMPT, **QUICK)
+
+    @pytest.mark.parametrize("what", ["missing", "misshapen"])
+    def test_one_tensor(self, model, what):
+        path = model / "unet/diffusion_pytorch_model.safetensors"
+        tensors = read_safetensors(path)
+        bias = tensors.pop("conv_in.bias")
+        write_safetensors(path, tensors if what == "missing" else {**tensors, "conv_in.bias": bias[:-1]})
+        expected = r"conv_in\.bias (is missing in|in .* has shape \(63,\).* needs \(64,\))"
+        with pytest.raises(WeightsError, match=f"unet: tensor {expected}"):
+            latentrt.load(model).txt2img(PROMPT, **QUICK)
+
+    def test_unknown_architecture_says_what_to_run(self, model):
+        path = model / "unet/config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "layers_per_block": 3}))
+        with pytest.raises(
+            GraphError, match=r"no graph of this unet architecture is included.*latentrt export"
+        ):
+            latentrt.load(model).txt2img(PROMPT, **QUICK)
+
+    def test_nan_in_weights_names_the_component(self, model):
+        path = model / "vae/diffusion_pytorch_model.safetensors"
+        tensors = read_safetensors(path)
+        tensors["decoder.conv_out.bias"] = np.full_like(tensors["decoder.conv_out.bias"], np.nan)
+        write_safetensors(path, tensors)
+        with pytest.raises(NumericsError, match=r"vae_decoder\.sample: NaN or infinity"):
+            latentrt.load(model, device="cpu").txt2img(PROMPT, **QUICK)
+
+    def test_inpainting_unet_is_not_driven_as_text_to_image(self, model):
+        path = model / "unet/config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "in_channels": 9}))
+        with pytest.raises(ModelError, match="takes 9 channels, not the 4 of its latents"):
+            latentrt.load(model).txt2img(PROMPT, **QUICK)
+
+    def test_another_pipeline_with_no_vae(self, model):
+        shutil.rmtree(model / "vae")
+        with pytest.raises(
+            ModelError, match=r"has no vae/config\.json; expected the folders of Stable Diffusion 1\.x"
+        ):
+            latentrt.load(model)
