@@ -1,0 +1,83 @@
+"""`latentrt export`: arguments, the call, the table."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from latentrt.manifest import COMPUTES, RELATIVE_BOUNDS, Manifest
+
+EXAMPLES = """\
+examples:
+  latentrt export path/to/checkpoint path/to/bundle
+  latentrt export path/to/checkpoint path/to/bundle --overwrite --json
+
+The checkpoint is a diffusers folder of the Stable Diffusion 1.x kind. Every network is compared with torch; nothing is
+written if one differs by more than the bounds in the table.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("model", metavar="MODEL", type=Path, help="the folder of a diffusers checkpoint")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write the bundle to")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a bundle")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it."""
+    from latentrt_export.export import Progress, export_model
+
+    shown: list[str] = []
+
+    def show(progress: Progress) -> None:
+        if sys.stderr.isatty():
+            done = "" if progress.fraction is None else f" {progress.fraction:4.0%}"
+            print(f"\r\x1b[K{progress.message}{done}", end="", file=sys.stderr, flush=True)
+        elif shown[-1:] != [progress.message]:
+            print(progress.message, file=sys.stderr, flush=True)
+        shown[:] = [progress.message]
+
+    try:
+        manifest = export_model(
+            args.model, args.out, args.overwrite, (lambda _: None) if args.quiet else show
+        )
+    finally:
+        if shown and sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    print(json.dumps(summary(manifest, args.out)) if args.json else table(manifest, args.out))
+    return 0
+
+
+def summary(manifest: Manifest, out: Path) -> dict[str, object]:
+    """What `--json` prints."""
+    return {
+        "bundle": str(out),
+        "bytes": sum(entry.size for entry in manifest.files.values()),
+        "bounds": dict(RELATIVE_BOUNDS),
+        "components": {
+            name: {
+                "fp32_only": component.fp32_only,
+                **{compute: vars(component.parity[compute]) for compute in COMPUTES},
+            }
+            for name, component in manifest.components.items()
+        },
+    }
+
+
+def table(manifest: Manifest, out: Path) -> str:
+    """The errors against torch, one line for each network and compute type."""
+    lines = [f"{'network':<14} {'compute':<8} {'max abs error':>13} {'relative':>10} {'bound':>10}"]
+    for name, component in manifest.components.items():
+        for compute in COMPUTES:
+            parity, bound = component.parity[compute], RELATIVE_BOUNDS[compute]
+            if parity.max_abs is None or parity.relative is None:
+                errors = f"{'overflows: is computed in fp32':>35}"
+            else:
+                errors = f"{parity.max_abs:>13.2e} {parity.relative:>10.2e} {bound:>10.0e}"
+            lines.append(f"{name:<14} {compute:<8} {errors}")
+    size = sum(entry.size for entry in manifest.files.values())
+    lines.append(f"{out}: {len(manifest.files)} files, {size / 1e6:.1f} MB")
+    return "\n".join(lines)

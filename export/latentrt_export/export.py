@@ -1,0 +1,217 @@
+"""`latentrt export`: a diffusers checkpoint becomes a standalone bundle, proven against torch."""
+
+import contextlib
+import importlib.metadata
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from latentrt.errors import InputError, LatentrtError
+from latentrt.manifest import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    ComponentEntry,
+    Manifest,
+    hash_file,
+    write_manifest,
+)
+from latentrt_export.parity import VECTORS_FILE, prove
+from latentrt_export.source import FOLDERS, Source, open_source
+from latentrt_export.writer import WEIGHTS_FILE, write_component
+
+T = TypeVar("T")
+
+_COPIED = ("model_index.json", "generation_config.json")
+_COPIED_FOLDERS = ("scheduler", "tokenizer")
+_MAX_COPIED_BYTES = (
+    64 << 20
+)  # of one file beside the weights; the largest in circulation is a 4 MB tokenizer.json
+_VERSIONS = ("latentrt", "torch", "diffusers", "transformers", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What happens now, and how much of it is done, from 0 to 1; None where that is not known."""
+
+    message: str
+    fraction: float | None = None
+
+
+def export_model(
+    model: str | Path,
+    out: str | Path,
+    overwrite: bool = False,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> Manifest:
+    """Write the bundle of a checkpoint to the folder `out`; return its manifest.
+
+    It is made in a folder beside `out` and renamed when it is whole and proven; when anything fails, or at Ctrl-C,
+    nothing is left and `out` is as it was. `overwrite` replaces an earlier bundle, never a folder of another kind.
+
+    Raises:
+        InputError: `out` is taken, or cannot be written.
+        ModelError: the checkpoint is not of a kind that can be exported, or its weights are not whole.
+        ParityError: a graph differs from torch by more than is allowed.
+        LatentrtError: the disk is full.
+    """
+    target = Path(out).expanduser()
+    source = open_source(model)
+    _check_target(target, source, overwrite)
+    with _beside(target) as part:
+        manifest = _interruptible(lambda stop: _make(part, source, progress, stop))
+        _move(part, target)
+    return manifest
+
+
+def _make(
+    bundle: Path, source: Source, progress: Callable[[Progress], None], stop: threading.Event
+) -> Manifest:
+    def tell(message: str, fraction: float | None = None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        progress(Progress(message, fraction))
+
+    _copy_rest(source, bundle)
+    components = {}
+    for name in FOLDERS:
+        config = source.configs[name]
+        folder = bundle / name
+        folder.mkdir()
+        shutil.copyfile(source.config_path(name), folder / "config.json")
+        tell(f"{name}: weights", 0.0)
+        graphs = write_component(
+            folder,
+            name,
+            config,
+            source.tensors(name),
+            lambda done, total, name=name: tell(f"{name}: weights", done / total),  # type: ignore[misc]
+        )
+        proof = prove(folder, name, config, tell)
+        components[name] = ComponentEntry(
+            config=f"{name}/config.json",
+            weights=f"{name}/{WEIGHTS_FILE}",
+            vectors=f"{name}/{VECTORS_FILE}",
+            graphs=graphs,
+            parity=proof.parity,
+            fp32_only=proof.fp32_only,
+        )
+    tell("hashes")
+    files = sorted(path for path in bundle.rglob("*") if path.is_file())
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        source=source.root.resolve().name,
+        versions=_versions(),
+        components=components,
+        files={path.relative_to(bundle).as_posix(): hash_file(path) for path in files},
+    )
+    write_manifest(bundle, manifest)
+    return manifest
+
+
+def _copy_rest(source: Source, bundle: Path) -> None:
+    """Copy what is not weights: index, scheduler, tokenizer, generation settings."""
+    for name in _COPIED:
+        if (source.root / name).is_file():
+            shutil.copyfile(source.root / name, bundle / name)
+    for name in _COPIED_FOLDERS:
+        (bundle / name).mkdir()
+        folder = source.root / name
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            small = path.is_file() and path.stat().st_size <= _MAX_COPIED_BYTES
+            if small and not path.name.startswith("."):
+                shutil.copyfile(path, bundle / name / path.name)
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _check_target(target: Path, source: Source, overwrite: bool) -> None:
+    if target.resolve().is_relative_to(source.root.resolve()):
+        raise InputError(
+            f"{target}: lies in the checkpoint itself; expected a folder outside of {source.root}"
+        )
+    if target.is_dir():
+        if not any(target.iterdir()):
+            return
+        if not (target / MANIFEST_NAME).is_file():
+            raise InputError(
+                f"{target}: is a folder with other files; expected a new or empty folder, or a bundle"
+            )
+        if not overwrite:
+            raise InputError(f"{target}: holds a bundle; give --overwrite to replace it, or another folder")
+    elif target.exists() or target.is_symlink():
+        raise InputError(f"{target}: is a file; expected a folder, or a name that is not taken")
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`, which is gone at the end unless it was moved."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
+    try:
+        yield part
+    except OSError as error:
+        # Reading the checkpoint raises our own errors; what is left is writing.
+        raise LatentrtError(f"{target}: {error.strerror or error}; nothing was written") from error
+    finally:
+        for _ in range(10):  # an interrupted writer may still make a file while the folder is taken down
+            shutil.rmtree(part, ignore_errors=True)
+            if not part.exists():
+                break
+            time.sleep(0.05)
+
+
+def _move(part: Path, target: Path) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    part.chmod(0o777 & ~umask)  # mkdtemp made it private
+    if not target.exists():
+        part.rename(target)
+        return
+    old = target.with_name(f"{part.name}.old")
+    target.rename(old)
+    try:
+        part.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _interruptible(work: Callable[[threading.Event], T]) -> T:
+    """Do `work` in a thread, so that Ctrl-C need not wait for the native code of torch or ONNX Runtime."""
+    stop = threading.Event()
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            results.append(work(stop))
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=target, name="export", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(0.2)
+    except KeyboardInterrupt:
+        stop.set()
+        raise
+    if failures:
+        raise failures[0]
+    return results[0]

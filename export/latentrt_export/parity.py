@@ -1,0 +1,142 @@
+"""Is a component that was written the same function as torch's? Both graphs, in plain ONNX Runtime on the CPU."""
+
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt.errors import LatentrtError
+from latentrt.manifest import RELATIVE_BOUNDS, Parity
+from latentrt.verify import INPUT_PREFIX, OUTPUT_PREFIX, errors, plain_session, run_plain
+from latentrt.weights import write_safetensors
+from latentrt_export.graphs import COMPUTES
+from latentrt_export.writer import GRAPH_FILES, WEIGHTS_FILE
+
+Array = npt.NDArray[Any]
+
+VECTORS_FILE = "verify.safetensors"
+BATCHES = (1, 2)
+_SEED = 20221215
+_MAX_TIMESTEP = 999.0
+
+
+class ParityError(LatentrtError):
+    """A graph does not compute what torch computes."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was measured of one component. `parity` is by "fp16" and "fp32"; `fp32_only`: fp16 gave NaN or infinity."""
+
+    parity: Mapping[str, Parity]
+    fp32_only: bool
+
+
+def prove(
+    folder: Path,
+    component: str,
+    config: Mapping[str, Any],
+    progress: Callable[[str], None] = lambda message: None,
+) -> Proof:
+    """Compare both graphs in `folder` with torch at two sizes and batch 1 and 2, and keep the first trial as vectors.
+
+    torch runs first and is gone before ONNX Runtime begins, so that never both hold the weights.
+
+    Raises:
+        ParityError: an error exceeds `latentrt.manifest.RELATIVE_BOUNDS`, or the fp32 graph gives NaN or infinity.
+    """
+    from latentrt_export.reference import (
+        reference_outputs,
+    )  # seconds to import, and nothing else here needs torch
+
+    cases = trials(component, config)
+    progress(f"{component}: torch")
+    expected = reference_outputs(component, config, folder / WEIGHTS_FILE, cases)
+    gc.collect()
+    for case, outputs in zip(cases, expected, strict=True):
+        bad = [name for name, value in outputs.items() if not np.isfinite(value).all()]
+        if bad:
+            raise ParityError(
+                f"{component}: torch itself gives NaN or infinity in {', '.join(bad)} for random inputs of shapes "
+                f"{[value.shape for value in case.values()]}; the weights are not those of a working model"
+            )
+    parity = {}
+    for compute in COMPUTES:
+        progress(f"{component}: onnxruntime {compute}")
+        parity[compute] = _measure(folder / GRAPH_FILES[compute], cases, expected)
+    proof = Proof(parity, fp32_only=parity["fp16"].relative is None)
+    _check(component, proof)
+    vectors = {f"{INPUT_PREFIX}{name}": np.asarray(value) for name, value in cases[0].items()}
+    vectors |= {f"{OUTPUT_PREFIX}{name}": value for name, value in expected[0].items()}
+    write_safetensors(folder / VECTORS_FILE, vectors)
+    return proof
+
+
+def trials(component: str, config: Mapping[str, Any]) -> list[dict[str, Array]]:
+    """Random inputs: two sizes, each with batch 1 and 2, of the spread that the pipeline gives. The same at every call.
+
+    Floats are float32 that float16 holds exactly, so that all computations start from the same numbers.
+    """
+    rng = np.random.default_rng(_SEED)
+    cases = []
+    for size in (0, 1):
+        for batch in BATCHES:
+            cases.append(_trial(rng, component, config, size, batch))
+    return cases
+
+
+def _trial(
+    rng: np.random.Generator, component: str, config: Mapping[str, Any], size: int, batch: int
+) -> dict[str, Array]:
+    def normal(*shape: int, std: float = 1.0) -> Array:
+        return (rng.standard_normal(shape) * std).astype(np.float16).astype(np.float32)
+
+    if component == "text_encoder":
+        positions = int(config.get("max_position_embeddings", 77))
+        ids = rng.integers(0, config.get("vocab_size", 49408), (batch, (min(16, positions), positions)[size]))
+        ids[:, -1] = config.get("vocab_size", 49408) - 1  # the end of text, as every prompt has it
+        return {"input_ids": ids}
+    levels = len(config["block_out_channels"])
+    # In latents, or pixels of the coarsest level: 2×2 there, then an oblong.
+    rows, columns = ((2, 2), (3, 2))[size]
+    h, w = rows * 2 ** (levels - 1), columns * 2 ** (levels - 1)
+    if component == "unet":
+        sequence = (77, 154)[size]
+        return {
+            "sample": normal(batch, int(config.get("in_channels", 4)), h, w),
+            "timestep": np.asarray(rng.uniform(0, _MAX_TIMESTEP), np.float32),
+            "encoder_hidden_states": normal(batch, sequence, int(config["cross_attention_dim"])),
+        }
+    if component == "vae_encoder":
+        pixels = rng.uniform(-1, 1, (batch, int(config.get("in_channels", 3)), 4 * h, 4 * w))
+        return {"sample": pixels.astype(np.float16).astype(np.float32)}
+    std = 1.0 / float(config.get("scaling_factor", 0.18215))  # what the pipeline divides latents by
+    return {"latent_sample": normal(batch, int(config.get("latent_channels", 4)), h, w, std=std)}
+
+
+def _measure(graph: Path, cases: list[dict[str, Array]], expected: list[dict[str, Array]]) -> Parity:
+    session = plain_session(graph)
+    max_abs = relative = 0.0
+    for case, wanted in zip(cases, expected, strict=True):
+        got = run_plain(session, case)
+        for name, value in wanted.items():
+            error = errors(got[name], value)
+            max_abs, relative = max(max_abs, error[0]), max(relative, error[1])
+    finite = np.isfinite(relative)
+    return Parity(max_abs if finite else None, relative if finite else None)
+
+
+def _check(component: str, proof: Proof) -> None:
+    for compute, measured in proof.parity.items():
+        bound = RELATIVE_BOUNDS[compute]
+        if measured.relative is None and compute == "fp32":
+            raise ParityError(f"{component}: the fp32 graph gives NaN or infinity where torch does not")
+        if measured.relative is not None and measured.relative > bound:
+            raise ParityError(
+                f"{component}: the {compute} graph differs from torch by {measured.relative:.1e} (relative), more "
+                f"than the {bound:.0e} allowed; largest absolute error {measured.max_abs:.1e}"
+            )

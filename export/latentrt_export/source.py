@@ -1,0 +1,187 @@
+"""The checkpoint to export: a diffusers folder of the Stable Diffusion 1.x kind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt.errors import ModelError, WeightsError
+from latentrt.files import contained, read_json
+from latentrt.manifest import MANIFEST_NAME
+from latentrt.weights import Weights, find_weight_files
+
+Half = npt.NDArray[np.float16]
+
+# Where a diffusers folder keeps each of our components, and the class that it has to be.
+FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "vae_encoder": "vae", "vae_decoder": "vae"}
+_CLASSES = {"text_encoder": "CLIPTextModel", "unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
+# What else a pipeline of this kind may hold; the first three are copied or not needed, the rest is left out.
+_OTHERS = ("scheduler", "tokenizer", "feature_extractor", "safety_checker", "image_encoder")
+# What diffusers before 0.12 called the VAE's attention; such checkpoints are where pickles are still met.
+_OLD_NAMES = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+_MAPPED_BYTES = 256 << 20  # how much of a mapped file may be touched before the mapping is made anew
+
+
+class Tensors(Protocol):
+    """The weights of one component, asked for by their current names."""
+
+    def half(self, name: str, shape: tuple[int, ...]) -> Half:
+        """The tensor rounded to float16.
+
+        Raises:
+            WeightsError: it is missing, has another shape, holds NaN or infinity, or exceeds float16's range.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint folder. `configs` are by component; both halves of the VAE have the same."""
+
+    root: Path
+    index: Mapping[str, Any]
+    configs: Mapping[str, Mapping[str, Any]]
+
+    def config_path(self, component: str) -> Path:
+        """The component's config.json."""
+        return self.root / FOLDERS[component] / "config.json"
+
+    def tensors(self, component: str) -> Tensors:
+        """The component's weights; only headers are read now.
+
+        Raises:
+            WeightsError: there are none, or they are not whole.
+        """
+        folder = self.root / FOLDERS[component]
+        try:
+            return _Safetensors(folder, find_weight_files(folder))
+        except WeightsError:
+            pickles = _find_pickles(folder)
+            if not pickles:
+                raise
+            return _Pickles(folder, pickles)
+
+
+def open_source(model: str | Path) -> Source:
+    """Open a checkpoint folder.
+
+    Raises:
+        ModelError: there is none, or it is of another kind; says which part is not supported.
+    """
+    root = Path(model).expanduser()
+    if not root.is_dir():
+        raise ModelError(
+            f"{model}: no such folder. Expected a diffusers checkpoint on disk; a model of a hub is downloaded first "
+            "(`hf download NAME --local-dir FOLDER`), a single file is converted by diffusers' "
+            "`from_single_file(...).save_pretrained(folder)`."
+        )
+    if (root / MANIFEST_NAME).is_file():
+        raise ModelError(
+            f"{root}: is a bundle already; expected the diffusers checkpoint that it was made from"
+        )
+    if not (root / "model_index.json").is_file():
+        raise ModelError(f"{root}: is no diffusers checkpoint: it has no model_index.json")
+    index = read_json(root / "model_index.json")
+    for name, value in index.items():
+        present = isinstance(value, list) and any(part is not None for part in value)
+        if present and not name.startswith("_") and name not in (*_CLASSES, *_OTHERS):
+            raise ModelError(
+                f"{root}: its pipeline {index.get('_class_name')} has a {name} ({'.'.join(map(str, value))}), which "
+                f"cannot be exported; expected Stable Diffusion 1.x: {', '.join(_CLASSES)}, tokenizer, scheduler"
+            )
+    for folder, expected in _CLASSES.items():
+        value = index.get(folder)
+        found = value[-1] if isinstance(value, list) and value else None
+        if found != expected:
+            raise ModelError(
+                f"{root}: its {folder} is {found}, which cannot be exported; expected {expected}"
+            )
+    return Source(root, index, {name: read_json(root / FOLDERS[name] / "config.json") for name in FOLDERS})
+
+
+class _Safetensors:
+    def __init__(self, folder: Path, files: tuple[Path, ...]) -> None:
+        self._folder = folder
+        self._weights = Weights(files)
+        self._touched = 0
+
+    def half(self, name: str, shape: tuple[int, ...]) -> Half:
+        tensor = self._weights.find(name)
+        if tensor is None:
+            raise _missing(self._folder, name, shape)
+        if self._touched > _MAPPED_BYTES:  # pages of a mapping count as ours until it goes
+            self._weights, self._touched = Weights(self._weights.files), 0
+        self._touched += tensor.end - tensor.start
+        return _to_half(self._folder, tensor.name, self._weights.read(tensor), shape)
+
+
+class _Pickles:
+    """Weights in torch's own files, read by torch with `weights_only`, which runs no code from them."""
+
+    def __init__(self, folder: Path, files: list[Path]) -> None:
+        import torch
+
+        self._folder = folder
+        self._tensors: dict[str, Any] = {}
+        for file in files:
+            try:
+                state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            except Exception as error:  # torch raises half a dozen kinds for damaged and for refused files
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise WeightsError(
+                    f"{file}: torch refuses to read it with weights_only: {reason}. Expected a plain state dict of "
+                    "tensors; take the model's .safetensors files."
+                ) from error
+            self._tensors.update(state)
+
+    def half(self, name: str, shape: tuple[int, ...]) -> Half:
+        import torch
+
+        found = name
+        for new, old in _OLD_NAMES.items():
+            if found not in self._tensors:
+                found = name.replace(new, old)
+        tensor = self._tensors.get(found)
+        if not isinstance(tensor, torch.Tensor):
+            raise _missing(self._folder, name, shape)
+        return _to_half(self._folder, found, tensor.detach().float().numpy(), shape)
+
+
+def _find_pickles(folder: Path) -> list[Path]:
+    for stem in ("diffusion_pytorch_model", "pytorch_model"):
+        for variant in ("", ".fp16"):
+            if (folder / f"{stem}{variant}.bin").is_file():
+                return [folder / f"{stem}{variant}.bin"]
+            index = folder / f"{stem}.bin.index{variant}.json"
+            if index.is_file():
+                weight_map = read_json(index, WeightsError).get("weight_map", {})
+                return [contained(folder, str(name)) for name in sorted(set(weight_map.values()))]
+    return []
+
+
+def _missing(folder: Path, name: str, shape: tuple[int, ...]) -> WeightsError:
+    return WeightsError(
+        f"{folder}: tensor {name} is missing; config.json asks for it with shape {shape}. The weights are not whole, "
+        "or not of this config.json."
+    )
+
+
+def _to_half(folder: Path, name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> Half:
+    # Early conversions kept the VAE's attention as 1×1 convolutions.
+    if array.shape == (*shape, 1, 1):
+        array = array.reshape(shape)
+    if array.shape != shape:
+        raise WeightsError(f"{folder}: tensor {name} has shape {array.shape}; config.json asks for {shape}")
+    if array.dtype.kind != "f":
+        raise WeightsError(
+            f"{folder}: tensor {name} has dtype {array.dtype}; expected floating-point numbers"
+        )
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16, copy=False)
+    if not np.isfinite(half).all():
+        what = "exceeds the range of float16 (65504)" if np.isfinite(array).all() else "holds NaN or infinity"
+        raise WeightsError(f"{folder}: tensor {name} {what}; such weights cannot be exported")
+    return half
