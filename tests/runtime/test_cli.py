@@ -39,7 +39,7 @@ class FakeGeneration:
         self._result = result
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([SimpleNamespace(index=index, seconds=0.0) for index in range(self.total)])
+        return iter([SimpleNamespace(index=index, seconds=0.5) for index in range(self.total)])
 
     def result(self) -> FakeResult:
         return self._result
@@ -476,3 +476,25 @@ def test_ctrl_c_in_the_middle_of_a_step(tmp_path: Path, waits: str) -> None:
     assert process.returncode == 130
     assert (out, "Traceback" in err) == ("", False)
     assert not list(tmp_path.iterdir())
+
+
+def test_verify_tells_what_is_wrong(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from latentrt import verify
+
+    good = verify.Replay("unet", "fp32", 1e-6, 2e-6, 1e-4)
+    bad = verify.Replay("unet", "fp16", float("inf"), float("inf"), 2e-2, "Fail: no such operator")
+    for report, code in (
+        (verify.Report(3, (), (), (), (good,)), 0),
+        (verify.Report(3, ("a.onnx",), (), ("b.json",), (good, bad)), 1),
+    ):
+        monkeypatch.setattr(verify, "verify_bundle", lambda path, progress, report=report: report)
+        assert main(["verify", "somewhere", "--json"]) == code
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["ok"] == (code == 0)
+        assert facts["components"][0]["max_abs"] == 1e-6
+        assert main(["verify", "somewhere"]) == code
+        out, err = capsys.readouterr()
+        assert ("missing  a.onnx" in out, "Fail: no such operator" in out) == (code == 1, code == 1)
+        assert err == ("latentrt: error: somewhere: is not what was exported\n" if code else "")

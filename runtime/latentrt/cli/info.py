@@ -73,6 +73,7 @@ def describe(model: "Model") -> dict[str, Any]:
             "guidance_scale": model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE),
             "sampler": sampler_name,
         },
+        "parameters": sum({c.folder: c.weights.num_parameters for c in model.components.values()}.values()),
         "components": {name: _component(component) for name, component in model.components.items()},
     }
 
@@ -93,7 +94,7 @@ def _component(component: "Component") -> dict[str, Any]:
 def _text(facts: dict[str, Any]) -> str:
     defaults = facts["defaults"]
     lines = [
-        f"{facts['name']}: {facts['kind']}, {facts['pipeline']}",
+        f"{facts['name']}: {facts['kind']}, {facts['pipeline']}, {facts['parameters'] / 1e6:.1f} M parameters",
         f"  path       {facts['path']}",
         f"  scheduler  {facts['scheduler']}, predicts {facts['prediction_type']}",
         f"  defaults   {defaults['width']}x{defaults['height']}, {defaults['steps']} steps, "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from latentrt.pipeline import Pipeline
     from latentrt.request import Settings
 
-BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_inv_fmt}]"
+BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,10 +134,11 @@ def _run(generation: "Generation", *, quiet: bool) -> "Result":
     ) as bar:
         for step in generation:
             if step.index == 0:
-                bar.set_description("painting", refresh=False)
-                bar.unpause()
+                bar.unpause()  # the time of loading says nothing of the steps to come
+                bar.set_description_str("painting", refresh=False)
+            bar.set_postfix_str(f"{step.seconds:.2f} s/step", refresh=False)
             bar.update()
-        bar.set_description("decoding")
+        bar.set_description_str("decoding")
         return generation.result()
 
 
