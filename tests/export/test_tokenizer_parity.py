@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import latentrt
 from latentrt.text.tokenizer import Tokenizer, load_tokenizer
 
 transformers = pytest.importorskip("transformers", reason="the reference tokenizer is in the extra `export`")
@@ -83,9 +85,13 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=[*LAYOUTS, "sd1/tokenizer.json", "sd2/tokenizer.json"])
+@pytest.fixture(scope="module", params=[*LAYOUTS, "sd1/tokenizer.json", "sd2/tokenizer.json", "demo"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Ours and the reference, over one folder."""
+    if request.param == "demo":
+        included = Path(latentrt.__path__[0]) / "models" / "demo" / "tokenizer"
+        yield load_tokenizer(included), transformers.CLIPTokenizer.from_pretrained(included)
+        return
     layout, _, saved = request.param.partition("/")
     folder = write_clip(tmp_path_factory.mktemp("clip") / "tokenizer", **LAYOUTS[layout])
     if saved:
@@ -98,19 +104,21 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def assert_same(pair: Pair, prompts: list[str]) -> None:
     ours, reference = pair
-    expected = reference(prompts, padding="max_length", truncation=True, max_length=77)["input_ids"]
+    expected = reference(prompts, padding="max_length", truncation=True, max_length=ours.max_length)[
+        "input_ids"
+    ]
     whole = reference(prompts, add_special_tokens=False)["input_ids"]
     for prompt, ids, words in zip(prompts, expected, whole, strict=True):
         encoding = ours.encode(prompt)
         assert encoding.ids.tolist() == ids, prompt
-        assert encoding.num_tokens == min(len(words) + 2, 77), prompt
-        assert bool(encoding.truncated) == (len(words) > 75), prompt
+        assert encoding.num_tokens == min(len(words) + 2, ours.max_length), prompt
+        assert bool(encoding.truncated) == (len(words) + 2 > ours.max_length), prompt
         assert prompt.endswith(encoding.truncated)
 
 
 def test_special_ids(pair: Pair) -> None:
     ours, reference = pair
-    assert ours.max_length == 77
+    assert ours.max_length in (77, reference.model_max_length)
     assert ours.bos_id == reference.bos_token_id
     assert ours.eos_id == reference.eos_token_id
     assert ours.pad_id == reference.pad_token_id

@@ -213,6 +213,15 @@ def test_a_picture_is_made_again_from_itself(
     assert (settings["width"], settings["height"], settings["sampler"]) == (16, 8, "DPM++ 2M Karras")
 
 
+def test_a_random_seed_wins_over_the_pictures(asked: list[tuple[Any, ...]]) -> None:
+    assert main(["generate", "cat", "--seed", "5", "--out", "a.png"]) == 0
+    asked.clear()
+    assert main(["generate", "--from", "a.png", "--seed", "-1", "--quiet"]) == 0
+    (seed,) = settings_of(asked)["seed"]
+    assert 0 <= seed < 2**32
+    assert seed != 5  # once in four thousand million times
+
+
 def test_pictures_that_cannot_be_made_again(
     asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,7 +231,14 @@ def test_pictures_that_cannot_be_made_again(
     save_image(grey, "none.png")
     save_image(grey, "other.png", format_parameters(GenerationParameters("x", steps=1, seed=1, model="v1-5")))
     save_image(grey, "over.png", format_parameters(GenerationParameters("x", steps=1, seed=1, strength=0.5)))
-    for name, reason in (("none", "carries no"), ("other", "'v1-5'; say where"), ("over", "img2img")):
+    wide = GenerationParameters("x", steps=1, seed=1, width=900_000, height=900_000)
+    save_image(grey, "wide.png", format_parameters(wide))
+    for name, reason in (
+        ("wide", "its size"),
+        ("none", "carries no"),
+        ("other", "'v1-5'; say where"),
+        ("over", "img2img"),
+    ):
         assert main(["generate", "--from", f"{name}.png"]) == 2
         assert reason in capsys.readouterr().err
     assert main(["generate", "--from", "other.png", "--model", "x/v1-5"]) == 0
@@ -276,6 +292,7 @@ def test_encode_and_decode(asked: list[tuple[Any, ...]], capsys: pytest.CaptureF
         ("generate cat --seed 18446744073709551616", "expected 0 to 18446744073709551615"),
         ("generate cat --seed 18446744073709551615 --count 2", "go beyond"),
         ("generate cat --count 0", "expected a whole number"),
+        ("generate cat --count 10001", "expected at most 10000"),
         ("generate cat --eta 2", "expected a number from 0 to 1"),
         ("generate cat --clip-skip -1", "clip-skip"),
         ("generate cat --device tpu", "invalid choice: 'tpu'"),
@@ -298,7 +315,8 @@ def test_wrong_usage_exits_with_2_before_anything_is_loaded(
     assert main(words.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines()[-1].startswith("latentrt: error: ")
+    assert err.startswith("latentrt: error: ")
+    assert err.count("\n") == 1
     assert reason in err
     assert asked == []
     assert [path.name for path in Path().iterdir()] == ["in.png"]
@@ -403,6 +421,49 @@ def test_help_lists_every_command_without_importing_anything_heavy() -> None:
 def test_every_command_has_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     assert f"examples:\n  latentrt {name}" in capsys.readouterr().out
+
+
+def test_words_and_paths_that_are_no_text(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8: refused in a prompt, kept in a path."""
+    done = subprocess.run(
+        [sys.executable, "-m", "latentrt", "encode", b"\xff.png", "--out", b"\xfe.safetensors"],
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == b"latentrt: error: \\udcff.png: no such file\n"
+    code = """
+        import sys, latentrt
+        from latentrt.cli import console
+        console.take_any_path()
+        print("\\udcff.png")
+    """
+    assert subprocess.check_output([sys.executable, "-c", textwrap.dedent(code)]) == b"\xff.png\n"
+
+
+def test_without_stdout() -> None:
+    done = subprocess.run(f"{sys.executable} -m latentrt doctor >&-", shell=True, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_without_onnxruntime() -> None:
+    """The runtime's own extra is missing: doctor shows it, the others say what to install."""
+    code = """
+        import sys
+        sys.modules["onnxruntime"] = None
+        from latentrt.cli import main
+        sys.exit(main())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run([*command, "generate", "x"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "latentrt: error: onnxruntime is not installed; this needs: pip install 'latentrt[cpu]'"
+    )
+    done = subprocess.run([*command, "doctor"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "nothing runs here: pip install 'latentrt[cpu]'" in done.stdout
+    assert done.stderr == ""
 
 
 def test_version() -> None:

@@ -62,22 +62,18 @@ def test_generate_and_make_it_again(model: str, capsys: pytest.CaptureFixture[st
     assert (p.width, p.height, p.model) == (64, 64, Path(model).name)
 
     # The second of two, alone, from its own metadata.
-    assert (
-        main(
-            [
-                "generate",
-                "--from",
-                "latentrt-6.png",
-                "--model",
-                model,
-                "--device",
-                "cpu",
-                "--out",
-                "again.png",
-            ]
-        )
-        == 0
-    )
+    again = [
+        "generate",
+        "--from",
+        "latentrt-6.png",
+        "--model",
+        model,
+        "--device",
+        "cpu",
+        "--out",
+        "again.png",
+    ]
+    assert main(again) == 0
     out, err = capsys.readouterr()
     assert out == "again.png\n"
     assert "seed 6" in err

@@ -3,6 +3,7 @@
 import argparse
 import math
 import re
+import secrets
 
 MAX_SEED = 2**64 - 1
 MAX_PIXELS = 2**26
@@ -57,6 +58,14 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def count(text: str) -> int:
+    """How many pictures: 1 to 10000."""
+    number = natural(text)
+    if number > 10_000:
+        raise argparse.ArgumentTypeError(f"expected at most 10000, got {text}")
+    return number
+
+
 def whole(text: str) -> int:
     """A whole number of 0 or more."""
     if not re.fullmatch(r"[0-9]{1,9}", text):
@@ -64,13 +73,16 @@ def whole(text: str) -> int:
     return int(text)
 
 
-def seed(text: str) -> int | None:
-    """0 … 2⁶⁴ − 1; −1 is AUTOMATIC1111's word for a random one, here None."""
-    if text == "-1":
-        return None
-    if not re.fullmatch(r"[0-9]{1,20}", text) or int(text) > MAX_SEED:
+def seed(text: str) -> int:
+    """0 … 2⁶⁴ − 1; or −1, AUTOMATIC1111's word for a random one."""
+    if text != "-1" and not (re.fullmatch(r"[0-9]{1,20}", text) and int(text) <= MAX_SEED):
         raise argparse.ArgumentTypeError(f"expected 0 to {MAX_SEED}, or -1 for a random one, got {text!r}")
     return int(text)
+
+
+def drawn(seed: int | None) -> int:
+    """The seed that was asked for, or a random one of 32 bits where none was."""
+    return secrets.randbits(32) if seed is None or seed == -1 else seed
 
 
 def finite(text: str) -> float:

@@ -1,6 +1,7 @@
 """What the command line says beside its results, and how it ends when interrupted."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -86,9 +87,15 @@ def _leave() -> None:
     os._exit(130)
 
 
+def take_any_path() -> None:
+    """Let paths be printed that are no text in the terminal's encoding, as they came in."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
+
+
 def drop_stdout() -> None:
     """Let nothing more be written to stdout, not even at exit, where a failure would be printed."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # no stdout at all, or one that is no file
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

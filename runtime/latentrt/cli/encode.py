@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
         width, height = own if args.size is None else args.size
         if (width, height) != image.size and not args.quiet:
             say(f"resized from {image.width}x{image.height} to {width}x{height}")
-        latents = pipeline.encode(resize_to(image, width, height), seed=args.seed)
+        seed = None if args.seed is None else arguments.drawn(args.seed)
+        latents = pipeline.encode(resize_to(image, width, height), seed=seed)
         metadata = {"model": pipeline.model.name, "width": str(width), "height": str(height)}
     write_safetensors(args.out, {"latents": latents}, metadata)
     if args.json:

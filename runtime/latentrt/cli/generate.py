@@ -59,11 +59,15 @@ def recall(args: argparse.Namespace) -> None:
         )
     if args.model is not None and p.model not in (None, Path(args.model).resolve().name, args.model):
         warn(f"{args.picture} was made with the model {p.model!r}, and will look different with {args.model}")
+    try:
+        size = None if p.width is None or p.height is None else arguments.size(f"{p.width}x{p.height}")
+    except argparse.ArgumentTypeError as error:
+        raise InputError(f"{args.picture}: its size: {error}") from None
     automatic = p.schedule_type in (None, "Automatic") or p.sampler is None
     known: dict[str, Any] = {
         "prompt": p.prompt,
         "negative": p.negative_prompt,
-        "size": None if p.width is None or p.height is None else arguments.size(f"{p.width}x{p.height}"),
+        "size": size,
         "steps": p.steps,
         "guidance_scale": p.guidance_scale,
         "seed": p.seed,

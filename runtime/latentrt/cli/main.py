@@ -35,8 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     with console.warnings_as_lines(), console.interruptible(last=argv is None):
         try:
+            console.take_any_path()
             code = _run(argv)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except SystemExit as stop:  # argparse's, after --help or a usage error
             return stop.code if isinstance(stop.code, int) else 1
         except KeyboardInterrupt:
@@ -94,6 +96,6 @@ def _fill(parser: argparse.ArgumentParser, name: str) -> None:
 def _describe(error: OSError) -> str:
     if error.filename is None:
         return str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return f"{error.filename}: the disk is full"
     return f"{error.filename}: {error.strerror or error}"

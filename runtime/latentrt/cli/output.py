@@ -1,5 +1,6 @@
 """Where results go: names for one picture or many, checked before the minutes of computing."""
 
+import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def plan(out: str | None, count: int, default: str = "latentrt-{seed}.png") -> O
     if out is None:
         return Output(Path(), default)
     path = Path(out)
-    if out.endswith("/") or path.is_dir():
+    if out.endswith(("/", os.sep)) or path.is_dir():
         return Output(path, "{index:05d}-{seed}.png", make_folder=True)
     if _PLACEHOLDER.search(path.name):
         return Output(path.parent, path.name)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--count",
-        type=arguments.natural,
+        type=arguments.count,
         default=1,
         metavar="N",
         help="how many pictures, of seeds S, S+1, … (default: 1)",
@@ -87,7 +86,7 @@ def paint(args: argparse.Namespace, start: "Callable[[Pipeline, Settings], Gener
     """Load the model, run a generation, write its pictures, and say where they are."""
     output = plan(args.out, args.count)
     output.check()
-    first = secrets.randbits(32) if args.seed is None else args.seed
+    first = arguments.drawn(args.seed)
     if first + args.count - 1 > arguments.MAX_SEED:
         raise InputError(f"--seed: {args.count} seeds from {first} go beyond {arguments.MAX_SEED}")
 

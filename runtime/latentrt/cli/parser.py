@@ -1,7 +1,6 @@
 """An argument parser whose commands are filled in when they are called for, and whose errors look like ours."""
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -10,7 +9,7 @@ class Parser(argparse.ArgumentParser):
     """argparse's, with three differences.
 
     `fill` adds the arguments when this parser is first used, so that `latentrt --help` imports no command. An error is
-    one line, `latentrt: error: …`, after the usage, and exits with 2. Options cannot be abbreviated.
+    one line, `latentrt: error: …`, without the usage, and exits with 2. Options cannot be abbreviated.
     """
 
     fill: "Callable[[Parser], None] | None" = None
@@ -28,6 +27,5 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the error; exit with 2."""
-        self.print_usage(sys.stderr)
-        self.exit(2, f"latentrt: error: {message}\n")
+        """Print the error and where to read more; exit with 2."""
+        self.exit(2, f"latentrt: error: {message}; see `{self.prog} --help`\n")
