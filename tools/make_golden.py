@@ -1,12 +1,14 @@
 """Make the golden files of `tests/runtime/golden` from torch and diffusers.
 
     python tools/make_golden.py [FOLDER]
+    python tools/make_golden.py --table     print the table of docs/samplers.md: how far ours are from diffusers'
 
 The runtime's tests compare with them where there is no torch. `reference` is also what the live tests compare with.
 """
 
 import itertools
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,10 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
+
+from latentrt import samplers
+from latentrt.noise import TorchGenerator
+from latentrt.schedule import Schedule
 
 diffusers.logging.set_verbosity_error()
 
@@ -81,6 +87,47 @@ def reference(
         samples.append(x.numpy())
     sigmas = scheduler.sigmas.numpy()[begin:] if hasattr(scheduler, "sigmas") else np.zeros(0, np.float32)
     return {"timesteps": timesteps.numpy(), "sigmas": sigmas, "samples": np.stack(samples)}
+
+
+def denoiser(prediction_type: str) -> samplers.Denoise:
+    """The network as a denoiser in sigma space."""
+
+    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
+        root = math.sqrt(1 + sigma * sigma)
+        output = network(x / root, timestep)
+        if prediction_type == "epsilon":
+            return x - sigma * output
+        if prediction_type == "v_prediction":
+            return x / root**2 - (sigma / root) * output
+        return output
+
+    return denoise
+
+
+def ours(
+    class_name: str,
+    config: dict[str, Any],
+    count: int,
+    *,
+    seed: int = 0,
+    shape: tuple[int, ...] = SHAPE,
+    strength: float | None = None,
+    eta: float = 0.0,
+) -> tuple[Schedule, list[np.ndarray]]:
+    """The same run with latentrt's sampler; every state scaled as the diffusers class holds it."""
+    sampler = samplers.resolve(class_name, config)
+    schedule, rng = sampler.schedule(count), TorchGenerator(seed)
+    if strength is None:
+        x = schedule.initial(rng.randn(shape))
+    else:
+        schedule = schedule.truncated(strength)
+        clean = rng.randn(shape)
+        x = schedule.noised(clean, rng.randn(shape))
+    states = []
+    for step in sampler.run(denoiser(sampler.prediction_type), x, schedule, rng, eta=eta):
+        scale = math.sqrt(1 + schedule.sigmas[step.index + 1] ** 2) if schedule.variance_preserving else 1
+        states.append(step.x / scale)
+    return schedule, states
 
 
 def cases() -> list[dict[str, Any]]:
@@ -192,7 +239,32 @@ def make_noise(folder: Path) -> None:
     np.savez_compressed(folder / "noise.npz", calls=np.array(json.dumps(calls)), **arrays)
 
 
+def print_table() -> None:
+    """Worst error of any state of any step, relative to the largest value there, over `cases`."""
+    worst: dict[str, list[float]] = {}
+    for case in cases():
+        theirs, (schedule, states) = reference(**case), ours(**case)
+        errors = [
+            float(np.abs(a - b).max() / np.abs(b).max())
+            for a, b in zip(states, theirs["samples"], strict=True)
+        ]
+        timesteps = float(np.abs(schedule.timesteps - theirs["timesteps"]).max())
+        worst.setdefault(case["class_name"], []).append(max(errors))
+        if max(errors) > 1e-5 or timesteps > 1e-4:
+            shown = {key: value for key, value in case["config"].items() if SD.get(key, ...) != value}
+            shown.pop("trained_betas", None)
+            print(
+                f"<!-- {case['class_name']} {case['count']} {shown}: {max(errors):.1e}, timesteps {timesteps:.1e} -->"
+            )
+    print("| diffusers class | runs | median error | worst error |\n|---|---|---|---|")
+    for name, errors in worst.items():
+        print(f"| `{name}` | {len(errors)} | {np.median(errors):.1e} | {max(errors):.1e} |")
+
+
 def main() -> None:
+    if sys.argv[1:] == ["--table"]:
+        print_table()
+        return
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN
     folder.mkdir(parents=True, exist_ok=True)
     make_noise(folder)

@@ -54,8 +54,11 @@ def pndm(
             combined = weights[0] * output
             for weight, earlier in zip(weights[1:], outputs[1:], strict=True):
                 combined = combined + weight * earlier
-        epsilon = _epsilon(x, combined, start) if velocity else combined
-        x = x + (stop - start) * epsilon  # eq. 9, which is DDIM eq. 12
+        # eq. 9, which is DDIM eq. 12
+        if velocity:
+            x = _x0(x, combined, start) + stop * _epsilon(x, combined, start)
+        else:
+            x = x + (stop - start) * combined
         x = reinterpret(x, stop, sigma_next)
         yield Step(i, sigma, timestep, x, denoised)
 
@@ -65,6 +68,11 @@ def _velocity(x: Latents, denoised: Latents, sigma: float) -> Latents:
     return (x / (1 + sigma**2) - denoised) * (math.sqrt(1 + sigma**2) / sigma)
 
 
+def _x0(x: Latents, velocity: Latents, sigma: float) -> Latents:
+    """Compute x₀ = α·x_vp − σ_vp·v."""
+    return x / (1 + sigma**2) - velocity * (sigma / math.sqrt(1 + sigma**2))
+
+
 def _epsilon(x: Latents, velocity: Latents, sigma: float) -> Latents:
-    """Compute ε = α·v + σ_vp·x_vp, the same the other way."""
+    """Compute ε = α·v + σ_vp·x_vp."""
     return velocity / math.sqrt(1 + sigma**2) + x * (sigma / (1 + sigma**2))

@@ -27,8 +27,8 @@ def exponential(highest: float, lowest: float, count: int) -> Float64:
 
 
 def lu(highest: float, lowest: float, count: int) -> Float64:
-    """Even steps of log-SNR (arXiv:2206.00927 §4.1), which diffusers steps through as λ = log σ with ρ = 1."""
-    high, low = math.log(highest), math.log(lowest)
+    """Even steps of log-SNR (arXiv:2206.00927 §4.1), between ends that diffusers knows as float32 logarithms."""
+    high, low = float(np.log(np.float32(highest))), float(np.log(np.float32(lowest)))
     return np.exp(high + np.linspace(0, 1, count) * (low - high))
 
 

@@ -1,0 +1,295 @@
+"""Names, options, purity, and the order of each solver on a problem with a known answer."""
+
+import inspect
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from latentrt import samplers
+from latentrt.errors import InputError
+from latentrt.noise import TorchGenerator
+from latentrt.samplers.clip import threshold
+from latentrt.samplers.ddim import ddim
+from latentrt.samplers.dpmpp_2m import dpmpp_2m
+from latentrt.samplers.euler import euler
+from latentrt.samplers.euler_ancestral import euler_ancestral
+from latentrt.samplers.pndm import pndm
+from latentrt.schedule import Schedule
+
+SHAPE = (2, 4, 3, 3)
+SD = {
+    "_class_name": "PNDMScheduler",
+    "_diffusers_version": "0.6.0",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
+}
+
+
+def half(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
+    return x / 2
+
+
+# ── names ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical", "label"),
+    [
+        ("ddim", "ddim", "DDIM"),
+        ("DDIMScheduler", "ddim", "DDIM"),
+        ("euler", "euler", "Euler"),
+        ("Euler a", "euler_ancestral", "Euler a"),
+        ("EULER_ANCESTRAL", "euler_ancestral", "Euler a"),
+        ("eulerdiscretescheduler", "euler", "Euler"),
+        ("euler karras", "euler_karras", "Euler Karras"),
+        ("DPM++ 2M", "dpmpp_2m", "DPM++ 2M"),
+        ("dpm++ 2m karras", "dpmpp_2m_karras", "DPM++ 2M Karras"),
+        ("dpmpp_2m_karras", "dpmpp_2m_karras", "DPM++ 2M Karras"),
+        ("dpmpp_2m karras", "dpmpp_2m_karras", "DPM++ 2M Karras"),
+        ("PLMS", "pndm", "PLMS"),
+        (None, "pndm", "PLMS"),
+    ],
+)
+def test_every_community_finds_its_name(name: str | None, canonical: str, label: str) -> None:
+    sampler = samplers.resolve(name, SD)
+    assert (sampler.name, sampler.label) == (canonical, label)
+    assert sampler.prediction_type == "epsilon"
+
+
+def test_names_resolve_to_themselves_and_labels_to_their_rows() -> None:
+    assert samplers.names() == list(samplers.REGISTRY)
+    for name in samplers.names():
+        sampler = samplers.resolve(name, SD)
+        assert sampler.name == name
+        assert samplers.resolve(sampler.label, SD).name == name
+        assert samplers.resolve(sampler.label.lower().replace(" ", "_"), SD).name == name
+
+
+def test_a_name_fixes_the_sigmas_and_a_class_leaves_them_to_the_config() -> None:
+    config = {**SD, "_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": True}
+    assert samplers.resolve(None, config).name == "dpmpp_2m_karras"
+    assert samplers.resolve("DPMSolverMultistepScheduler", config).label == "DPM++ 2M Karras"
+    assert samplers.resolve("dpmpp_2m", config).label == "DPM++ 2M"
+    assert samplers.resolve("euler", config).schedule_type == "Automatic"
+    assert samplers.resolve("EulerDiscreteScheduler", config).schedule_type == "Karras"
+    exponential = {**SD, "use_exponential_sigmas": True}
+    assert samplers.resolve("DPMSolverMultistepScheduler", exponential).label == "DPM++ 2M Exponential"
+    sde = {**config, "algorithm_type": "sde-dpmsolver++"}
+    assert samplers.resolve("DPM++ 2M", sde).options["algorithm_type"] == "dpmsolver++"
+    with pytest.raises(InputError, match="sde-dpmsolver"):
+        samplers.resolve(None, sde)
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(InputError, match="no such sampler, 'heun'") as caught:
+        samplers.resolve("heun", SD)
+    for name in samplers.names():
+        assert name in str(caught.value)
+
+
+def test_a_models_own_scheduler_is_never_replaced_in_silence() -> None:
+    with pytest.raises(InputError, match=r"LMSDiscreteScheduler, is not built.*dpmpp_2m_karras"):
+        samplers.resolve(None, {**SD, "_class_name": "LMSDiscreteScheduler"})
+    with pytest.raises(InputError, match="_class_name"):
+        samplers.resolve(None, {})
+    with pytest.raises(InputError, match="skip_prk_steps"):
+        samplers.resolve(None, {**SD, "skip_prk_steps": False})
+
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", samplers.names())
+def test_steps(name: str) -> None:
+    sampler = samplers.resolve(name, SD)
+    schedule = sampler.schedule(7)
+    x = schedule.initial(TorchGenerator(1).randn(SHAPE))
+    kept = x.copy()
+    asked: list[tuple[float, float]] = []
+
+    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
+        assert x.dtype == np.float32
+        assert type(sigma) is float
+        assert type(timestep) is float
+        asked.append((sigma, timestep))
+        return x / 2
+
+    run = sampler.run(denoise, x, schedule, TorchGenerator(2))
+    assert inspect.isgenerator(run)
+    assert asked == []  # nothing happens before the first step is asked for
+    first = next(run)
+    assert len(asked) == 1
+    assert first.index == 0
+    run.close()  # cancelled between steps
+    asked.clear()
+    steps = list(sampler.run(denoise, x, schedule, TorchGenerator(2)))
+    np.testing.assert_array_equal(steps[0].x, first.x)  # no state was left over
+    np.testing.assert_array_equal(x, kept)  # the caller's array is the caller's
+    assert [step.index for step in steps] == list(range(len(schedule)))
+    assert asked == [(step.sigma, step.timestep) for step in steps]
+    assert asked == list(zip(schedule.sigmas[:-1].tolist(), schedule.timesteps.tolist(), strict=True))
+    for step in steps:
+        assert step.x.shape == step.denoised.shape == SHAPE
+        assert step.x.dtype == step.denoised.dtype == np.float32
+
+
+def test_steps_do_not_share_their_arrays() -> None:
+    sampler = samplers.resolve("dpmpp_2m", SD)
+    schedule = sampler.schedule(5)
+    x = schedule.initial(TorchGenerator(1).randn(SHAPE))
+    plain = [step.x.copy() for step in sampler.run(half, x, schedule)]
+    held = [step.x for step in sampler.run(half, x, schedule)]
+    for one, other in zip(plain, held, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("eta", [float("nan"), -0.1, 1.1, float("inf")])
+def test_refuses_an_eta_before_the_first_step(eta: float) -> None:
+    sampler = samplers.resolve("ddim", SD)
+    schedule = sampler.schedule(5)
+    with pytest.raises(InputError, match="eta"):
+        sampler.run(half, np.zeros(SHAPE, np.float32), schedule, TorchGenerator(0), eta=eta)
+
+
+def test_eta_is_ddims_alone() -> None:
+    sampler = samplers.resolve("euler", SD)
+    with pytest.raises(InputError, match="only ddim"):
+        sampler.run(half, np.zeros(SHAPE, np.float32), sampler.schedule(5), None, eta=0.5)
+
+
+@pytest.mark.parametrize(("name", "eta"), [("euler_ancestral", 0.0), ("ddim", 0.5)])
+def test_a_stochastic_sampler_wants_a_source(name: str, eta: float) -> None:
+    sampler = samplers.resolve(name, SD)
+    run = sampler.run(half, np.ones(SHAPE, np.float32), sampler.schedule(5), None, eta=eta)
+    with pytest.raises(InputError, match="noise source"):
+        next(run)
+
+
+def test_zero_terminal_snr_starts_from_what_the_network_says() -> None:
+    """At infinite σ the state holds no picture: the next is √ᾱ'·x₀ + √(1 − ᾱ')·noise."""
+    config = {
+        **SD,
+        "rescale_betas_zero_snr": True,
+        "prediction_type": "v_prediction",
+        "timestep_spacing": "trailing",
+    }
+    sampler = samplers.resolve("DDIMScheduler", config)
+    schedule = sampler.schedule(10)
+    noise = TorchGenerator(0).randn(SHAPE)
+    seen = []
+
+    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
+        seen.append(x / math.sqrt(1 + sigma * sigma))
+        return np.full_like(x, 0.5)
+
+    step = next(sampler.run(denoise, schedule.initial(noise), schedule))
+    np.testing.assert_array_equal(seen[0], noise)
+    np.testing.assert_allclose(step.x, 0.5 + schedule.sigmas[1] * noise, rtol=1e-6, atol=1e-6)
+
+
+def test_clipping() -> None:
+    config = {**SD, "clip_sample": True, "clip_sample_range": 0.25}
+    sampler = samplers.resolve("ddim", config)
+    schedule = sampler.schedule(5)
+    steps = list(sampler.run(half, schedule.initial(TorchGenerator(0).randn(SHAPE)), schedule))
+    assert np.abs(steps[0].denoised).max() == 0.25
+
+
+def test_dynamic_thresholding_by_picture() -> None:
+    x = np.stack([np.linspace(-4, 4, 9), np.linspace(-0.5, 0.5, 9)]).reshape(2, 1, 3, 3).astype(np.float32)
+    out = threshold(x, ratio=1.0, ceiling=10.0)
+    np.testing.assert_allclose(out[0], x[0] / 4, rtol=1e-6)
+    np.testing.assert_array_equal(out[1], x[1])  # s is never below 1
+    np.testing.assert_allclose(threshold(x, ratio=1.0, ceiling=2.0)[0], np.clip(x[0], -2, 2) / 2, rtol=1e-6)
+
+
+# ── convergence ──────────────────────────────────────────────────────────────────────────────────────────────────────
+# Data drawn from N(μ, s²): the denoiser has a closed form, and so has the ODE's solution.
+
+MU, S = 0.7, 0.5
+
+
+def gaussian(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
+    return (S**2 * x + sigma**2 * MU) / (S**2 + sigma**2)
+
+
+def log_even(count: int) -> Schedule:
+    sigmas = np.exp(np.linspace(math.log(10.0), math.log(0.05), count + 1))
+    return Schedule(sigmas, np.zeros(count), count, sigmas[1:].copy(), sigmas[:-1].copy())
+
+
+def order_of(solver: Any, counts: tuple[int, ...], **options: Any) -> float:
+    x = TorchGenerator(0).randn(SHAPE, np.float64) * 10
+    errors = []
+    for count in counts:
+        schedule = log_even(count)
+        *_, last = solver(gaussian, x, schedule, None, **options)
+        exact = MU + (x - MU) * math.sqrt((S**2 + 0.05**2) / (S**2 + 10.0**2))
+        errors.append(np.abs(last.x - exact).max())
+    return float(-np.polyfit(np.log(counts), np.log(errors), 1)[0])
+
+
+COUNTS = (40, 80, 160, 320)
+
+
+def test_order_of_convergence() -> None:
+    assert order_of(euler, COUNTS) == pytest.approx(1, abs=0.1)
+    assert order_of(ddim, COUNTS) == pytest.approx(1, abs=0.1)
+    assert order_of(dpmpp_2m, COUNTS, solver_order=1) == pytest.approx(1, abs=0.1)
+    for kind in ("midpoint", "heun"):
+        orders = order_of(dpmpp_2m, COUNTS, solver_type=kind, lower_order_final=False)
+        assert orders == pytest.approx(2, abs=0.15)
+
+
+def test_ddim_euler_and_first_order_dpm_are_one_solver() -> None:
+    x = TorchGenerator(0).randn(SHAPE, np.float64) * 10
+    runs: list[Iterator[samplers.Step]] = [
+        ddim(gaussian, x, log_even(9)),
+        euler(gaussian, x, log_even(9)),
+        dpmpp_2m(gaussian, x, log_even(9), solver_order=1),
+    ]
+    for a, b, c in zip(*runs, strict=True):
+        np.testing.assert_allclose(a.x, b.x, rtol=1e-13)
+        np.testing.assert_allclose(a.x, c.x, rtol=1e-13)
+
+
+def test_plms_beats_euler() -> None:
+    """Its order on paper is 4; the doubled first step keeps it near 2 on a run."""
+    x = TorchGenerator(0).randn(SHAPE, np.float64) * 10
+    exact = MU + (x - MU) * math.sqrt((S**2 + 0.05**2) / (S**2 + 10.0**2))
+    errors = []
+    for count in COUNTS:
+        sigmas = np.exp(np.linspace(math.log(10.0), math.log(0.05), count + 1))
+        doubled = np.concatenate([sigmas[:2], sigmas[1:]])
+        stops, starts = (
+            doubled[1:].copy(),
+            np.append(sigmas[:1], sigmas[:-1]),
+        )  # the second step starts at the first's
+        schedule = Schedule(doubled, np.zeros(count + 1), count, stops, starts)
+        *_, last = pndm(gaussian, x, schedule)
+        errors.append(np.abs(last.x - exact).max())
+    order = -np.polyfit(np.log(COUNTS), np.log(errors), 1)[0]
+    assert order > 1.8
+
+
+def test_ancestral_sampling_gives_the_datas_own_distribution() -> None:
+    """10,000 samples after 200 steps: mean and deviation of N(μ, s²)."""
+    sigmas = np.append(np.exp(np.linspace(math.log(20.0), math.log(0.01), 200)), 0.0)
+    schedule = Schedule(sigmas, np.zeros(200), 200, sigmas[1:].copy(), sigmas[:-1].copy())
+    rng = TorchGenerator(0)
+    x = rng.randn((100, 1, 10, 10), np.float64) * 20
+    *_, last = euler_ancestral(gaussian, x, schedule, rng)
+    *_, same = ddim(gaussian, x, schedule, rng, eta=1.0)
+    for out in (last.x, same.x):
+        assert out.mean() == pytest.approx(MU, abs=0.02)
+        assert out.std() == pytest.approx(S, abs=0.03)
