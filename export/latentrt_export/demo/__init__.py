@@ -1,0 +1,1 @@
+"""The demo model: its pictures, its training, its measurement."""

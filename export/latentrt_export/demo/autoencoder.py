@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import stage
 from .data import render
-from .optim import Average, make_optimisers, rate_at, set_rate
+from .optim import Average, check_gradients, make_optimisers, rate_at, set_rate
 from .scenes import sample
 
 CROP = 64
@@ -107,15 +107,18 @@ def train(
         square = (error**2).mean()
         return error.abs().mean() + 4 * square + KL_WEIGHT * kl, square
 
-    forward = torch.compile(loss_of) if compiled else loss_of
-    pictures = picture_pool(pool, seed + 3)
+    if compiled:
+        stage.compile_blocks(model)
+    pictures = picture_pool(pool if budget.fraction() < 1 else 1, seed + 3)
     budget.start()
     while budget.fraction() < 1:
         set_rate(optimisers, rate_at(budget.fraction(), budget.done))
         x = to_tensor(_crops(pictures, rng, batch)).to(device)
         with stage.autocast(device, dtype):
-            loss, square = forward(x)
+            loss, square = loss_of(x)
         loss.backward()
+        if budget.done < 2:
+            check_gradients(model)
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)

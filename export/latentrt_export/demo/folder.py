@@ -29,6 +29,8 @@ MODEL_INDEX = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
+# What this project's runtime takes where a caller names nothing; guidance of 7.5 is too strong for flat colours.
+GENERATION = {"num_inference_steps": 25, "guidance_scale": 3.0}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
@@ -53,6 +55,7 @@ def write_configs(folder: Path) -> None:
     """Everything but the weights: tokenizer, scheduler and the configurations of untrained models."""
     write_tokenizer(folder / "tokenizer")
     _write_json(folder / "model_index.json", MODEL_INDEX)
+    _write_json(folder / "generation_config.json", GENERATION)
     _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     _write_json(folder / "unet" / "config.json", _diffusers_config(make_denoiser()))
     write_vae_config(folder, 1.0)

@@ -10,22 +10,33 @@ from torch import Tensor, nn
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The nearest half-orthogonal matrix, roughly: Newton-Schulz of Muon (Jordan et al. 2024)."""
+    """The nearest half-orthogonal matrix, roughly: Newton-Schulz of Muon (Jordan et al. 2024).
+
+    Every iterate is a polynomial in the Gram matrix times the input, so that the polynomial alone is iterated: for a kernel
+    that is many times longer than wide this takes a third of the arithmetic.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix / (matrix.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.T
+    gram = x @ x.T
+    identity = torch.eye(len(x), device=x.device)
+    product = identity
     for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        factor = a * identity + b * gram + c * gram @ gram
+        product = factor @ product
+        gram = factor @ gram @ factor
+    x = product @ x
     return x.T if tall else x
 
 
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised; a convolution counts as an (out, in*k*k) matrix."""
 
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, decay: float = 0.0
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
@@ -77,6 +88,16 @@ def rate_at(fraction: float, step: int, *, warmup: int = 40, hold: float = 0.4) 
     if fraction > hold:
         rate *= 0.5 * (1 + math.cos(math.pi * min((fraction - hold) / (1 - hold), 1.0)))
     return rate
+
+
+def check_gradients(model: nn.Module) -> None:
+    """Raise where a parameter got no gradient: a compiled graph that lost a branch trains on in silence."""
+    lost = [
+        name for name, p in model.named_parameters()
+        if p.requires_grad and (p.grad is None or not torch.isfinite(p.grad).all() or not p.grad.any())
+    ]  # fmt: skip
+    if lost:
+        raise RuntimeError(f"training: expected a gradient for every parameter, got none for {lost[:5]}")
 
 
 class Average:

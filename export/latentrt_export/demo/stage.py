@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -11,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.resnet import ResnetBlock2D
+from torch import nn
 
 
 def pick_device() -> torch.device:
@@ -66,7 +68,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -80,3 +82,15 @@ def progress(name: str, budget: Budget, samples: int, **figures: float) -> None:
     text = "  ".join(f"{key} {value:.4f}" for key, value in figures.items())
     line = f"{name}  {100 * budget.fraction():5.1f} %  step {budget.done}  {samples} samples  {rate:.1f}/s  {text}"
     print(line, file=sys.stderr, flush=True)
+
+
+def compile_blocks(model: nn.Module) -> None:
+    """Compile every residual block and every transformer block by itself.
+
+    Compiled whole, with two threads, torch 2.13 gave this project's autoencoder zero gradients
+    before the decoder's last blocks, in silence; block by block they agree with eager mode to 3e-4.
+    """
+    torch._dynamo.config.recompile_limit = 256
+    for block in model.modules():
+        if isinstance(block, (ResnetBlock2D, BasicTransformerBlock)):
+            block.compile(dynamic=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,22 @@ from .scenes import caption, sample_any
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_LENGTH = 32
-_EXTRA_WORDS = "the and with one two of in by at background picture . ! ?".split()
+_EXTRA_WORDS = (
+    "the",
+    "and",
+    "with",
+    "one",
+    "two",
+    "of",
+    "in",
+    "by",
+    "at",
+    "background",
+    "picture",
+    ".",
+    "!",
+    "?",
+)
 _WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
@@ -37,7 +53,7 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
     pieces = [[*word[:-1], word[-1] + "</w>"] for word in words]
     merges: list[tuple[str, str]] = []
     while True:
-        pairs = Counter(pair for piece in pieces for pair in zip(piece, piece[1:], strict=False))
+        pairs = Counter(pair for piece in pieces for pair in pairwise(piece))
         if not pairs:
             return merges
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))

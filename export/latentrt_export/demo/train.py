@@ -1,0 +1,80 @@
+"""Make the demo model from nothing: text encoder, autoencoder, latents, denoiser, then the folder.
+
+Every stage resumes from its checkpoint in the run folder; a stage whose budget is spent is not trained again.
+`python -m latentrt_export.demo.train --run RUN --out MODEL`
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from . import autoencoder, diffusion, stage, text
+from .folder import write_configs, write_text_encoder, write_unet, write_vae, write_vae_config
+from .tokenizer import load_tokenizer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `latentrt train-demo`."""
+    parser.add_argument(
+        "--run", type=Path, default=Path("demo-run"), help="folder for checkpoints and latents"
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo-model"), help="diffusers folder to write")
+    parser.add_argument("--text-steps", type=int, default=650, help="of 64 captions")
+    for name, minutes, batch in (("autoencoder", 30.0, 16), ("denoiser", 55.0, 32)):
+        parser.add_argument(f"--{name}-minutes", type=float, default=minutes, help="wall clock of this stage")
+        parser.add_argument(f"--{name}-steps", type=int, help="train so many steps instead of minutes")
+        parser.add_argument(f"--{name}-batch", type=int, default=batch)
+    parser.add_argument("--pictures", type=int, default=24000, help="pictures whose latents are cached")
+    parser.add_argument("--dtype", choices=("auto", "fp32", "bf16"), default="auto")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="of torch on the CPU")
+    parser.add_argument("--compile", action="store_true", help="torch.compile every block: 1.5 times as fast")
+
+
+def _budget(steps: int | None, minutes: float) -> stage.Budget:
+    return stage.Budget(minutes=minutes) if steps is None else stage.Budget(steps=steps)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train every stage that is not done, and write the model."""
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    common = {"dtype": args.dtype, "seed": args.seed}
+    args.run.mkdir(parents=True, exist_ok=True)
+    write_configs(args.out)
+    tokenizer = load_tokenizer(args.out / "tokenizer")
+    text_encoder = text.train(args.run, tokenizer, stage.Budget(steps=args.text_steps), **common)
+    write_text_encoder(args.out, text_encoder)
+
+    budget = _budget(args.autoencoder_steps, args.autoencoder_minutes)
+    vae = autoencoder.train(args.run, budget, batch=args.autoencoder_batch, compiled=args.compile, **common)
+    write_vae(args.out, vae)
+
+    path = args.run / "cache.pt"
+    cache = diffusion.load_cache(path)
+    if cache is None:
+        cache = diffusion.make_cache(args.pictures, vae, text_encoder, tokenizer, seed=args.seed + 10)
+        diffusion.save_cache(path, cache)
+    write_vae_config(args.out, cache.scaling_factor)
+
+    budget = _budget(args.denoiser_steps, args.denoiser_minutes)
+    unet = diffusion.train(
+        args.run, cache, budget, batch=args.denoiser_batch, compiled=args.compile, **common
+    )
+    write_unet(args.out, unet)
+    print(f"wrote {args.out}: measure it with python -m latentrt_export.demo.evaluate --model {args.out}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The module's entry."""
+    parser = argparse.ArgumentParser(prog="python -m latentrt_export.demo.train", description=__doc__)
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
