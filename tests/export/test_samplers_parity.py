@@ -45,7 +45,7 @@ def compare(name: str, config: dict[str, Any], count: int, bound: float = 1e-5, 
     if np.array_equal(timesteps, timesteps.round()):
         assert schedule.timesteps.tolist() == timesteps.tolist()
     else:
-        # torch's float32 square root (MKL's) is not correctly rounded: one unit in σ's last place is one in the timestep's.
+        # torch's float32 square root (MKL's) is not correctly rounded, and what is off in σ is off in the timestep.
         np.testing.assert_allclose(schedule.timesteps, timesteps, rtol=0, atol=2e-4)
     if len(theirs["sigmas"]):
         rtol = 1e-4 if config.get("rescale_betas_zero_snr") else 1e-6
@@ -99,7 +99,7 @@ def runs(draw: st.DrawFn) -> dict[str, Any]:
     }
     if flag := draw(st.sampled_from(FLAGS.get(name, (None,)))):
         config[flag] = True
-    run: dict[str, Any] = {"count": draw(st.integers(1, 60))}
+    run: dict[str, Any] = {"count": draw(st.integers(1, 40))}
     if draw(st.booleans()):
         run["strength"] = draw(st.floats(0.05, 1.0))
         assume(int(run["count"] * run["strength"]) > 0)
@@ -108,7 +108,7 @@ def runs(draw: st.DrawFn) -> dict[str, Any]:
     return {"name": name, "config": config, **run}
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(run=runs())
 def test_any_run_equals_diffusers(run: dict[str, Any]) -> None:
     # Cosine betas reach σ = 20,000, where float32 fails diffusers in several ways (DDIM with eta gives NaN).
@@ -156,7 +156,7 @@ def test_strength_equals_the_img2img_pipelines() -> None:
     pipeline = diffusers.StableDiffusionImg2ImgPipeline
     for name in sorted(DEFAULTS):
         config = {**golden.SD, "skip_prk_steps": True}
-        for count in (1, 3, 10, 20, 50):
+        for count in (1, 3, 20, 50):
             scheduler = getattr(diffusers, name).from_config(config)
             scheduler.set_timesteps(count)
             whole = samplers.resolve(name, config).schedule(count)
@@ -171,7 +171,7 @@ def test_strength_equals_the_img2img_pipelines() -> None:
 
 
 def test_where_diffusers_runs_one_step_too_many() -> None:
-    """Trailing spacing divides by a float: of 61 steps it makes 62, the last at timestep −1. Ours leaves that one out."""
+    """Trailing spacing divides by a float: of 61 steps it makes 62, the last at timestep −1. We leave that one out."""
     for name in ("DDIMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"):
         config = {**golden.SD, "timestep_spacing": "trailing"}
         scheduler = getattr(diffusers, name).from_config(config)
