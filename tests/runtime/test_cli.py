@@ -423,6 +423,19 @@ def test_every_command_has_examples(name: str, capsys: pytest.CaptureFixture[str
     assert f"examples:\n  latentrt {name}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", list(optional.COMMANDS))
+def test_help_of_an_optional_command_works_or_says_what_to_install(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main([name, "--help"])
+    out, err = capsys.readouterr()
+    if code == 0:
+        assert f"examples:\n  latentrt {name}" in out
+    else:
+        assert "pip install 'latentrt[export]'" in err
+    assert "Traceback" not in err
+
+
 def test_words_and_paths_that_are_no_text(tmp_path: Path) -> None:
     """Bytes that are not UTF-8: refused in a prompt, kept in a path."""
     done = subprocess.run(

@@ -16,6 +16,19 @@ COMMANDS = {
 # Where each one is: it gives `add_arguments(parser)` and `run(args) -> int`.
 _MODULES = {"export": "latentrt_export.cli", "train-demo": "latentrt_export.demo.train"}
 _EXTRA = "export"
+_EXAMPLES = {
+    "export": """\
+examples:
+  latentrt export path/to/checkpoint path/to/bundle
+  latentrt verify path/to/bundle
+  latentrt generate "a lighthouse at dusk" --model path/to/bundle
+""",
+    "train-demo": """\
+examples:
+  latentrt train-demo
+  latentrt train-demo --run runs/demo --out demo-model --seed 1
+""",
+}
 
 
 class MissingExtraError(LatentrtError):
@@ -32,6 +45,8 @@ def fill(parser: argparse.ArgumentParser, name: str) -> None:
         module = _module(name)
         add_arguments: Callable[[argparse.ArgumentParser], None] = module.add_arguments
         add_arguments(parser)
+    if parser.epilog is None:
+        parser.epilog = _EXAMPLES[name]
     parser.set_defaults(run=lambda args: _run(name, args))
 
 
