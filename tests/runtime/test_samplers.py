@@ -153,6 +153,16 @@ def test_steps_do_not_share_their_arrays() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("name", samplers.names())
+def test_a_thousand_steps_stay_finite(name: str) -> None:
+    """DPM++ rounds two of 1001 points to one timestep, between which diffusers divides 0 by 0."""
+    sampler = samplers.resolve(name, {**SD, "timestep_spacing": "linspace"})
+    schedule = sampler.schedule(1000)
+    x = schedule.initial(TorchGenerator(0).randn((1, 1, 2, 2)))
+    for step in sampler.run(half, x, schedule, TorchGenerator(1)):
+        assert np.isfinite(step.x).all()
+
+
 @pytest.mark.parametrize("eta", [float("nan"), -0.1, 1.1, float("inf")])
 def test_refuses_an_eta_before_the_first_step(eta: float) -> None:
     sampler = samplers.resolve("ddim", SD)

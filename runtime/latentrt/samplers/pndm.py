@@ -55,11 +55,8 @@ def pndm(
             for weight, earlier in zip(weights[1:], outputs[1:], strict=True):
                 combined = combined + weight * earlier
         # eq. 9, which is DDIM eq. 12
-        if velocity:
-            x = _x0(x, combined, start) + stop * _epsilon(x, combined, start)
-        else:
-            x = x + (stop - start) * combined
-        x = reinterpret(x, stop, sigma_next)
+        moved = _follow(x, combined, start, stop) if velocity else x + (stop - start) * combined
+        x = reinterpret(moved, stop, sigma_next)
         yield Step(i, sigma, timestep, x, denoised)
 
 
@@ -68,11 +65,8 @@ def _velocity(x: Latents, denoised: Latents, sigma: float) -> Latents:
     return (x / (1 + sigma**2) - denoised) * (math.sqrt(1 + sigma**2) / sigma)
 
 
-def _x0(x: Latents, velocity: Latents, sigma: float) -> Latents:
-    """Compute x₀ = α·x_vp − σ_vp·v."""
-    return x / (1 + sigma**2) - velocity * (sigma / math.sqrt(1 + sigma**2))
-
-
-def _epsilon(x: Latents, velocity: Latents, sigma: float) -> Latents:
-    """Compute ε = α·v + σ_vp·x_vp."""
-    return velocity / math.sqrt(1 + sigma**2) + x * (sigma / (1 + sigma**2))
+def _follow(x: Latents, velocity: Latents, sigma: float, sigma_next: float) -> Latents:
+    """Step to x₀ + σ'·ε, where x₀ = α·x_vp − σ_vp·v and ε = α·v + σ_vp·x_vp."""
+    root = math.sqrt(1 + sigma**2)
+    x0 = x / root**2 - velocity * (sigma / root)
+    return x0 + sigma_next * (velocity / root + x * (sigma / root**2))

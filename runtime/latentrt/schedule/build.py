@@ -64,9 +64,8 @@ def _euler(options: Options, count: int) -> Schedule:
         sigmas = np.interp(timesteps, np.arange(len(train_sigmas)), train_sigmas)
     ramp = _ramp(options)
     if ramp is not None:
-        highest = sigmas[0] if options["sigma_max"] is None else options["sigma_max"]
-        lowest = sigmas[-1] if options["sigma_min"] is None else options["sigma_min"]
-        sigmas = RAMPS[ramp](float(highest), float(lowest), count)
+        highest, lowest = _bound(options, "sigma_max", sigmas[0]), _bound(options, "sigma_min", sigmas[-1])
+        sigmas = RAMPS[ramp](highest, lowest, count)
         # diffusers keeps these timesteps in float32, fractions and all.
         timesteps = sigma_to_timestep(sigmas, np.log(train_sigmas)).astype(np.float32).astype(np.float64)
     if len(sigmas) == count:
@@ -164,6 +163,13 @@ def _ramp(options: Options) -> str | None:
     return next((key for key in RAMPS if options.get(key)), None)
 
 
+def _bound(options: Options, key: str, default: float) -> float:
+    value = default if options[key] is None else options[key]
+    if not isinstance(value, (int, float, np.floating)) or not value > 0:
+        raise InputError(f"scheduler config: {key}: expected a number above 0, got {value!r}")
+    return float(value)
+
+
 def _last_sigma(options: Options, train_sigmas: NDArray[np.floating[Any]]) -> float:
     return float(train_sigmas[0]) if options["final_sigmas_type"] == "sigma_min" else 0.0
 
@@ -196,6 +202,10 @@ def _ve_sigmas(options: Options) -> NDArray[np.float32]:
 
 def _alphas_cumprod(options: Options) -> NDArray[np.float32]:
     trained = options["trained_betas"]
+    if not isinstance(trained, (list, tuple, type(None))) or not all(
+        isinstance(v, (int, float)) for v in trained or ()
+    ):
+        raise InputError(f"scheduler config: trained_betas: expected a list of numbers, got {trained!r:.80}")
     return _cached_alphas_cumprod(
         options["num_train_timesteps"],
         float(options["beta_start"]),

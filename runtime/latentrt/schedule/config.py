@@ -132,9 +132,40 @@ def from_config(class_name: str, config: Mapping[str, Any], **overrides: Any) ->
             )
     if sum(bool(options.get(key)) for key in _EXCLUSIVE) > 1:
         raise InputError(f"scheduler config of {class_name}: only one of {', '.join(_EXCLUSIVE)} can be true")
-    train, offset = options["num_train_timesteps"], options["steps_offset"]
-    if not isinstance(train, int) or train < 1:
-        raise InputError(f"scheduler config: num_train_timesteps: expected an integer above 0, got {train!r}")
-    if not isinstance(offset, int) or offset < 0:
-        raise InputError(f"scheduler config: steps_offset: expected an integer of 0 or more, got {offset!r}")
+    for key, value in options.items():
+        _check(key, value, defaults[key])
     return options
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "num_train_timesteps": (1, 1_000_000),
+    "steps_offset": (0, 1_000_000),
+    "beta_start": (0, 1),
+    "beta_end": (0, 1),
+    "dynamic_thresholding_ratio": (0, 1),
+    "clip_sample_range": (0, math.inf),
+    "sample_max_value": (0, math.inf),
+}
+
+
+def _check(key: str, value: Any, default: Any) -> None:
+    """Hold a value against the kind of its default and the range of its key.
+
+    Raises:
+        InputError: it is of another kind, NaN, or out of range.
+    """
+    if isinstance(default, bool) or default is None:
+        return  # true and false, and None for false, as they are; the rest is checked where it is used
+    kinds: dict[type, tuple[tuple[type, ...], str]] = {
+        int: ((int,), "an integer"),
+        float: ((int, float), "a number"),
+        str: ((str,), "a word"),
+    }
+    accepted, called = kinds[type(default)]
+    if isinstance(value, bool) or not isinstance(value, accepted) or value != value:
+        raise InputError(f"scheduler config: {key}: expected {called}, got {value!r}")
+    low, high = _RANGES.get(key, (-math.inf, math.inf))
+    if isinstance(value, (int, float)) and not low <= value <= high:
+        raise InputError(
+            f"scheduler config: {key}: expected {called} from {low:g} to {high:g}, got {value!r}"
+        )
