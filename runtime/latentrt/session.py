@@ -45,12 +45,14 @@ class Session:
     ) -> None:
         started = time.perf_counter()
         self.component = component
+        self.provider = provider
         self.inputs = graph.inputs
         self.outputs = graph.outputs
         self.dimensions = dict(dimensions or {})
         parameters = graph.take_parameters()
         # ONNX Runtime keeps pointers into these arrays for as long as the session lives.
         self._arrays = _prepare(component, parameters, weights)
+        weights.release()
         options = provider.session_options(dtype)
         for name, size in self.dimensions.items():
             options.add_free_dimension_override_by_name(name, size)
@@ -72,6 +74,7 @@ class Session:
         Raises:
             InputError: an input is missing, unknown, or of the wrong rank or size.
             NumericsError: an output holds NaN or infinity.
+            ProviderError: the provider failed, as when memory runs out.
         """
         names = list(self.outputs) if outputs is None else list(outputs)
         checked = {name: self._check(name, feeds) for name in self.inputs}
@@ -99,17 +102,23 @@ class Session:
         # Python handles signals between bytecodes of the main thread only; a native call there would hold them
         # until it returns. So the call runs in a worker, and the main thread waits where it can be interrupted.
         options = ort.RunOptions()
-        if threading.current_thread() is not threading.main_thread():
-            results: list[Array] = self._session.run(names, feeds, options)
+
+        def run() -> list[Array]:
+            try:
+                results: list[Array] = self._session.run(names, feeds, options)
+            except Exception as error:  # ONNX Runtime raises a class for each of its status codes
+                raise ProviderError(f"{self.component}: {self.provider.name} failed: {error}") from error
             return results
-        future = self._worker.submit(self._session.run, names, feeds, options)
+
+        if threading.current_thread() is not threading.main_thread():
+            return run()
+        future = self._worker.submit(run)
         try:
-            results = future.result()
+            return future.result()
         except KeyboardInterrupt:
             options.terminate = True
             future.exception()  # returns when the run has stopped
             raise
-        return results
 
     def _check(self, name: str, feeds: Mapping[str, Array]) -> Array:
         expected = self.inputs[name]

@@ -5,6 +5,7 @@ dtype, shape and byte range of every tensor, then the bytes.
 """
 
 import json
+import mmap
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -120,6 +121,11 @@ class Weights(Mapping[str, Tensor]):
         if tensor.dtype == "BF16":
             array = (array.astype(np.uint32) << 16).view(np.float32)
         return array if dtype is None else array.astype(dtype, copy=False)
+
+    def release(self) -> None:
+        """Let the system take back the pages of the mapped files; what is read again is loaded again."""
+        for mapped in self._maps.values():
+            mapped._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
     @property
     def num_bytes(self) -> int:

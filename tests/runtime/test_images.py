@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
 from latentrt import files, images
 from latentrt.errors import ImageError, InputError, NumericsError
 from latentrt.images import load_image, read_parameters, resize_to, save_image, to_array, to_images
-from PIL import Image, ImageCms
 
 
 def rgb(source: Path | Image.Image | np.ndarray) -> list[list[list[int]]]:

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from latentrt._version import __version__
 from latentrt.metadata import GenerationParameters, format_parameters, parse_parameters
 

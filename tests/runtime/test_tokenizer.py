@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from latentrt.errors import InputError, ModelError
 from latentrt.text.tokenizer import load_tokenizer
 
