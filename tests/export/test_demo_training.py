@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
+
+import torch
 
 from latentrt_export.demo import (
     autoencoder,

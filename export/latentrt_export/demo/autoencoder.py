@@ -73,17 +73,28 @@ def _crops(pool: np.ndarray, rng: np.random.Generator, batch: int) -> np.ndarray
 def train(
     folder: Path, budget: stage.Budget, *, batch: int = 16, pool: int = 3000, seed: int = 0,
     dtype: str = "auto", compiled: bool = False, every: int = 100,
+    polish: AutoencoderKL | None = None,
 ) -> AutoencoderKL:  # fmt: skip
-    """Train until the budget is spent, resuming from `folder`; returns the averaged model."""
+    """Train until the budget is spent, resuming from `folder`; returns the averaged model.
+
+    With `polish`, a trained autoencoder, only the decoder is trained further, on the squared error alone: the
+    latents stay what they are, and so does a denoiser that was trained on them.
+    """
     device = stage.pick_device()
     model = make_autoencoder(seed).to(device, memory_format=torch.channels_last)
+    rate = 0.01
+    if polish is not None:
+        rate = 0.004
+        model.load_state_dict(polish.state_dict())
+        model.encoder.requires_grad_(False)
+        model.quant_conv.requires_grad_(False)
     optimisers = make_optimisers(
-        model, muon_lr=0.01, adam_lr=2e-3, adam_names=("encoder.conv_in", "decoder.conv_out")
+        model, muon_lr=rate, adam_lr=0.2 * rate, adam_names=("encoder.conv_in", "decoder.conv_out")
     )
     average = Average(model, 0.998)
     rng = np.random.default_rng(seed + 1)
     torch.manual_seed(seed + 2)
-    path = folder / "autoencoder.pt"
+    path = folder / ("autoencoder.pt" if polish is None else "decoder.pt")
     if state := stage.load(path):
         model.load_state_dict(state["model"])
         average.weights, average.steps = state["average"], state["average_steps"]
@@ -105,11 +116,13 @@ def train(
         error = model.decode(posterior.mean + posterior.std * torch.randn_like(posterior.mean)).sample - x
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
         square = (error**2).mean()
+        if polish is not None:
+            return 4 * square, square
         return error.abs().mean() + 4 * square + KL_WEIGHT * kl, square
 
     if compiled:
         stage.compile_blocks(model)
-    pictures = picture_pool(pool if budget.fraction() < 1 else 1, seed + 3)
+    pictures = picture_pool(pool if budget.fraction() < 1 else 1, seed + (3 if polish is None else 4))
     budget.start()
     while budget.fraction() < 1:
         set_rate(optimisers, rate_at(budget.fraction(), budget.done))

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
     """The nearest half-orthogonal matrix, roughly: Newton-Schulz of Muon (Jordan et al. 2024).
 
-    Every iterate is a polynomial in the Gram matrix times the input, so that the polynomial alone is iterated: for a kernel
-    that is many times longer than wide this takes a third of the arithmetic.
+    Every iterate is a polynomial in the Gram matrix times the input, so that the polynomial alone is iterated:
+    for a kernel that is many times longer than wide this takes a third of the arithmetic.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix / (matrix.norm() + 1e-7)

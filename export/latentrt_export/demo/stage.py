@@ -47,10 +47,10 @@ class Budget:
     def fraction(self) -> float:
         """Share of the budget that is spent, 0…1."""
         if self.steps is not None:
-            return min(self.done / self.steps, 1.0)
+            return min(self.done / self.steps, 1.0) if self.steps else 1.0
         if self.minutes is None:
             raise ValueError("budget: expected steps or minutes, got neither")
-        return min(self.elapsed / (60 * self.minutes), 1.0)
+        return min(self.elapsed / (60 * self.minutes), 1.0) if self.minutes else 1.0
 
     def start(self) -> None:
         """Begin (or continue) to count time."""

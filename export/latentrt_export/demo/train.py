@@ -1,4 +1,4 @@
-"""Make the demo model from nothing: text encoder, autoencoder, latents, denoiser, then the folder.
+"""Make the demo model from nothing: text encoder, autoencoder, latents, denoiser, better decoder, folder.
 
 Every stage resumes from its checkpoint in the run folder; a stage whose budget is spent is not trained again.
 `python -m latentrt_export.demo.train --run RUN --out MODEL`
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("demo-model"), help="diffusers folder to write")
     parser.add_argument("--text-steps", type=int, default=650, help="of 64 captions")
-    for name, minutes, batch in (("autoencoder", 30.0, 16), ("denoiser", 55.0, 32)):
+    for name, minutes, batch in (("autoencoder", 30.0, 16), ("denoiser", 55.0, 32), ("polish", 8.0, 16)):
         parser.add_argument(f"--{name}-minutes", type=float, default=minutes, help="wall clock of this stage")
         parser.add_argument(f"--{name}-steps", type=int, help="train so many steps instead of minutes")
         parser.add_argument(f"--{name}-batch", type=int, default=batch)
@@ -65,6 +65,12 @@ def run(args: argparse.Namespace) -> int:
         args.run, cache, budget, batch=args.denoiser_batch, compiled=args.compile, **common
     )
     write_unet(args.out, unet)
+
+    budget = _budget(args.polish_steps, args.polish_minutes)
+    vae = autoencoder.train(
+        args.run, budget, batch=args.polish_batch, compiled=args.compile, polish=vae, **common
+    )
+    write_vae(args.out, vae)
     print(f"wrote {args.out}: measure it with python -m latentrt_export.demo.evaluate --model {args.out}")
     return 0
 
