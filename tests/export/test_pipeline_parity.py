@@ -256,3 +256,30 @@ def test_every_kind_of_checkpoint_runs(folder, reference, tmp_path, storage):
             PROMPT, num_inference_steps=3, guidance_scale=3.0, height=64, width=64, seed=7, sampler="ddim"
         )
     compare(result, latents.numpy(), decoded(reference, latents))
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler_ancestral", "dpmpp_2m"])
+def test_demo_model(sampler):
+    """The model that comes with the package, unconverted: its fp16 weights in fp32 compute, as torch has them."""
+    parts = {
+        "unet": diffusers.UNet2DConditionModel.from_pretrained(DEMO / "unet", torch_dtype=torch.float32),
+        "vae": diffusers.AutoencoderKL.from_pretrained(DEMO / "vae", torch_dtype=torch.float32),
+        "text_encoder": CLIPTextModel.from_pretrained(DEMO / "text_encoder", dtype=torch.float32),
+        "tokenizer": CLIPTokenizer.from_pretrained(DEMO / "tokenizer"),
+        "scheduler": diffusers.DDIMScheduler.from_pretrained(DEMO / "scheduler"),
+    }
+    theirs = with_scheduler(
+        diffusers.StableDiffusionPipeline(
+            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        ),
+        sampler,
+    )
+    latents = theirs(
+        PROMPT, num_inference_steps=STEPS, guidance_scale=4.0, generator=torch.Generator("cpu").manual_seed(7),
+        output_type="latent",
+    ).images  # fmt: skip
+    with latentrt.load("demo", device="cpu") as pipeline:
+        result = pipeline.txt2img(
+            PROMPT, num_inference_steps=STEPS, guidance_scale=4.0, seed=7, sampler=sampler
+        )
+    compare(result, latents.numpy(), decoded(theirs, latents))
