@@ -1,0 +1,531 @@
+"""`latentrt export`: the bundle, what proves it, and everything that can be wrong with the checkpoint or the folder."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from checkpoints import make_text_encoder, make_unet, make_vae, save_pipeline
+from safetensors.torch import load_file, save_file
+
+from latentrt.errors import InputError, LatentrtError, ModelError, WeightsError
+from latentrt.manifest import RELATIVE_BOUNDS, read_manifest
+from latentrt.verify import verify_bundle
+from latentrt_export import parity, writer
+from latentrt_export.export import export_model
+from latentrt_export.parity import ParityError
+from latentrt_export.source import open_source
+
+UNET_FILE = "unet/diffusion_pytorch_model.safetensors"
+VAE_FILE = "vae/diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint") / "model"
+    save_pipeline(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    export_model(checkpoint, folder)
+    return folder
+
+
+@pytest.fixture
+def damaged(checkpoint, tmp_path):
+    """A copy of the checkpoint to be broken."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "model"))
+
+
+@pytest.fixture
+def copied(bundle, tmp_path):
+    """A copy of the bundle to be broken."""
+    return Path(shutil.copytree(bundle, tmp_path / "copy"))
+
+
+@pytest.fixture
+def unproven(monkeypatch):
+    """Export without the proof, which these tests are not about."""
+    proof = parity.Proof({c: parity.Parity(0.0, 0.0) for c in RELATIVE_BOUNDS}, fp32_only=False)
+
+    def prove(folder, component, config, progress):
+        (folder / parity.VECTORS_FILE).write_bytes(b"")
+        return proof
+
+    monkeypatch.setattr("latentrt_export.export.prove", prove)
+
+
+def rewrite(file, change):
+    tensors = load_file(file)
+    change(tensors)
+    save_file(tensors, file)
+
+
+def left(folder):
+    """What stands in a folder besides the checkpoint, hidden files too."""
+    return sorted(path.name for path in folder.iterdir() if path.name != "model")
+
+
+# ---- the bundle
+
+
+def test_plain_onnxruntime_loads_the_bundle_and_agrees_with_torch(bundle):
+    """No code of ours: the file name, onnxruntime's defaults, and the modules as they were saved."""
+    rng = np.random.default_rng(0)
+    unet, vae, text = make_unet(), make_vae(), make_text_encoder()
+    sample = rng.standard_normal((2, 4, 10, 8)).astype(np.float32)
+    context = rng.standard_normal((2, 9, 32)).astype(np.float32)
+    pixels = rng.uniform(-1, 1, (2, 3, 40, 32)).astype(np.float32)
+    ids = rng.integers(0, 9, (2, 6))
+    with torch.inference_mode():
+        wanted = {
+            "text_encoder": text(torch.tensor(ids)).last_hidden_state,
+            "unet": unet(torch.tensor(sample), torch.tensor(500.5), torch.tensor(context)).sample,
+            "vae_encoder": vae.encode(torch.tensor(pixels)).latent_dist.parameters,
+            "vae_decoder": vae.decode(torch.tensor(sample)).sample,
+        }
+    inputs = {
+        "text_encoder": {"input_ids": ids},
+        "unet": {
+            "sample": sample,
+            "timestep": np.asarray(500.5, np.float32),
+            "encoder_hidden_states": context,
+        },
+        "vae_encoder": {"sample": pixels},
+        "vae_decoder": {"latent_sample": sample},
+    }
+    for component, feeds in inputs.items():
+        for file, dtype, bound in (("model.onnx", np.float16, 6e-3), ("model.fp32.onnx", np.float32, 2e-3)):
+            path = bundle / component / file
+            onnx.checker.check_model(str(path), full_check=True)
+            graph = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            cast = {
+                name: value.astype(dtype) if value.dtype == np.float32 and name != "timestep" else value
+                for name, value in feeds.items()
+            }
+            got = graph.run(None, cast)[0]
+            error = np.linalg.norm(got - wanted[component].numpy()) / np.linalg.norm(
+                wanted[component].numpy()
+            )
+            # Against the fp32 weights before they were rounded: 2e-3 is what float16 leaves of them.
+            assert error < bound, (component, file)
+
+
+def test_weights_are_the_checkpoints_rounded_once(checkpoint, bundle):
+    before = load_file(checkpoint / UNET_FILE)
+    after = load_file(bundle / "unet" / "model.safetensors")
+    assert before.keys() == after.keys()
+    for name, tensor in before.items():
+        assert torch.equal(after[name], tensor.half()), name
+    vae = load_file(checkpoint / VAE_FILE)
+    halves = [load_file(bundle / f"vae_{half}" / "model.safetensors") for half in ("encoder", "decoder")]
+    assert vae.keys() == halves[0].keys() | halves[1].keys()
+    text = load_file(bundle / "text_encoder" / "model.safetensors")
+    assert all(name.startswith("text_model.") for name in text)
+
+
+def test_tensors_whose_size_allows_it_lie_on_cache_lines(bundle):
+    for component in ("text_encoder", "unet", "vae_encoder", "vae_decoder"):
+        model = onnx.load(bundle / component / "model.onnx", load_external_data=False)
+        places = []
+        for tensor in model.graph.initializer:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                entry = {item.key: item.value for item in tensor.external_data}
+                assert entry["location"] == "model.safetensors"
+                places.append((int(entry["offset"]), int(entry["length"])))
+        aligned = [offset for offset, length in places if length % 64 == 0]
+        assert aligned and all(offset % 64 == 0 for offset in aligned)
+
+
+def test_manifest_says_what_there_is(checkpoint, bundle):
+    manifest = read_manifest(bundle)
+    on_disk = {p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file()}
+    assert set(manifest.files) | {"latentrt.json"} == on_disk
+    assert {"model_index.json", "scheduler/scheduler_config.json", "tokenizer/vocab.json"} <= on_disk
+    assert manifest.source == "model"
+    assert set(manifest.versions) >= {"torch", "diffusers", "transformers", "onnxruntime"}
+    unet = manifest.components["unet"]
+    assert [(v.name, v.dtype, v.shape) for v in unet.graphs["fp16"].inputs] == [
+        ("sample", "float16", ("batch", 4, "height", "width")),
+        ("timestep", "float32", ()),
+        ("encoder_hidden_states", "float16", ("batch", "sequence", 32)),
+    ]
+    assert unet.graphs["fp32"].outputs[0].dtype == "float32"
+    for component in manifest.components.values():
+        assert not component.fp32_only
+        # Measured here: 6e-7 to 1.3e-6, and 2e-4 to 7e-4.
+        assert 0 < component.parity["fp32"].relative < 1e-5
+        assert 1e-5 < component.parity["fp16"].relative < 5e-3
+    assert (bundle / "unet" / "config.json").read_bytes() == (
+        checkpoint / "unet" / "config.json"
+    ).read_bytes()
+    assert (bundle.stat().st_mode & 0o777) == (bundle / "unet").stat().st_mode & 0o777
+
+
+# ---- other ways of storing the same model
+
+
+def old_names(tensors):
+    pairs = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    for name in [name for name in tensors if "attentions" in name]:
+        new = name
+        for ours, theirs in pairs.items():
+            new = new.replace(f".{ours}.", f".{theirs}.")
+        value = tensors.pop(name)
+        is_projection = new != name and value.ndim == 2
+        tensors[new] = value[:, :, None, None].contiguous() if is_projection else value
+
+
+STORED = {
+    "fp16 variant": (torch.float16, {"variant": "fp16"}),
+    "bf16": (torch.bfloat16, {}),
+    "shards": (torch.float32, {"max_shard_size": "1MB"}),
+    "pickle": (torch.float32, {"safe_serialization": False}),
+    "old names": (torch.float32, {}),
+}
+
+
+@pytest.mark.parametrize("how", STORED)
+def test_every_way_of_storing_weights(how, tmp_path, unproven):
+    dtype, options = STORED[how]
+    pipeline = save_pipeline(tmp_path / "model", dtype, **options)
+    if how == "old names":
+        rewrite(tmp_path / "model" / VAE_FILE, old_names)
+        # and with the prefix that transformers 4 gave them
+        file = tmp_path / "model" / "text_encoder" / "model.safetensors"
+        text = {f"text_model.{name}": value for name, value in load_file(file).items()}
+        text["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+        save_file(text, file)
+    if how == "shards":
+        assert len(list((tmp_path / "model" / "unet").glob("*.safetensors"))) > 1
+    if how == "pickle":
+        text_bin = tmp_path / "model" / "text_encoder" / "pytorch_model.bin"
+        (tmp_path / "model" / "text_encoder" / "model.safetensors").unlink(missing_ok=True)
+        torch.save({f"text_model.{k}": v for k, v in pipeline.text_encoder.state_dict().items()}, text_bin)
+    export_model(tmp_path / "model", tmp_path / "out")
+    got = {}
+    for component in ("text_encoder", "unet", "vae_encoder", "vae_decoder"):
+        got |= load_file(tmp_path / "out" / component / "model.safetensors")
+    wanted = dict(pipeline.unet.named_parameters()) | dict(pipeline.vae.named_parameters())
+    wanted |= {f"text_model.{name}": value for name, value in pipeline.text_encoder.named_parameters()}
+    assert got.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert torch.equal(got[name], value.detach().half()), name
+
+
+# ---- the proof
+
+
+def test_a_graph_that_differs_leaves_nothing(checkpoint, tmp_path, monkeypatch):
+    """A wrong scale of the attention: as small as a mistake can be."""
+    model = shutil.copytree(checkpoint, tmp_path / "model")
+    build = writer.build_graph
+
+    def wrong(component, config, compute):
+        graph = build(component, config, compute)
+        if component == "unet":
+            scale = next(t for t in graph.graph.initializer if t.name.startswith("float(0."))
+            dtype = np.float16 if compute == "fp16" else np.float32
+            scale.raw_data = (np.frombuffer(scale.raw_data, dtype) * dtype(1.5)).tobytes()
+        return graph
+
+    monkeypatch.setattr(writer, "build_graph", wrong)
+    with pytest.raises(ParityError, match=r"unet: the fp(16|32) graph differs from torch by .* allowed"):
+        export_model(model, tmp_path / "out")
+    assert left(tmp_path) == []
+
+
+def test_the_bounds_are_what_fails(checkpoint, tmp_path, monkeypatch):
+    model = shutil.copytree(checkpoint, tmp_path / "model")
+    monkeypatch.setattr(parity, "RELATIVE_BOUNDS", {"fp32": 1e-4, "fp16": 1e-9})
+    with pytest.raises(ParityError, match=r"text_encoder: the fp16 graph .* more than the 1e-09 allowed"):
+        export_model(model, tmp_path / "out")
+    assert left(tmp_path) == []
+
+
+def test_overflow_in_fp16_is_found_and_recorded(damaged, tmp_path):
+    """Activations of 1e6 that the next norm takes back: nothing to float32, infinite to float16."""
+
+    def change(tensors):
+        tensors["decoder.conv_in.weight"] *= 3e4
+        tensors["decoder.conv_in.bias"] *= 3e4
+
+    rewrite(damaged / VAE_FILE, change)
+    manifest = export_model(damaged, tmp_path / "out")
+    decoder = manifest.components["vae_decoder"]
+    assert decoder.fp32_only
+    assert decoder.parity["fp16"] == parity.Parity(None, None)
+    assert decoder.parity["fp32"].relative < 1e-4
+    assert not manifest.components["vae_encoder"].fp32_only
+    assert read_manifest(tmp_path / "out") == manifest
+    report = verify_bundle(tmp_path / "out")
+    assert report.ok
+    assert ("vae_decoder", "fp16") not in {(r.component, r.compute) for r in report.replays}
+
+
+# ---- verify
+
+
+def test_verify_replays_both_graphs(bundle):
+    report = verify_bundle(bundle)
+    assert report.ok and not (report.missing or report.extra or report.changed)
+    assert len(report.replays) == 8
+    for replay in report.replays:
+        assert 0 < replay.relative < replay.bound
+        assert replay.bound == RELATIVE_BOUNDS[replay.compute]
+
+
+def test_verify_finds_one_flipped_bit(copied):
+    file = copied / "unet" / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    report = verify_bundle(copied)
+    assert report.changed == ("unet/model.safetensors",)
+    assert not report.ok
+    assert {replay.component for replay in report.replays} == {"text_encoder", "vae_encoder", "vae_decoder"}
+
+
+def test_verify_names_missing_and_extra_files(copied):
+    (copied / "tokenizer" / "merges.txt").unlink()
+    (copied / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"other weights")
+    (copied / ".DS_Store").write_bytes(b"")
+    report = verify_bundle(copied)
+    assert report.missing == ("tokenizer/merges.txt",)
+    assert report.extra == ("unet/diffusion_pytorch_model.safetensors",)
+    assert report.changed == () and not report.ok
+
+
+def test_verify_finds_a_graph_that_computes_something_else(copied):
+    """Hashes can be made to fit; the vectors still tell."""
+    path = copied / "vae_encoder" / "model.fp32.onnx"
+    model = onnx.load(path, load_external_data=False)
+    next(node for node in model.graph.node if node.op_type == "InstanceNormalization").attribute[0].f = 10.0
+    path.write_bytes(model.SerializeToString())
+    manifest = json.loads((copied / "latentrt.json").read_text())
+    from latentrt.manifest import hash_file
+
+    entry = hash_file(path)
+    manifest["files"]["vae_encoder/model.fp32.onnx"] = {"size": entry.size, "sha256": entry.sha256}
+    (copied / "latentrt.json").write_text(json.dumps(manifest))
+    report = verify_bundle(copied)
+    assert not report.changed and not report.ok
+    assert [(r.component, r.compute) for r in report.replays if not r.ok] == [("vae_encoder", "fp32")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update(format_version=2), "format version 2; this latentrt reads 1"),
+        (lambda m: m["components"]["unet"].update(weights="../outside"), "outside of the bundle; refused"),
+        (lambda m: m["components"]["unet"].update(weights="/etc/passwd"), "outside of the bundle; refused"),
+        (
+            lambda m: m["files"].update({"link/passwd": {"size": 1, "sha256": "0" * 64}}),
+            "outside of the bundle",
+        ),
+        (lambda m: m["components"]["unet"].update(config="unet/other.json"), "lists no size and hash"),
+        (lambda m: m["components"]["unet"].pop("graphs"), "not a valid manifest: KeyError: 'graphs'"),
+        (lambda m: m["components"]["unet"].update(fp32_only="no"), "not a valid manifest: ValueError"),
+        (lambda m: m.update(components=[1]), "not a valid manifest: AttributeError"),
+    ],
+)
+def test_manifests_that_are_refused(copied, change, message):
+    (copied / "link").symlink_to("/etc")
+    manifest = json.loads((copied / "latentrt.json").read_text())
+    change(manifest)
+    (copied / "latentrt.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match=message):
+        verify_bundle(copied)
+
+
+def test_verify_wants_a_bundle(checkpoint, tmp_path):
+    with pytest.raises(ModelError, match=r"is no bundle: it has no latentrt\.json"):
+        verify_bundle(checkpoint)
+    with pytest.raises(ModelError, match=r"is no bundle"):
+        verify_bundle(tmp_path / "absent")
+
+
+# ---- what can be wrong
+
+
+def drop(tensors):
+    del tensors["mid_block.attentions.0.proj_in.weight"]
+
+
+def reshape(tensors):
+    tensors["conv_in.weight"] = torch.zeros(32, 4, 5, 5)
+
+
+def poison(tensors):
+    tensors["conv_out.bias"][1] = float("nan")
+
+
+def exceed(tensors):
+    tensors["conv_out.bias"][1] = 1e6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop, r"tensor mid_block\.attentions\.0\.proj_in\.weight is missing; .* shape \(64, 64, 1, 1\)"),
+        (reshape, r"tensor conv_in\.weight has shape \(32, 4, 5, 5\); config\.json asks for \(32, 4, 3, 3\)"),
+        (poison, r"tensor conv_out\.bias holds NaN or infinity"),
+        (exceed, r"tensor conv_out\.bias exceeds the range of float16"),
+    ],
+)
+def test_wrong_weights_are_named(damaged, tmp_path, unproven, change, message):
+    rewrite(damaged / UNET_FILE, change)
+    with pytest.raises(WeightsError, match=message):
+        export_model(damaged, tmp_path / "out")
+    assert left(tmp_path) == []
+
+
+def test_truncated_missing_and_hostile_weights(damaged, tmp_path, unproven):
+    file = damaged / UNET_FILE
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightsError, match=r"truncated: tensor .* download it again"):
+        export_model(damaged, tmp_path / "out")
+    file.unlink()
+    with pytest.raises(WeightsError, match=r"unet: no weights\. Expected diffusion_pytorch_model"):
+        export_model(damaged, tmp_path / "out")
+
+    class Hostile:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "hacked"),)
+
+    torch.save({"conv_in.weight": Hostile()}, file.with_suffix(".bin"))
+    with pytest.raises(WeightsError, match=r"torch refuses to read it with weights_only"):
+        export_model(damaged, tmp_path / "out")
+    assert left(tmp_path) == []
+
+
+def test_models_of_other_kinds_are_named(damaged, bundle, tmp_path):
+    with pytest.raises(ModelError, match=r"nowhere: no such folder\. Expected a diffusers checkpoint"):
+        open_source(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match=r"it has no model_index\.json"):
+        open_source(damaged / "unet")
+    with pytest.raises(ModelError, match=r"is a bundle already"):
+        open_source(bundle)
+    path = damaged / "model_index.json"
+    index = json.loads(path.read_text())
+    for change, message in (
+        ({"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"]}, r"has a text_encoder_2 .*Stable Diff"),
+        ({"controlnet": ["diffusers", "ControlNetModel"]}, r"has a controlnet \(diffusers\.ControlNetModel\)"),
+        ({"unet": ["diffusers", "UNet3DConditionModel"]}, r"its unet is UNet3DConditionModel.* expected UNet2DC"),
+        ({"vae": ["diffusers", "AutoencoderTiny"]}, r"its vae is AutoencoderTiny"),
+        ({"text_encoder": [None, None]}, r"its text_encoder is None"),
+    ):  # fmt: skip
+        path.write_text(json.dumps({**index, **change}))
+        with pytest.raises(ModelError, match=message):
+            open_source(damaged)
+    path.write_text("{")
+    with pytest.raises(ModelError, match=r"not valid JSON"):
+        open_source(damaged)
+
+
+def test_out_is_never_taken_from_anybody(damaged, bundle, tmp_path, unproven):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "novel.txt").write_text("chapter one")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=r"is a folder with other files"):
+            export_model(damaged, tmp_path / "mine", overwrite=overwrite)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"is a file; expected a folder"):
+        export_model(damaged, tmp_path / "file")
+    with pytest.raises(InputError, match=r"lies in the checkpoint itself"):
+        export_model(damaged, damaged / "out")
+    with pytest.raises(InputError, match=r"out: cannot be written"):
+        export_model(damaged, tmp_path / "file" / "out")
+    earlier = shutil.copytree(bundle, tmp_path / "earlier")
+    with pytest.raises(InputError, match=r"holds a bundle; give --overwrite"):
+        export_model(damaged, earlier)
+    (earlier / "stale").write_text("x")
+    export_model(damaged, earlier, overwrite=True)
+    assert not (earlier / "stale").exists()
+    (tmp_path / "empty").mkdir()
+    export_model(damaged, tmp_path / "empty")
+    read_manifest(tmp_path / "empty")
+    assert left(tmp_path) == ["earlier", "empty", "file", "mine"]
+
+
+def test_a_full_disk_leaves_nothing(damaged, bundle, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    earlier = shutil.copytree(bundle, tmp_path / "earlier")
+    monkeypatch.setattr(writer, "_write_weights", full)
+    with pytest.raises(LatentrtError, match=r"earlier: No space left on device; nothing was written"):
+        export_model(damaged, earlier, overwrite=True)
+    assert left(tmp_path) == ["earlier"]
+    read_manifest(earlier)
+
+
+COMMAND = """
+import sys, argparse
+from latentrt_export import cli
+parser = argparse.ArgumentParser()
+cli.add_arguments(parser)
+sys.exit(cli.run(parser.parse_args()))
+"""
+
+
+def test_interrupt_leaves_nothing(damaged, tmp_path):
+    """While torch or onnxruntime computes, too: the main thread does not wait for them."""
+    command = [sys.executable, "-c", COMMAND, str(damaged), str(tmp_path / "out")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "torch" in line and "text_encoder" in line:
+            break
+    assert len(left(tmp_path)) == 1
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    rest = process.stderr.read()
+    assert process.wait(timeout=60) != 0, rest
+    assert left(tmp_path) == []
+    assert time.monotonic() - started < 60
+
+
+def test_command_prints_the_table_and_json(checkpoint, tmp_path, monkeypatch, capsys):
+    import argparse
+
+    from latentrt_export import cli
+
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    measured = parity.Proof({"fp16": parity.Parity(1e-3, 5e-4), "fp32": parity.Parity(1e-6, 5e-7)}, False)
+    overflowing = parity.Proof({**measured.parity, "fp16": parity.Parity(None, None)}, True)
+
+    def prove(folder, component, config, progress):
+        (folder / parity.VECTORS_FILE).write_bytes(b"")
+        progress(f"{component}: onnxruntime fp32")
+        return overflowing if component == "vae_decoder" else measured
+
+    monkeypatch.setattr("latentrt_export.export.prove", prove)
+    assert cli.run(parser.parse_args([str(checkpoint), str(tmp_path / "a")])) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[1].split() == ["text_encoder", "fp16", "1.00e-03", "5.00e-04", "2e-02"]
+    assert lines[7].split(maxsplit=2) == ["vae_decoder", "fp16", "overflows: is computed in fp32"]
+    assert "unet: weights" in err and "vae_decoder: onnxruntime fp32" in err
+    assert cli.run(parser.parse_args([str(checkpoint), str(tmp_path / "b"), "--json", "--quiet"])) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert err == ""
+    assert result["components"]["unet"]["fp32"] == {"max_abs": 1e-6, "relative": 5e-7}
+    assert result["components"]["vae_decoder"]["fp16"] == {"max_abs": None, "relative": None}
+    assert result["components"]["vae_decoder"]["fp32_only"] is True
