@@ -7,10 +7,12 @@ import functools
 import importlib.util
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 
 from latentrt.errors import InputError, ProviderError
@@ -18,7 +20,12 @@ from latentrt.graph import identity_graph
 
 DEVICES = ("auto", "cpu", "cuda", "openvino")
 DTYPES = ("auto", "fp16", "fp32")
+_CUDA = "CUDAExecutionProvider"
 _OPENVINO = "OpenVINOExecutionProvider"
+
+
+class ProviderPassedOver(UserWarning):
+    """`auto` chose a provider although a faster one is installed, which does not run here; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +52,22 @@ class Provider:
 
 @dataclass(frozen=True)
 class ProviderStatus:
-    """What is known of a provider here. `reason` says what it would run, or why it is out and what to install."""
+    """What is known of a provider here.
+
+    `reason` says what it would run, or why it is out and what to do. `installed`: it is here, whether or not it runs.
+    """
 
     name: str
     available: bool
     reason: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+    installed: bool = True
 
 
 def choose(device: str = "auto") -> Provider:
     """The provider for a device name; `auto` is CUDA, then OpenVINO, then CPU, the first that runs here.
+
+    A provider that is installed and yet passed over by `auto` is told by a `ProviderPassedOver` warning.
 
     Raises:
         InputError: no such device name.
@@ -69,6 +82,10 @@ def choose(device: str = "auto") -> Provider:
                 return provider
             if device != "auto":
                 raise ProviderError(f"device {device}: {status.reason}")
+            if status.installed:
+                warnings.warn(
+                    f"{provider.name} is passed over: {status.reason}", ProviderPassedOver, stacklevel=3
+                )
     raise ProviderError(f"no execution provider runs here: {_probe('cpu').reason}")
 
 
@@ -82,7 +99,7 @@ def _attach_cpu(options: ort.SessionOptions, dtype: str) -> None:
 
 
 def _attach_cuda(options: ort.SessionOptions, dtype: str) -> None:
-    options.add_provider("CUDAExecutionProvider", {"use_tf32": "1" if dtype == "fp16" else "0"})
+    options.add_provider(_CUDA, {"use_tf32": "1" if dtype == "fp16" else "0"})
 
 
 def _attach_openvino(options: ort.SessionOptions, dtype: str) -> None:
@@ -125,43 +142,54 @@ def _openvino_devices() -> tuple[Any, ...]:
 
 @functools.cache
 def _probe(name: str) -> ProviderStatus:
-    """Whether a session of one node runs on the provider and on no other."""
-    versions = {"onnxruntime": ort.__version__}
-    if name == "cuda":
-        if "CUDAExecutionProvider" not in ort.get_available_providers():
-            reason = (
-                "this onnxruntime is built without CUDA; install `latentrt[cuda]` in an environment of its own "
-                "(onnxruntime and onnxruntime-gpu exclude each other)"
-            )
-            return ProviderStatus(name, False, reason, versions)
-        ort.preload_dlls()
-    if name == "openvino" and not _openvino_built_in():
-        if importlib.util.find_spec("onnxruntime_ep_openvino") is None:
-            return ProviderStatus(
-                name, False, "the plugin is not installed; install `latentrt[openvino]`", versions
-            )
-        if not _openvino_devices():
-            # https://github.com/microsoft/onnxruntime/pull/31981: processors of other vendors are filtered out
-            reason = (
-                "the plugin is installed but offers no device here: it takes Intel hardware only. On other processors "
-                "Intel's own build, onnxruntime-openvino in place of onnxruntime, can serve"
-            )
-            return ProviderStatus(name, False, reason, versions)
+    """Whether a session of one node can be made and run on the provider."""
+    detail = {"onnxruntime": ort.__version__, "threads": os.cpu_count()}
     provider = next(p for p in _PREFERENCE if p.name == name)
+    absent = _ABSENT[name]()
+    if absent is not None:
+        return ProviderStatus(name, False, absent, detail, installed=False)
     try:
-        options = provider.session_options(provider.dtype)
-        session = ort.InferenceSession(identity_graph(), options)
+        if name == "cuda":
+            ort.preload_dlls()
+        if name == "openvino" and not _openvino_built_in() and not _openvino_devices():
+            # https://github.com/microsoft/onnxruntime/pull/31981: processors of other vendors are filtered out
+            raise ProviderError(
+                "the plugin offers no device here: it takes Intel hardware only. On other processors Intel's own "
+                "build, onnxruntime-openvino in place of onnxruntime, can serve"
+            )
+        session = ort.InferenceSession(identity_graph(), provider.session_options(provider.dtype))
+        if name == "cuda" and _CUDA not in session.get_providers():
+            # onnxruntime itself goes on with the CPU here, and says so in its log only
+            raise ProviderError("its driver, CUDA or cuDNN libraries are missing or of another version")
+        session.run(None, {"x": np.ones(1, np.float32)})
     except Exception as error:
-        return ProviderStatus(name, False, f"it failed to start: {_first_line(error)}", versions)
-    if name == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-        reason = (
-            "onnxruntime could not load CUDA (driver, CUDA or cuDNN libraries missing or of another version)"
-        )
-        return ProviderStatus(name, False, reason, versions)
-    detail = {**versions, "threads": os.cpu_count()}
+        return ProviderStatus(name, False, f"it does not start: {_first_line(error)}", detail)
     return ProviderStatus(
         name, True, f"runs here; computes in {provider.dtype} unless told otherwise", detail
     )
+
+
+def _cuda_absent() -> str | None:
+    if _CUDA in ort.get_available_providers():
+        return None
+    return (
+        "this onnxruntime is built without CUDA; install `latentrt[cuda]` in an environment of its own "
+        "(onnxruntime and onnxruntime-gpu exclude each other)"
+    )
+
+
+def _openvino_absent() -> str | None:
+    if _openvino_built_in() or importlib.util.find_spec("onnxruntime_ep_openvino") is not None:
+        return None
+    return "the plugin is not installed; install `latentrt[openvino]`"
+
+
+# What says that a provider is not installed, and what to install.
+_ABSENT: dict[str, Callable[[], str | None]] = {
+    "cuda": _cuda_absent,
+    "openvino": _openvino_absent,
+    "cpu": lambda: None,
+}
 
 
 def _first_line(error: Exception) -> str:
