@@ -11,6 +11,7 @@ import argparse
 import json
 import platform
 import resource
+import select
 import statistics
 import subprocess
 import sys
@@ -107,54 +108,56 @@ class Process:
     """A contender's process, spoken to by lines of JSON."""
 
     def __init__(self, name: str, arguments: argparse.Namespace) -> None:
-        command = [
-            sys.executable,
-            __file__,
-            str(arguments.model),
-            "--size",
-            str(arguments.size),
-            "--worker",
-            name,
-        ]
+        python = sys.executable
+        if name == "latentrt openvino" and arguments.openvino_python is not None:
+            python = arguments.openvino_python
+        command = [python, __file__, str(arguments.model), "--size", str(arguments.size), "--worker", name]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.limit = arguments.limit
         self.row: dict[str, Any] = {"contender": name, "step": [], "decode": []}
         answer = self.read()
-        if "error" in answer:
-            self.row["error"] = answer["error"]
-        else:
+        if "error" not in answer:
             self.row["load"] = answer["seconds"]
 
     def read(self) -> dict[str, Any]:
-        line = self.process.stdout.readline()  # type: ignore[union-attr]
-        return json.loads(line) if line else {"error": f"died with exit code {self.process.wait()}"}
+        """The next answer; a process that does not answer in time is ended, and its row says so."""
+        ready, _, _ = select.select([self.process.stdout], [], [], self.limit)
+        line = self.process.stdout.readline() if ready else None  # type: ignore[union-attr]
+        if line is None:
+            self.process.kill()
+            answer = {"error": f"given up after {self.limit:.0f} s"}
+        else:
+            answer = json.loads(line) if line else {"error": f"died with exit code {self.process.wait()}"}
+        if "error" in answer:
+            self.row["error"] = answer["error"]
+        return answer
 
-    def measure(self, what: str, counts: bool, limit: float) -> None:
-        if "error" in self.row or self.row.get("given up") == what:
+    def measure(self, what: str, counts: bool) -> None:
+        """Have one sample made, and keep it if it counts."""
+        if "error" in self.row:
             return
         self.process.stdin.write(what + "\n")  # type: ignore[union-attr]
         self.process.stdin.flush()  # type: ignore[union-attr]
         answer = self.read()
-        if "error" in answer:
-            self.row["error"] = answer["error"]
-            return
-        self.row["peak_rss"] = answer["peak_rss"]
-        if answer["seconds"] > limit:
-            self.row["given up"] = what  # one sample is all that it gets, and the table says so
-        if counts or answer["seconds"] > limit:
-            self.row[what].append(answer["seconds"])
+        if "error" not in answer:
+            self.row["peak_rss"] = answer["peak_rss"]
+            if counts:
+                self.row[what].append(answer["seconds"])
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [f"{'contender':<20}{'load s':>9}{'step s':>9}{'ratio':>8}{'decode s':>10}{'peak GB':>9}"]
-    base = next((statistics.median(r["step"]) for r in rows if r["step"]), None)
+    base = next(
+        (statistics.median(r["step"]) for r in rows if r["step"]), None
+    )  # ratios are to the first row
     for row in rows:
-        if "error" in row:
+        if "load" not in row:
             lines.append(f"{row['contender']:<20}  {row['error']}")
             continue
         step, decode = (statistics.median(row[k]) if row[k] else float("nan") for k in ("step", "decode"))
         ratio = step / base if base else float("nan")
-        peak = row["peak_rss"] / 1e9
-        note = "  (one sample)" if "given up" in row else ""
+        peak = row.get("peak_rss", float("nan")) / 1e9
+        note = f"  ({row['error']})" if "error" in row else ""
         lines.append(
             f"{row['contender']:<20}{row['load']:>9.1f}{step:>9.2f}{ratio:>8.2f}{decode:>10.2f}{peak:>9.2f}{note}"
         )
@@ -168,8 +171,11 @@ def main() -> int:
     parser.add_argument("model", type=Path, help="folder that tools/make_sd15.py made")
     parser.add_argument("--size", type=int, default=512, help="side of the picture in pixels (512)")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=300, help="seconds after which one is given up (300)")
     parser.add_argument(
-        "--limit", type=float, default=120, help="a contender slower than this gets one sample (120 s)"
+        "--openvino-python",
+        metavar="PYTHON",
+        help="of an environment with onnxruntime-openvino, where the plugin does not take the processor",
     )
     parser.add_argument(
         "--contender", action="append", choices=CONTENDERS, help="only these; may be repeated"
@@ -184,7 +190,7 @@ def main() -> int:
         for turn in range(arguments.rounds + 1):
             for process in processes:
                 print(f"{what} {turn}/{arguments.rounds}: {process.row['contender']}", file=sys.stderr)
-                process.measure(what, turn > 0, arguments.limit)
+                process.measure(what, turn > 0)
     rows = [process.row for process in processes]
     print(table(rows))
     if arguments.json:

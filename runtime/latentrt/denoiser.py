@@ -26,7 +26,8 @@ class Denoiser:
     """Maps (x, sigma, timestep) to denoised latents.
 
     Args:
-        unet: a session with inputs `sample`, `timestep`, `encoder_hidden_states` and output `out_sample`.
+        unet: gives the session, asked for at each step, so that another run in between may have closed it; it has
+            the inputs `sample`, `timestep`, `encoder_hidden_states` and the output `out_sample`.
         prompt: conditioning (b, s, d) of the prompt.
         negative: conditioning (b, s, d) of the negative prompt; None where guidance is off.
         guidance_scale: how far to go from the negative to the prompt's prediction.
@@ -38,7 +39,7 @@ class Denoiser:
 
     def __init__(
         self,
-        unet: Session,
+        unet: Callable[[], Session],
         prompt: Array,
         negative: Array | None,
         guidance_scale: float,
@@ -58,7 +59,7 @@ class Denoiser:
     def __call__(self, x: Array, sigma: float, timestep: float) -> Array:
         """Denoise x, float32 (b, c, h, w) = x0 + sigma * noise. Both halves of the guidance go through in one call."""
         sample = x / math.sqrt(1 + sigma**2)  # what the network was trained on has unit variance
-        output = self._unet.run(
+        output = self._unet().run(
             {
                 "sample": np.concatenate([sample, sample]) if self._guided else sample,
                 "timestep": np.asarray(timestep, np.float32),

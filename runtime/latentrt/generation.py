@@ -2,14 +2,19 @@
 
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from latentrt.denoiser import Denoiser
-from latentrt.metadata import GenerationParameters
+from latentrt.errors import InputError
+from latentrt.images import save_image
+from latentrt.metadata import GenerationParameters, format_parameters
 from latentrt.noise import NoiseSource, PerImage, TorchGenerator
 from latentrt.request import Request
 from latentrt.text.conditioning import encode_prompts
@@ -33,7 +38,7 @@ class GenerationStep:
         timestep: the same, as the network was told.
         latents: state after the step, float32 (b, c, h, w) = x0 + sigma * noise.
         denoised: the network's guess at the final latents, float32 (b, c, h, w): what a preview shows.
-        seconds: wall time since the step before, or since the denoising of this batch began.
+        seconds: wall time of the step, loading left out.
     """
 
     index: int
@@ -53,7 +58,8 @@ class Result:
         images: RGB, in the order of `seeds`.
         latents: final latents, float32 (n, c, h/8, w/8), as diffusers' `output_type="latent"` gives them.
         seeds: the seed of each picture; the one of the batch, repeated, where one stream served all.
-        parameters: what is needed to make each picture again.
+        parameters: what is needed to make each picture again. Where one seed served several, they name the batch, which
+            can only be made again as a whole.
         timings: seconds by stage: load, text_encoder, vae_encoder, unet, vae_decoder, total.
     """
 
@@ -62,6 +68,22 @@ class Result:
     seeds: list[int]
     parameters: list[GenerationParameters]
     timings: dict[str, float]
+
+    def save(self, path: Path | str) -> list[Path]:
+        """Write the pictures, each with its parameters, and return where they are.
+
+        Args:
+            path: ends in .png, .jpg or .webp; of several pictures it holds `{index}` or `{seed}`, from 0.
+
+        Raises:
+            InputError: another ending, or one name for several pictures.
+        """
+        paths = [Path(str(path).format(index=i, seed=seed)) for i, seed in enumerate(self.seeds)]
+        if len(set(paths)) < len(paths):
+            raise InputError(f"{path}: names one file for {len(paths)} pictures; put {{index}} into it")
+        for image, parameters, target in zip(self.images, self.parameters, paths, strict=True):
+            save_image(image, target, format_parameters(parameters))
+        return paths
 
 
 class Generation:
@@ -78,68 +100,89 @@ class Generation:
         self._latents: list[Array] = []
         self._timings: dict[str, float] = {}
         self._steps = self._run()
-        self._closed = False
+        self._index = 0
+        self._ended_early = False
         self._result: Result | None = None
 
     def __iter__(self) -> Iterator[GenerationStep]:
         return self
 
     def __next__(self) -> GenerationStep:
-        return next(self._steps)
+        try:
+            return next(self._steps)
+        except StopIteration:
+            raise
+        except BaseException:
+            self._ended_early = True
+            raise
 
     def close(self) -> None:
         """Give up: no further step is computed."""
-        self._closed = self._result is None
+        self._ended_early = len(self._latents) < len(self.request.batches)
         self._steps.close()
 
     def result(self) -> Result:
         """Run the steps that are left, decode, and return the pictures; a second call returns the same.
 
         Raises:
-            RuntimeError: it was given up.
+            RuntimeError: it was given up, or failed before.
         """
         if self._result is None:
             for _ in self:
                 pass
-            if self._closed:
-                raise RuntimeError("this generation was closed before its last step; start another")
+            if self._ended_early:
+                raise RuntimeError(
+                    "this generation was given up or failed before its last step; start another"
+                )
             self._result = self._finish()
         return self._result
 
     def _run(self) -> Generator[GenerationStep, None, None]:
         request, pipeline = self.request, self._pipeline
-        with pipeline.stage("text_encoder", self._timings):
+        with pipeline.stage("text_encoder") as runner, self._timed("text_encoder"):
             prompts = (
                 [request.prompt] if request.guidance_scale <= 1 else [request.negative_prompt, request.prompt]
             )
-            states = encode_prompts(
-                pipeline.runners["text_encoder"], pipeline.tokenizer, prompts, request.clip_skip
-            )
+            states = encode_prompts(runner, pipeline.tokenizer, prompts, request.clip_skip)
         moments = None
         if request.pixels is not None:
-            with pipeline.stage("vae_encoder", self._timings):
+            with pipeline.stage("vae_encoder"), self._timed("vae_encoder"):
                 moments = pipeline.autoencoder.encode(request.pixels)
-        index = 0
-        for seeds in request.batches:
-            rng = _noise_source(seeds, request.one_stream)
-            x = self._initial(rng, len(seeds), moments)
-            with pipeline.stage("unet", self._timings):
+        with pipeline.stage("unet"):
+            for seeds in request.batches:
+                rng = _noise_source(seeds, request.one_stream)
+                x = self._initial(rng, len(seeds), moments)
                 context = [np.repeat(state[None], len(seeds), axis=0) for state in states]
+                batch = len(seeds) * len(context)
                 denoiser = Denoiser(
-                    pipeline.unet_session(len(seeds) * len(context), request.latent_size, states.shape[1:]),
+                    partial(pipeline.unet_session, batch, request.latent_size, states.shape[1:]),
                     context[-1],
                     context[0] if len(context) == 2 else None,
                     request.guidance_scale,
                     request.sampler.prediction_type,
                 )
-                before = time.perf_counter()
-                for step in request.sampler.run(denoiser, x, request.schedule, rng, eta=request.eta):
-                    x, now = step.x, time.perf_counter()
+                steps = request.sampler.run(denoiser, x, request.schedule, rng, eta=request.eta)
+                for _ in range(len(request.schedule)):
+                    before = self._timings.get("unet", 0.0)
+                    with self._timed("unet"):  # not the time of whoever iterates
+                        step = next(steps)
+                    x, seconds = step.x, self._timings["unet"] - before
                     yield GenerationStep(
-                        index, self.total, step.sigma, step.timestep, step.x, step.denoised, now - before
+                        self._index, self.total, step.sigma, step.timestep, step.x, step.denoised, seconds
                     )
-                    index, before = index + 1, time.perf_counter()
-            self._latents.append(request.schedule.final(x).astype(np.float32, copy=False))
+                    self._index += 1
+                self._latents.append(request.schedule.final(x).astype(np.float32, copy=False))
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        """Add what the block takes to a stage, and what its network took to load to `load`."""
+        runner = self._pipeline.runners[stage]
+        started, loaded = time.perf_counter(), runner.load_seconds
+        yield
+        loading = runner.load_seconds - loaded
+        seconds = {"load": loading, stage: time.perf_counter() - started - loading}
+        for name, value in seconds.items():
+            self._timings[name] = self._timings.get(name, 0.0) + value
 
     def _initial(self, rng: NoiseSource, batch: int, moments: tuple[Array, Array] | None) -> Array:
         """The first state, drawing random numbers in diffusers' order: the posterior's first, then the noise."""
@@ -154,11 +197,13 @@ class Generation:
 
     def _finish(self) -> Result:
         latents = np.concatenate(self._latents)
-        with self._pipeline.stage("vae_decoder", self._timings):
+        with self._timed("vae_decoder"):
             images = self._pipeline.decode(latents)
         seeds = [seed for batch in self.request.batches for seed in batch]
         self._timings["total"] = sum(self._timings.values())
-        parameters = [self.request.parameters(seed, self._pipeline.model.name) for seed in seeds]
+        parameters = [
+            self.request.parameters(i, seed, self._pipeline.model.name) for i, seed in enumerate(seeds)
+        ]
         return Result(images, latents, seeds, parameters, self._timings)
 
 

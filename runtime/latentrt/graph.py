@@ -129,7 +129,7 @@ class Parameter:
         """The checkpoint's array, as the session wants it: contiguous, of `result_dtype`."""
         for permutation in self.permutations:
             array = array.transpose(permutation)
-        return np.ascontiguousarray(array, self.result_dtype)
+        return np.asarray(array, self.result_dtype, order="C")
 
 
 class Graph:

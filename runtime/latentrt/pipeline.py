@@ -1,6 +1,5 @@
 """txt2img and img2img: composition, nothing else."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -125,13 +124,13 @@ class Pipeline:
             image: its sides must be multiples of the VAE's factor.
             seed: draw from the encoder's distribution with this seed. None: its mean.
         """
-        with self.stage("vae_encoder", {}):
+        with self.stage("vae_encoder"):
             mean, std = self.autoencoder.encode(images.to_array(images.load_image(image)))
         return self.autoencoder.scaled(mean, std, None if seed is None else TorchGenerator(seed))
 
     def decode(self, latents: Array) -> list["Image"]:
         """Pictures of scaled latents (b, c, h, w)."""
-        with self.stage("vae_decoder", {}):
+        with self.stage("vae_decoder"):
             return images.to_images(self.autoencoder.decode(np.asarray(latents, np.float32)))
 
     def unet_session(self, batch: int, latent_size: tuple[int, int], context: tuple[int, ...]) -> Session:
@@ -145,16 +144,12 @@ class Pipeline:
         return self.runners["unet"].session(shapes)
 
     @contextmanager
-    def stage(self, component: str, timings: dict[str, float]) -> Iterator[None]:
-        """Time a stage, its loading apart, and with `low_memory` close its network behind it."""
+    def stage(self, component: str) -> Iterator[Runner]:
+        """The runner of a stage; with `low_memory` its network is closed when the stage is over."""
         runner = self.runners[component]
-        started, loaded = time.perf_counter(), runner.load_seconds
         try:
-            yield
+            yield runner
         finally:
-            loading = runner.load_seconds - loaded
-            timings["load"] = timings.get("load", 0.0) + loading
-            timings[component] = timings.get(component, 0.0) + time.perf_counter() - started - loading
             if self.low_memory:
                 runner.close()
 

@@ -1,6 +1,7 @@
 """What is asked of one generation, checked before anything is computed."""
 
 import math
+import operator
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +47,10 @@ class Request:
     strength: float | None
     pixels: Array | None
 
-    def parameters(self, seed: int, model_name: str) -> GenerationParameters:
-        """What to write into the picture of this seed."""
+    def parameters(self, index: int, seed: int, model_name: str) -> GenerationParameters:
+        """What to write into the picture of this index and seed."""
+        count = len(self.batches[0])
+        shared = self.one_stream and count > 1
         return GenerationParameters(
             prompt=self.prompt,
             negative_prompt=self.negative_prompt,
@@ -62,6 +65,7 @@ class Request:
             strength=self.strength,
             clip_skip=None if not self.clip_skip else self.clip_skip + 1,  # AUTOMATIC1111 counts from 1
             eta=self.eta if self.eta else None,
+            extra=(("Batch size", str(count)), ("Batch pos", str(index))) if shared else (),
         )
 
 
@@ -145,20 +149,19 @@ def make_request(
     steps = _count("num_inference_steps", steps)
     if guidance_scale is None:
         guidance_scale = float(model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE))
-    if not math.isfinite(guidance_scale):
-        raise InputError(f"guidance_scale: expected a finite number, got {guidance_scale}")
-    if strength is not None and not 0 < strength <= 1:
+    guidance_scale = _number("guidance_scale", guidance_scale)
+    if strength is not None and not 0 < _number("strength", strength) <= 1:
         raise InputError(f"strength: expected more than 0 and at most 1, got {strength}")
     if sampler is None:
         sampler = model.defaults.get("sampler")
     resolved = resolve(sampler, model.scheduler_config)
-    eta = 0.0 if eta is None else eta
+    eta = 0.0 if eta is None else _number("eta", eta)
     resolved.check_eta(eta)
     schedule = resolved.schedule(steps)
     if strength is not None:
         schedule = schedule.truncated(strength)
     layers = int(model.components["text_encoder"].config["num_hidden_layers"])
-    if clip_skip is not None and not 0 <= clip_skip < layers:
+    if clip_skip is not None and not 0 <= _whole("clip_skip", clip_skip) < layers:
         raise InputError(
             f"clip_skip: expected 0 to {layers - 1} for a text encoder of {layers} layers, got {clip_skip}"
         )
@@ -169,7 +172,7 @@ def make_request(
         width=width,
         height=height,
         latent_size=(height // model.vae_scale_factor, width // model.vae_scale_factor),
-        guidance_scale=float(guidance_scale),
+        guidance_scale=guidance_scale,
         sampler=resolved,
         schedule=schedule,
         num_inference_steps=steps,
@@ -218,6 +221,23 @@ def _size(name: str, value: int | None, default: int, multiple: int) -> int:
 
 
 def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    count = _whole(name, value)
+    if count < 1:
         raise InputError(f"{name}: expected a whole number of 1 or more, got {value!r}")
-    return value
+    return count
+
+
+def _whole(name: str, value: Any) -> int:
+    """An integer of any kind, numpy's too, but no truth value."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{name}: expected a whole number, got {value!r}") from None
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, str | bool | None) or not math.isfinite(value):
+        raise InputError(f"{name}: expected a finite number, got {value!r}")
+    return float(value)

@@ -1,9 +1,7 @@
 """One graph in ONNX Runtime: graph + weights + provider."""
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ import onnxruntime as ort
 
 from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
 from latentrt.graph import Graph, Parameter
+from latentrt.interrupt import interruptible
 from latentrt.providers import Provider
 from latentrt.weights import Weights
 
@@ -59,12 +58,14 @@ class Session:
         names = list(self._arrays)
         values = [ort.OrtValue.ortvalue_from_numpy(self._arrays[name]) for name in names]
         options.add_external_initializers(names, values)
+        data = graph.serialize()
         try:
-            self._session: Any = ort.InferenceSession(graph.serialize(), options)
+            self._session: Any = interruptible(
+                lambda: ort.InferenceSession(data, options), lambda: options.set_load_cancellation_flag(True)
+            )
         except Exception as error:
             raise ProviderError(f"{component}: {provider.name} refused {graph.name}: {error}") from error
         self.load_seconds = time.perf_counter() - started
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix=component)
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Compute outputs from inputs, each cast to what the graph wants; floats come back as float32.
@@ -82,7 +83,14 @@ class Session:
             raise InputError(
                 f"{self.component}: no such input: {', '.join(sorted(unknown))}; has {', '.join(self.inputs)}"
             )
-        results = self._run_interruptible(names, checked)
+        options = ort.RunOptions()
+        try:
+            results: list[Array] = interruptible(
+                lambda: self._session.run(names, checked, options),
+                lambda: setattr(options, "terminate", True),
+            )
+        except Exception as error:  # ONNX Runtime raises a class for each of its status codes
+            raise ProviderError(f"{self.component}: {self.provider.name} failed: {error}") from error
         arrays = {}
         for name, array in zip(names, results, strict=True):
             if array.dtype.kind == "f":
@@ -94,31 +102,8 @@ class Session:
 
     def close(self) -> None:
         """Free the session and its weights; further runs fail."""
-        self._worker.shutdown()
         self._session = None
         self._arrays = {}
-
-    def _run_interruptible(self, names: list[str], feeds: dict[str, Array]) -> list[Array]:
-        # Python handles signals between bytecodes of the main thread only; a native call there would hold them
-        # until it returns. So the call runs in a worker, and the main thread waits where it can be interrupted.
-        options = ort.RunOptions()
-
-        def run() -> list[Array]:
-            try:
-                results: list[Array] = self._session.run(names, feeds, options)
-            except Exception as error:  # ONNX Runtime raises a class for each of its status codes
-                raise ProviderError(f"{self.component}: {self.provider.name} failed: {error}") from error
-            return results
-
-        if threading.current_thread() is not threading.main_thread():
-            return run()
-        future = self._worker.submit(run)
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            options.terminate = True
-            future.exception()  # returns when the run has stopped
-            raise
 
     def _check(self, name: str, feeds: Mapping[str, Array]) -> Array:
         expected = self.inputs[name]
@@ -135,7 +120,7 @@ class Session:
             )
         if expected.dtype is None:
             raise GraphError(f"{self.component}.{name}: has a type that is unknown here")
-        return np.ascontiguousarray(array, expected.dtype)
+        return np.asarray(array, expected.dtype, order="C")
 
     def _overflow(self, name: str) -> str:
         half = any(value.dtype == np.float16 for value in self.outputs.values())

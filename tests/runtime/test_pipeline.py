@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from latentrt import (
     PromptTruncated,
     WeightsError,
 )
+from latentrt.images import read_parameters
+from latentrt.metadata import parse_parameters
 from latentrt.weights import read_safetensors, write_safetensors
 
 PROMPT = "a small red ring"
@@ -83,8 +86,54 @@ class TestGeneration:
         next(generation)
         generation.close()
         assert list(generation) == []
-        with pytest.raises(RuntimeError, match="closed before its last step"):
+        with pytest.raises(RuntimeError, match="given up or failed before its last step"):
             generation.result()
+
+    def test_a_failed_generation_has_no_result(self, pipeline, monkeypatch):
+        generation = pipeline.start_txt2img(PROMPT, **{**QUICK, "seed": [1, 2]}, batch_size=1)
+        for _ in range(3):  # the first batch
+            next(generation)
+        monkeypatch.setattr(pipeline, "unet_session", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            next(generation)
+        with pytest.raises(RuntimeError, match="given up or failed before its last step"):
+            generation.result()
+
+    def test_runs_of_two_sizes_take_turns(self, pipeline):
+        alone = pipeline.txt2img(PROMPT, **QUICK)
+        generation = pipeline.start_txt2img(PROMPT, **QUICK)
+        next(generation)
+        pipeline.txt2img(PROMPT, **{**QUICK, "width": 96})
+        np.testing.assert_array_equal(generation.result().latents, alone.latents)
+
+    def test_time_of_the_loop_is_not_the_networks(self, pipeline):
+        generation = pipeline.start_txt2img(PROMPT, **QUICK)
+        steps = []
+        for step in generation:
+            steps.append(step.seconds)
+            time.sleep(1)
+        assert generation.result().timings["unet"] == pytest.approx(sum(steps))
+        assert sum(steps) < 3
+
+    def test_save_writes_parameters(self, pipeline, tmp_path):
+        result = pipeline.txt2img(PROMPT, **{**QUICK, "seed": [5, 6]})
+        with pytest.raises(InputError, match="names one file for 2 pictures"):
+            result.save(tmp_path / "x.png")
+        paths = result.save(tmp_path / "x-{index}-{seed}.png")
+        assert [path.name for path in paths] == ["x-0-5.png", "x-1-6.png"]
+        assert parse_parameters(read_parameters(paths[1])) == result.parameters[1]
+        np.testing.assert_array_equal(np.asarray(Image.open(paths[0])), np.asarray(result.images[0]))
+
+    def test_one_seed_for_several_says_so(self, pipeline):
+        result = pipeline.txt2img(PROMPT, **QUICK, num_images=2)
+        assert [p.extra for p in result.parameters] == [
+            (("Batch size", "2"), ("Batch pos", "0")),
+            (("Batch size", "2"), ("Batch pos", "1")),
+        ]
+
+    def test_numpy_integers_are_integers(self, pipeline):
+        result = pipeline.txt2img(PROMPT, **{**QUICK, "width": np.int64(64), "seed": np.int32(1)})
+        np.testing.assert_array_equal(result.latents, pipeline.txt2img(PROMPT, **QUICK).latents)
 
     def test_guidance_changes_the_picture_and_off_ignores_the_negative(self, pipeline):
         runs = {
@@ -143,7 +192,7 @@ class TestImg2Img:
 
     @pytest.mark.parametrize("strength", [0, -0.1, 1.01, float("nan")])
     def test_strength_out_of_range(self, pipeline, strength):
-        with pytest.raises(InputError, match="strength: expected more than 0 and at most 1"):
+        with pytest.raises(InputError, match="strength: expected (more than 0 and at most 1|a finite number)"):
             pipeline.start_img2img(PROMPT, self.image, strength=strength)
 
     def test_encode_decode_refuse_wrong_shapes(self, pipeline):
@@ -177,6 +226,9 @@ class TestRefused:
             ({"num_images": 4, "batch_size": 2}, "batch_size: one seed draws its noise for all 4 pictures"),
             ({"clip_skip": 3}, "clip_skip: expected 0 to 2"),
             ({"clip_skip": -1}, "clip_skip: expected 0 to 2"),
+            ({"clip_skip": 1.5}, "clip_skip: expected a whole number, got 1.5"),
+            ({"guidance_scale": "7"}, "guidance_scale: expected a finite number, got '7'"),
+            ({"eta": "x", "sampler": "ddim"}, "eta: expected a finite number, got 'x'"),
             ({"negative_prompt": 3}, "negative_prompt: expected text, got int"),
         ],
     )
