@@ -1,7 +1,7 @@
 """Measure an SD 1.5-sized checkpoint: load, UNet step, VAE decode and peak memory, against diffusers in torch.
 
     python tools/make_sd15.py /tmp/sd15
-    python tools/real_size.py /tmp/sd15 --rounds 3 --json real-size.json
+    python -m latentrt_bench.real_size /tmp/sd15 --rounds 3 --json real-size.json
 
 Each contender lives in a process of its own, all loaded at once; one computes at a time, in turns, so that a machine
 that gets slower or faster meets all of them alike. Times are medians over the rounds after one that does not count.

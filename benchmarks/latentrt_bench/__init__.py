@@ -1,0 +1,1 @@
+"""Measures latentrt where it runs; torch only for the comparisons that need it."""
