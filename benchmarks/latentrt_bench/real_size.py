@@ -39,9 +39,11 @@ class Latentrt:
         self.feeds = {"sample": self.x, "timestep": np.float32(500), "encoder_hidden_states": self.context}
 
     def step(self) -> None:
+        """Call the UNet once, batch 1."""
         self.unet.run(self.feeds)
 
     def decode(self) -> None:
+        """Decode one picture."""
         self.pipeline.autoencoder.decode(self.x)
 
 
@@ -65,10 +67,12 @@ class Diffusers:
         self.context = torch.randn(1, SEQUENCE, CONTEXT).to(kind)
 
     def step(self) -> None:
+        """Call the UNet once, batch 1."""
         with self.torch.inference_mode():
             self.unet(self.x, 500, self.context)
 
     def decode(self) -> None:
+        """Decode one picture."""
         with self.torch.inference_mode():
             self.vae.decode(self.x)
 
@@ -146,6 +150,7 @@ class Process:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
+    """One line for each contender: medians, and the ratio of the steps to the first's."""
     lines = [f"{'contender':<20}{'load s':>9}{'step s':>9}{'ratio':>8}{'decode s':>10}{'peak GB':>9}"]
     base = next(
         (statistics.median(r["step"]) for r in rows if r["step"]), None
@@ -165,6 +170,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> int:
+    """Measure, print the table, write every sample."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
