@@ -5,12 +5,15 @@ dtype, shape and byte range of every tensor, then the bytes.
 """
 
 import json
+import math
 import mmap
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,8 @@ from latentrt.files import atomic_write, contained, read_json
 Array = npt.NDArray[Any]
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+MAX_DIMENSIONS = 64  # numpy's limit
+MAX_SIZE = 2**63 - 1  # of numbers in a header, and of bytes that a shape stands for: numpy's limit again
 ALIGNMENT = 64  # bytes; where the data of a file that we write begins. The format allows no gaps after that.
 
 # Name in a safetensors header -> how numpy sees the bytes. BF16 has no numpy type: uint16, widened by shifting.
@@ -124,6 +129,8 @@ class Weights(Mapping[str, Tensor]):
 
     def release(self) -> None:
         """Let the system take back the pages of the mapped files; what is read again is loaded again."""
+        if not hasattr(mmap, "MADV_DONTNEED"):
+            return  # Windows has no such call, and takes unused pages back by itself
         for mapped in self._maps.values():
             mapped._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
@@ -135,7 +142,7 @@ class Weights(Mapping[str, Tensor]):
     @property
     def num_parameters(self) -> int:
         """Number of values in all floating-point tensors."""
-        return sum(int(np.prod(t.shape)) for t in self._tensors.values() if t.is_float)
+        return sum(math.prod(t.shape) for t in self._tensors.values() if t.is_float)
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -200,13 +207,17 @@ def write_safetensors(
             "data_offsets": [offset, offset + array.nbytes],
         }
         offset += array.nbytes
-    header = json.dumps(entries, ensure_ascii=False).encode()
-    header += b" " * (-(8 + len(header)) % ALIGNMENT)
     with atomic_write(path) as file:
-        file.write(len(header).to_bytes(8, "little"))
-        file.write(header)
+        file.write(safetensors_header(entries))
         for array in tensors.values():
             file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+
+
+def safetensors_header(entries: Mapping[str, Any]) -> bytes:
+    """What a file begins with: the header's length and the header, filled up so that data begin aligned."""
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
 
 
 def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
@@ -234,28 +245,65 @@ def _read_header(file: Path) -> dict[str, Tensor]:
             )
         try:
             header = json.loads(stream.read(length))
-            return {
-                name: _entry(name, value, file, 8 + length, size)
-                for name, value in header.items()
-                if name != "__metadata__"
-            }
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise WeightsError(f"{file}: the safetensors header cannot be read ({error})") from error
+    if not isinstance(header, dict):
+        raise WeightsError(f"{file}: the safetensors header is a {type(header).__name__}, not an object")
+    tensors = {
+        name: _entry(name, value, file, 8 + length, size)
+        for name, value in header.items()
+        if name != "__metadata__"
+    }
+    _check_overlap(file, tensors)
+    return tensors
 
 
 def _entry(name: str, value: Any, file: Path, base: int, size: int) -> Tensor:
-    start, end = value["data_offsets"]
-    shape = tuple(int(n) for n in value["shape"])
-    dtype = str(value["dtype"])
-    if dtype not in _DTYPES:
-        raise WeightsError(f"{file}: tensor {name} has dtype {dtype}; expected one of {', '.join(_DTYPES)}")
-    expected = int(np.prod(shape, dtype=object)) * _DTYPES[dtype].itemsize
-    if min(shape, default=0) < 0 or start < 0 or end - start != expected:
+    where = f"{file}: tensor {name}"
+    if not isinstance(value, dict):
+        raise WeightsError(f"{where}: expected an object in the header, got {reprlib.repr(value)}")
+    dtype, shape, offsets = value.get("dtype"), value.get("shape"), value.get("data_offsets")
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        got = dtype if isinstance(dtype, str) else reprlib.repr(dtype)
+        raise WeightsError(f"{where} has dtype {got}; expected one of {', '.join(_DTYPES)}")
+    itemsize = _DTYPES[dtype].itemsize
+    # Zeros do not make the rest harmless: numpy multiplies what is not zero.
+    if (
+        not _are_sizes(shape)
+        or len(shape) > MAX_DIMENSIONS
+        or math.prod(max(n, 1) for n in shape) * itemsize > MAX_SIZE
+    ):
         raise WeightsError(
-            f"{file}: tensor {name} of shape {shape} {dtype} needs {expected} bytes, has {end - start}"
+            f"{where} has shape {reprlib.repr(shape)}; expected a list of at most {MAX_DIMENSIONS} whole numbers, "
+            f"for at most {MAX_SIZE} bytes"
+        )
+    if not _are_sizes(offsets) or len(offsets) != 2:
+        raise WeightsError(
+            f"{where} has data_offsets {reprlib.repr(offsets)}; expected two whole numbers, where it begins and ends"
+        )
+    start, end = offsets
+    expected = math.prod(shape) * itemsize
+    if end - start != expected:
+        raise WeightsError(
+            f"{where} of shape {tuple(shape)} {dtype} needs {expected} bytes, has {end - start}"
         )
     if base + end > size:
         raise WeightsError(
             f"{file}: truncated: tensor {name} ends at byte {base + end}, the file has {size}; download it again"
         )
-    return Tensor(name, dtype, shape, file, base + start, base + end)
+    return Tensor(name, dtype, tuple(shape), file, base + start, base + end)
+
+
+def _are_sizes(value: Any) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(type(n) is int and 0 <= n <= MAX_SIZE for n in value)
+
+
+def _check_overlap(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse bytes that belong to two tensors, as the format does: such a file is damaged or forged."""
+    placed = sorted((t for t in tensors.values() if t.start < t.end), key=lambda t: t.start)
+    for before, after in pairwise(placed):
+        if after.start < before.end:
+            raise WeightsError(
+                f"{file}: tensor {after.name} begins inside of tensor {before.name}; the file is damaged, "
+                "download it again"
+            )

@@ -1,6 +1,7 @@
 """Safetensors: what is read is what was written, and what is broken is named."""
 
 import json
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -95,17 +96,82 @@ def test_truncated_file_names_tensor(tmp_path):
     ("entries", "message"),
     [
         ({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, "needs 8 bytes, has 4"),
-        ({"w": {"dtype": "F32", "shape": [-1], "data_offsets": [0, -4]}}, "shape"),
-        ({"w": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}, "needs 4 bytes"),
-        ({"w": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 16]}}, "needs"),
+        ({"w": {"dtype": "F32", "shape": [2**40, 4], "data_offsets": [0, 16]}}, "tensor w of shape .* needs"),
+        ({"w": {"dtype": "F32", "shape": [-1], "data_offsets": [0, -4]}}, r"tensor w has shape \[-1\]"),
+        ({"w": {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}}, "tensor w has shape"),
+        ({"w": {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}}, "tensor w has shape"),
+        ({"w": {"dtype": "F32", "shape": [float("inf")], "data_offsets": [0, 4]}}, "tensor w has shape"),
+        ({"w": {"dtype": "F32", "shape": "1", "data_offsets": [0, 4]}}, "tensor w has shape"),
+        ({"w": {"dtype": "F32", "shape": [1] * 65, "data_offsets": [0, 4]}}, "at most 64 whole numbers"),
+        ({"w": {"dtype": "F32", "shape": [0, 2**70], "data_offsets": [0, 0]}}, "tensor w has shape"),
+        ({"w": {"dtype": "F32", "shape": [0, 2**62], "data_offsets": [0, 0]}}, "tensor w has shape"),
+        ({"w": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}, "tensor w has data_offsets"),
+        ({"w": {"dtype": "F32", "shape": [4], "data_offsets": [0.0, 16.0]}}, "tensor w has data_offsets"),
+        ({"w": {"dtype": "F32", "shape": [4], "data_offsets": [16]}}, "tensor w has data_offsets"),
+        ({"w": {"dtype": "F32", "shape": [4], "data_offsets": None}}, "tensor w has data_offsets"),
+        ({"w": {"dtype": ["F32"], "shape": [4], "data_offsets": [0, 16]}}, "tensor w has dtype"),
         ({"w": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}, "dtype F8_E4M3; expected one of"),
-        ({"w": {"shape": [1]}}, "header cannot be read"),
-        ({"w": 3}, "header cannot be read"),
+        ({"w": {"shape": [1]}}, "tensor w has dtype None"),
+        ({"w": 3}, "tensor w: expected an object"),
+        ([], "header is a list"),
+        (
+            {
+                "w": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]},
+                "v": {"dtype": "U8", "shape": [8], "data_offsets": [8, 16]},
+            },
+            "tensor v begins inside of tensor w",
+        ),
     ],
 )
 def test_broken_headers(tmp_path, entries, message):
     with pytest.raises(WeightsError, match=message):
         Weights((header(tmp_path / "x.safetensors", entries, b"0" * 16),))
+
+
+def test_shapes_at_the_limits_are_read(tmp_path):
+    entries = {
+        "dimensions": {"dtype": "F32", "shape": [1] * 64, "data_offsets": [0, 4]},
+        "empty": {"dtype": "F32", "shape": [0, 2**60], "data_offsets": [2, 2]},
+        "scalar": {"dtype": "F32", "shape": [], "data_offsets": [4, 8]},
+    }
+    arrays = read_safetensors(header(tmp_path / "x.safetensors", entries, b"0" * 8))
+    assert {name: array.shape for name, array in arrays.items()} == {
+        name: tuple(entry["shape"]) for name, entry in entries.items()
+    }
+
+
+def test_release_where_the_system_has_no_such_call(tmp_path, monkeypatch):
+    write_safetensors(tmp_path / "t.safetensors", {"w": np.ones(3, np.float32)})
+    weights = Weights((tmp_path / "t.safetensors",))
+    kept = weights.array("w")
+    weights.release()
+    monkeypatch.delattr(mmap, "MADV_DONTNEED", raising=False)
+    weights.release()
+    assert kept.tolist() == [1, 1, 1]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["F32", "BF16", "w"]),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "b"]),
+        st.fixed_dictionaries(
+            {"dtype": st.sampled_from(["F32", "U8"]) | VALUES, "shape": VALUES, "data_offsets": VALUES}
+        )
+        | VALUES,
+    )
+)
+def test_no_header_does_worse_than_an_error(tmp_path_factory, entries):
+    path = header(tmp_path_factory.mktemp("w") / "x.safetensors", entries, b"0" * 16)
+    try:
+        read_safetensors(path)
+    except WeightsError as error:
+        assert str(path) in str(error)
 
 
 @given(st.binary(max_size=200))
@@ -139,11 +205,23 @@ class TestFindWeightFiles:
         with pytest.raises(WeightsError, match=r"names the shard m-2\.safetensors, which is not there"):
             find_weight_files(tmp_path)
 
-    @pytest.mark.parametrize("name", ["../outside.safetensors", "/etc/passwd", "a/../../b"])
+    def test_links_of_a_hubs_cache_are_followed(self, tmp_path):
+        folder = tmp_path / "snapshots" / "model"
+        folder.mkdir(parents=True)
+        self.touch(tmp_path, "blob")
+        (folder / "m.safetensors").symlink_to("../../blob")
+        (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "m.safetensors"}}')
+        assert list(Weights(find_weight_files(folder))) == ["w"]
+
+    @pytest.mark.parametrize(
+        "name",
+        ["../outside.safetensors", "/etc/passwd", "a/../../b", "", "a\0b", "..\\b", "\ud800/b", "out/b"],
+    )
     def test_paths_stay_inside(self, tmp_path, name):
         folder = tmp_path / "model"
         folder.mkdir()
         self.touch(tmp_path, "outside.safetensors")
+        (folder / "out").symlink_to(tmp_path)
         (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
         with pytest.raises(ModelError, match="outside of the model's folder"):
             find_weight_files(folder)

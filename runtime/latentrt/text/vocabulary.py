@@ -1,6 +1,5 @@
 """A CLIP vocabulary as files hold it: vocabulary, merges and special tokens, read with care."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
 from latentrt.errors import ModelError
-
-# What CLIP-L's files take, times about 30; the size is looked at before a byte is read.
-MAX_VOCABULARY_BYTES = 64 << 20
-MAX_CONFIG_BYTES = 4 << 20
+from latentrt.files import read_json, read_text
 
 # Words, single digits, runs of other signs; English contractions are words of their own.
 WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -40,7 +36,7 @@ def read_backend(folder: Path) -> Tokenizer:
 
 
 def _from_json(path: Path) -> Tokenizer:
-    text = _read_text(path, MAX_VOCABULARY_BYTES)
+    text = read_text(path)
     try:
         backend = Tokenizer.from_str(text)
     except Exception as error:  # the library raises Exception itself
@@ -51,11 +47,11 @@ def _from_json(path: Path) -> Tokenizer:
 
 
 def _from_vocabulary(vocab_path: Path, merges_path: Path) -> Tokenizer:
-    vocab = read_object(vocab_path, MAX_VOCABULARY_BYTES)
+    vocab = read_json(vocab_path)
     if not vocab or not all(isinstance(i, int) and 0 <= i < 2**31 for i in vocab.values()):
         raise ModelError(f"{vocab_path}: expected an object of tokens and their ids")
     merges = []
-    for number, line in enumerate(_read_text(merges_path, MAX_VOCABULARY_BYTES).split("\n"), 1):
+    for number, line in enumerate(read_text(merges_path).split("\n"), 1):
         line = line.rstrip("\r")
         if not line or line.startswith("#version"):
             continue
@@ -107,7 +103,7 @@ def add_special_tokens(backend: Tokenizer, folder: Path, config: Mapping[str, An
             raise ModelError(f"{path}: added_tokens_decoder: expected an object of ids and tokens")
         added = [_added(path, "added_tokens_decoder", listed[key]) for key in sorted(listed, key=int)]
     else:
-        special_map = read_object(folder / "special_tokens_map.json")
+        special_map = read_json(folder / "special_tokens_map.json", optional=True)
         roles |= {key: value for key, value in special_map.items() if key.endswith(("_token", "_tokens"))}
         added = _added_by_hand(folder / "added_tokens.json", roles)
     for token in added:
@@ -132,7 +128,7 @@ def add_special_tokens(backend: Tokenizer, folder: Path, config: Mapping[str, An
 
 def _added_by_hand(path: Path, roles: Mapping[str, Any]) -> list[AddedToken]:
     """Read `added_tokens.json`: textual inversions saved with the tokenizer, in the order of their ids."""
-    ids = read_object(path)
+    ids = read_json(path, optional=True)
     if not all(isinstance(i, int) for i in ids.values()):
         raise ModelError(f"{path}: expected an object of tokens and their ids")
     named = {_content(roles.get(role, default)) for role, default in DEFAULT_SPECIAL_TOKENS.items()}
@@ -156,26 +152,3 @@ def _added(path: Path, role: str, value: Any) -> AddedToken:
         return AddedToken(content, normalized=False, special=True)
     flags = {key: bool(value.get(key)) for key in ("lstrip", "rstrip", "single_word", "normalized")}
     return AddedToken(content, special=bool(value.get("special", True)), **flags)
-
-
-def read_object(path: Path, limit: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
-    """Read a JSON object; empty where the file is absent."""
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(_read_text(path, limit))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: malformed JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
-
-
-def _read_text(path: Path, limit: int) -> str:
-    size = path.stat().st_size
-    if size > limit:
-        raise ModelError(f"{path}: {size} bytes, expected at most {limit}")
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path}: not UTF-8 text: {error}") from None
