@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from latentrt._version import __version__
 
 _NEGATIVE = "Negative prompt:"
-_PAIR = re.compile(r'\s*(\w[\w \-/]*):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+# A key begins where a run of its characters begins, and no repeat is given back: time grows with the text, no faster.
+_PAIR = re.compile(r'(?<![\w \-/])[ \-/]*+(\w[\w \-/]*+):\s*+("(?:\\.|[^\\"])*+"|[^,]*)(?:,|$)')
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,17 @@ def test_ambiguous_prompts_say_themselves_exactly() -> None:
     assert "Exact" not in format_parameters(WHOLE)
 
 
+@pytest.mark.parametrize(
+    "piece",
+    ["a", " ", "-", "\t", '"', "\\", 'a:"', "a:", "a: ", 'a:"\\', ":", ",", "\n", "a-", "Steps: 1,", "9"],
+)
+def test_a_long_text_takes_no_longer_than_its_length(piece: str) -> None:
+    """Quadratic time would be minutes here: the test's timeout is the bound."""
+    text = piece * (400_000 // len(piece))
+    for whole in (text, f"x\nSteps: 1, {text}", f'x\nSteps: 1, a: "{text}'):
+        parse_parameters(whole)
+
+
 PIECES = [
     "Steps: 3, Sampler: x, Seed: 1",
     "Negative prompt:",
@@ -127,6 +138,7 @@ def test_what_is_written_is_read_again(p: GenerationParameters, size: tuple[int,
     assert parse_parameters(text) == p
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_makes_an_error(text: str) -> None:
     p = parse_parameters(text)
