@@ -21,6 +21,13 @@ MAX_PIXELS = 64 * 1024 * 1024
 READABLE = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "PPM", "TIFF", "JPEG2000", "AVIF")
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
+# The longest side that a format can hold.
+MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
+# Of an EXIF segment in a JPEG, whose length has 16 bits.
+_MAX_EXIF = 65_000
+# Left in it for what stands behind the prompts: settings and the model's name.
+_EXIF_RESERVE = 5_000
+
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 _UNICODE, _ASCII = b"UNICODE\0", b"ASCII\0\0\0"
 
@@ -88,6 +95,27 @@ def output_format(path: Path) -> str:
     return name
 
 
+def check_writable(file_format: str, size: tuple[int, int] | None = None, prompts: str = "") -> None:
+    """Refuse, before it is painted, a picture that its format cannot hold.
+
+    Args:
+        file_format: PNG, JPEG or WEBP.
+        size: width and height, where they are known.
+        prompts: the prompts that its parameters will hold.
+
+    Raises:
+        InputError: it is too large, or the prompts are too long; says what to write instead.
+    """
+    longest = MAX_SIDES.get(file_format)
+    if size is not None and longest is not None and max(size) > longest:
+        raise InputError(
+            f"{size[0]}x{size[1]} is too large for a {file_format} file, whose sides are at most {longest:,}; "
+            "write .png"
+        )
+    if file_format == "JPEG" and len(_exif_comment(prompts)) > _MAX_EXIF - _EXIF_RESERVE:
+        raise InputError("the prompts are too long for a JPEG file; write .png or .webp")
+
+
 def save_image(image: Image.Image, path: Path | str, parameters: str | None = None) -> None:
     """Write a picture, whole or not at all, in the format of the path's suffix.
 
@@ -95,11 +123,18 @@ def save_image(image: Image.Image, path: Path | str, parameters: str | None = No
     JPEG and WebP are written at quality 95, JPEG without chroma subsampling.
 
     Raises:
-        InputError: unknown suffix, or parameters too long for a JPEG.
+        InputError: unknown suffix, or the format cannot hold so large a picture or so long parameters.
+        ImageError: the picture cannot be encoded; names the path.
         OSError: it cannot be written; names the path.
     """
     path = Path(path)
-    data = encode_image(image, output_format(path), parameters)
+    file_format = output_format(path)
+    try:
+        data = encode_image(image, file_format, parameters)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (ValueError, OSError) as error:  # what Pillow's encoders raise
+        raise ImageError(f"{path}: cannot be written as {file_format}: {error}") from error
     try:
         with atomic_write(path) as file:
             file.write(data)
@@ -109,6 +144,9 @@ def save_image(image: Image.Image, path: Path | str, parameters: str | None = No
 
 def encode_image(image: Image.Image, file_format: str, parameters: str | None = None) -> bytes:
     """The bytes of a PNG, JPEG or WEBP file; see `save_image`."""
+    check_writable(file_format, image.size)
+    if parameters is not None:  # a folder's name on disk need not be text; in a picture it must be
+        parameters = parameters.encode("utf-8", errors="replace").decode("utf-8")
     buffer = io.BytesIO()
     if file_format == "PNG":
         from PIL.PngImagePlugin import PngInfo
@@ -119,7 +157,7 @@ def encode_image(image: Image.Image, file_format: str, parameters: str | None = 
         image.save(buffer, "PNG", pnginfo=info)
         return buffer.getvalue()
     exif = b"" if parameters is None else _exif_comment(parameters)
-    if file_format == "JPEG" and len(exif) > 65_000:
+    if file_format == "JPEG" and len(exif) > _MAX_EXIF:
         raise InputError("the parameters are too long for a JPEG file; write .png or .webp")
     options = {"subsampling": 0} if file_format == "JPEG" else {}
     image.save(buffer, file_format, quality=95, exif=exif, **options)

@@ -15,7 +15,15 @@ from PIL import Image, ImageCms
 
 from latentrt import files, images
 from latentrt.errors import ImageError, InputError, NumericsError
-from latentrt.images import load_image, read_parameters, resize_to, save_image, to_array, to_images
+from latentrt.images import (
+    check_writable,
+    load_image,
+    read_parameters,
+    resize_to,
+    save_image,
+    to_array,
+    to_images,
+)
 
 
 def rgb(source: Path | Image.Image | np.ndarray) -> list[list[list[int]]]:
@@ -296,6 +304,37 @@ def test_a_text_too_long_for_a_jpeg_is_said(tmp_path: Path) -> None:
         save_image(Image.new("RGB", (8, 8)), tmp_path / "a.jpg", "x" * 40_000)
     save_image(Image.new("RGB", (8, 8)), tmp_path / "a.webp", "x" * 40_000)
     assert read_parameters(tmp_path / "a.webp") == "x" * 40_000
+
+
+def test_what_a_format_cannot_hold_is_said_before_and_after(tmp_path: Path) -> None:
+    for suffix, size in (("webp", (16_384, 1)), ("jpg", (1, 65_501))):
+        with pytest.raises(InputError, match=rf"a\.{suffix}: .* is too large for a .*; write \.png"):
+            save_image(Image.new("RGB", size), tmp_path / f"a.{suffix}")
+    check_writable("PNG", (100_000, 8), "x" * 100_000)
+    check_writable("WEBP", (16_383, 16_383), "x" * 100_000)
+    check_writable("JPEG", (65_500, 8), "x" * 29_000)
+    with pytest.raises(InputError, match="prompts are too long for a JPEG"):
+        check_writable("JPEG", None, "x" * 31_000)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_a_folders_name_that_is_no_text_loses_no_picture(tmp_path: Path, suffix: str) -> None:
+    save_image(Image.new("RGB", (8, 8)), tmp_path / f"a.{suffix}", "猫, Model: m\udcff")
+    assert read_parameters(tmp_path / f"a.{suffix}") == "猫, Model: m?"
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), OSError("no"), OSError(5, "no")])
+def test_an_encoder_that_fails_names_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(ImageError, match=r"a\.webp: cannot be written as WEBP: .*no"):
+        save_image(Image.new("RGB", (8, 8)), tmp_path / "a.webp")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_names_the_path_and_leaves_nothing(
