@@ -5,10 +5,18 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from latentrt.errors import InputError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 _PLACEHOLDER = re.compile(r"\{(seed|index)(?::0?([0-9]{1,2})d)?\}")
+
+
+# Of 255 on most file systems: the file is written under a longer name first, and may get a number.
+_MAX_NAME_BYTES = 220
 
 
 @dataclass(frozen=True)
@@ -28,17 +36,46 @@ class Output:
     make_folder: bool = False
     exact: bool = False
 
-    def check(self) -> None:
-        """Look whether files of these names can be written.
+    def check(self, size: tuple[int, int] | None = None, prompts: str = "") -> None:
+        """Look whether pictures of this size, with these prompts, can be written under these names.
 
         Raises:
-            InputError: an unknown suffix, no such folder, or a folder in the file's place.
+            InputError: an unknown suffix, a name that is too long, a picture that its format cannot hold, no such
+                folder, or a folder in the file's place.
             OSError: the folder cannot be written.
         """
-        from latentrt.images import output_format
+        from latentrt.images import check_writable, output_format
 
-        output_format(Path(self.pattern))
+        file_format = output_format(Path(self.pattern))
+        check_writable(file_format, size, prompts)
+        if (length := len(os.fsencode(_filled(self.pattern, 1, 2**64 - 1)))) > _MAX_NAME_BYTES:
+            raise InputError(f"--out: expected a file name of at most {_MAX_NAME_BYTES} bytes, got {length}")
         check_folder(self.folder, self.make_folder)
+
+    def save(self, image: "Image", seed: int, parameters: str | None = None) -> Path:
+        """Write the next picture and tell where.
+
+        A name that was not given in full is held by an empty file while the picture is written, so that of two
+        processes neither takes the other's.
+
+        Raises:
+            ImageError: the picture cannot be encoded.
+            OSError: it cannot be written; names the path.
+        """
+        from latentrt.images import save_image
+
+        path = self.next_path(seed)
+        if self.exact:
+            save_image(image, path, parameters)
+            return path
+        while not _claimed(path):
+            path = self.next_path(seed)
+        try:
+            save_image(image, path, parameters)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path
 
     def next_path(self, seed: int) -> Path:
         """A path for the next picture; makes the folder if need be."""
@@ -48,7 +85,7 @@ class Output:
             return self.folder / self.pattern
         path = self.folder / _filled(self.pattern, self._next_index(), seed)
         first, number = path, 2
-        while path.exists():
+        while os.path.lexists(path):  # a link to nowhere takes the name as well
             path = first.with_stem(f"{first.stem}-{number}")
             number += 1
         return path
@@ -100,6 +137,14 @@ def check_folder(folder: Path, may_make: bool = False) -> None:
             pass
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from None
+
+
+def _claimed(path: Path) -> bool:
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _filled(pattern: str, index: int, seed: int) -> str:
