@@ -90,6 +90,47 @@ def test_a_name_fixes_the_sigmas_and_a_class_leaves_them_to_the_config() -> None
         samplers.resolve(None, sde)
 
 
+DPM = "DPMSolverMultistepScheduler"
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "said"),
+    [
+        ("DPM++ 2M Karras", {}, ("DPM++ 2M", "Karras", ())),
+        ("Euler a", {"use_karras_sigmas": True}, ("Euler a", "Automatic", ())),
+        (None, {}, ("PLMS", "Automatic", ())),
+        (None, {"_class_name": DPM}, ("DPM++ 2M", "Automatic", ())),
+        (None, {"_class_name": DPM, "use_karras_sigmas": True}, ("DPM++ 2M", "Karras", ())),
+        (
+            None,
+            {"_class_name": DPM, "solver_type": "heun"},
+            ("DPM++ 2M", "Automatic", (("Sampler class", DPM),)),
+        ),
+        (DPM, {"solver_order": 1}, ("DPM++ 2M", "Automatic", (("Sampler class", DPM),))),
+        (DPM, {"use_lu_lambdas": True}, ("DPM++ 2M", "Lu", (("Sampler class", DPM),))),
+        (
+            None,
+            {"_class_name": "EulerDiscreteScheduler", "use_exponential_sigmas": True},
+            ("Euler", "Exponential", (("Sampler class", "EulerDiscreteScheduler"),)),
+        ),
+        (
+            "EulerDiscreteScheduler",
+            {"use_beta_sigmas": True},
+            ("Euler", "Beta", (("Sampler class", "EulerDiscreteScheduler"),)),
+        ),
+    ],
+)
+def test_what_a_picture_says_of_its_sampler_finds_it_again(
+    name: str | None, config: dict[str, Any], said: tuple[str, str, tuple[tuple[str, str], ...]]
+) -> None:
+    config = {**SD, **config}
+    sampler = samplers.resolve(name, config)
+    assert sampler.metadata == said
+    label, kind, extra = said
+    again = dict(extra).get(samplers.CLASS_ENTRY, label if kind == "Automatic" else f"{label} {kind}")
+    assert samplers.resolve(again, config) == sampler
+
+
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(InputError, match="no such sampler, 'heun'") as caught:
         samplers.resolve("heun", SD)

@@ -24,7 +24,7 @@ from latentrt.samplers.pndm import pndm
 from latentrt.samplers.step import Denoise, Latents, Solver, Step
 from latentrt.schedule import DEFAULTS, Schedule, from_config, make_schedule
 
-__all__ = ["REGISTRY", "Denoise", "Sampler", "Solver", "Spec", "Step", "names", "resolve"]
+__all__ = ["CLASS_ENTRY", "REGISTRY", "Denoise", "Sampler", "Solver", "Spec", "Step", "names", "resolve"]
 
 _NO_RAMP: dict[str, Any] = {
     "use_karras_sigmas": False,
@@ -80,6 +80,9 @@ REGISTRY: dict[str, Spec] = {
     ),
 }
 
+# The entry of a picture's metadata that wins over its "Sampler"; see `Sampler.metadata`.
+CLASS_ENTRY = "Sampler class"
+
 _SCHEDULE_TYPES = {
     "use_karras_sigmas": "Karras",
     "use_exponential_sigmas": "Exponential",
@@ -117,6 +120,22 @@ class Sampler:
         """AUTOMATIC1111's name with its schedule: "DPM++ 2M Karras"."""
         kind = self.schedule_type
         return self.spec.label if kind == "Automatic" else f"{self.spec.label} {kind}"
+
+    @property
+    def metadata(self) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+        """What a picture says of its sampler: AUTOMATIC1111's name, its "Schedule type", and entries of our own.
+
+        Options that the model's config sets and no name fixes (exponential sigmas, `solver_type: heun`) would be lost
+        with the name alone; `Sampler class` then names the class that, asked for as a sampler, reads them again.
+        """
+        named = REGISTRY.get(_BY_KEY.get(_key(self.label), ""))
+        fixed = (
+            named is not None
+            and named.class_name == self.spec.class_name
+            and all(self.options.get(key, value) == value for key, value in named.overrides.items())
+        )
+        extra = () if fixed else ((CLASS_ENTRY, self.spec.class_name),)
+        return self.spec.label, self.schedule_type, extra
 
     def schedule(self, num_inference_steps: int) -> Schedule:
         """Make the schedule of a run.
