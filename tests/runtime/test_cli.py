@@ -35,8 +35,9 @@ class FakeResult:
 class FakeGeneration:
     total = 3
 
-    def __init__(self, result: FakeResult) -> None:
+    def __init__(self, result: FakeResult, width: int, height: int) -> None:
         self._result = result
+        self.request = SimpleNamespace(width=width, height=height)
 
     def __iter__(self) -> Iterator[Any]:
         return iter([SimpleNamespace(index=index, seconds=0.5) for index in range(self.total)])
@@ -80,10 +81,13 @@ class FakePipeline:
             for seed in seeds
         ]
         images = [Image.new("RGB", (16, 8), "grey") for _ in seeds]
-        return FakeGeneration(FakeResult(images, list(seeds), parameters, {"unet": 0.5}))
+        width, height = settings["width"] or 16, settings["height"] or 8
+        return FakeGeneration(FakeResult(images, list(seeds), parameters, {"unet": 0.5}), width, height)
 
     def start_img2img(self, prompt: str, image: Image.Image, **settings: Any) -> FakeGeneration:
         self.asked.append(("image", image.size))
+        for name, side in zip(("width", "height"), image.size, strict=True):
+            settings[name] = settings[name] or side
         return self.start_txt2img(prompt, **settings)
 
     def encode(self, image: Image.Image, *, seed: int | None) -> np.ndarray:
@@ -152,6 +156,31 @@ def test_generate_asks_for_what_was_said(
         assert (p.prompt, p.negative_prompt, p.seed, p.guidance_scale) == ("cat", "dog", index, 0)
 
 
+def test_each_batch_is_written_before_the_next_is_painted(
+    asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the third batch leaves the pictures of the first two."""
+    start = FakePipeline.start_txt2img
+
+    def interrupted(self: FakePipeline, prompt: str, **settings: Any) -> FakeGeneration:
+        if 9 in settings["seed"]:
+            raise KeyboardInterrupt
+        return start(self, prompt, **settings)
+
+    monkeypatch.setattr(FakePipeline, "start_txt2img", interrupted)
+    assert main(["generate", "cat", "--seed", "5", "--count", "5", "--batch-size", "2", "--quiet"]) == 130
+    assert [call[2]["seed"] for call in asked if call[0] == "txt2img"] == [[5, 6], [7, 8]]
+    files = [f"latentrt-{seed}.png" for seed in range(5, 9)]
+    assert capsys.readouterr().out.split() == files
+    assert sorted(path.name for path in Path().iterdir()) == files
+
+
+def test_a_last_batch_may_be_smaller(asked: list[tuple[Any, ...]]) -> None:
+    assert main(["generate", "cat", "--seed", "5", "--count", "3", "--batch-size", "2", "--quiet"]) == 0
+    sizes = [(call[2]["seed"], call[2]["batch_size"]) for call in asked if call[0] == "txt2img"]
+    assert sizes == [([5, 6], 2), ([7], 1)]
+
+
 def test_what_was_not_said_is_left_to_the_model(
     asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,7 +204,7 @@ def test_json_and_quiet(asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixt
     report = json.loads(out)
     assert report["files"] == ["x/00001-5.png", "x/00002-6.png"]
     assert report["seeds"] == [5, 6]
-    assert report["timings"] == {"unet": 0.5}
+    assert report["timings"] == {"unet": 1.0}  # of two batches
     assert report["settings"]["prompt"] == "cat"
     assert (report["settings"]["device"], report["settings"]["dtype"]) == ("cpu", "fp32")
 
@@ -211,6 +240,41 @@ def test_a_picture_is_made_again_from_itself(
         9,
     )
     assert (settings["width"], settings["height"], settings["sampler"]) == (16, 8, "DPM++ 2M Karras")
+
+
+def test_a_sampler_of_the_models_config_is_asked_for_by_its_class(asked: list[tuple[Any, ...]]) -> None:
+    from latentrt.images import save_image
+
+    p = GenerationParameters(
+        "x", steps=1, sampler="Euler", schedule_type="Exponential", seed=1, width=8, height=8
+    )
+    extra = (("Sampler class", "EulerDiscreteScheduler"),)
+    for version, sampler in (("latentrt 1", "EulerDiscreteScheduler"), ("v1.10", "Euler Exponential")):
+        text = format_parameters(dataclasses.replace(p, version=version, extra=extra))
+        save_image(Image.new("RGB", (8, 8)), "a.png", text)
+        asked.clear()
+        assert main(["generate", "--from", "a.png", "--out", "b.png"]) == 0
+        assert settings_of(asked)["sampler"] == sampler
+    asked.clear()
+    assert main(["generate", "--from", "a.png", "--sampler", "ddim", "--out", "b.png"]) == 0
+    assert settings_of(asked)["sampler"] == "ddim"
+
+
+def test_one_of_several_from_one_seed_is_not_made_again(
+    asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from latentrt.images import save_image
+
+    p = GenerationParameters("x", steps=1, seed=1, extra=(("Batch size", "4"), ("Batch pos", "2")))
+    save_image(Image.new("RGB", (8, 8)), "a.png", format_parameters(p))
+    assert main(["generate", "--from", "a.png"]) == 2
+    assert "a.png: was one of 4 pictures drawn from one seed" in capsys.readouterr().err
+    assert main(["generate", "--from", "a.png", "--seed", "3"]) == 0
+    # AUTOMATIC1111 writes the same of pictures that have a seed each.
+    save_image(
+        Image.new("RGB", (8, 8)), "a.png", format_parameters(dataclasses.replace(p, version="v1.10.1"))
+    )
+    assert main(["generate", "--from", "a.png"]) == 0
 
 
 def test_a_random_seed_wins_over_the_pictures(asked: list[tuple[Any, ...]]) -> None:
@@ -258,6 +322,24 @@ def test_img2img(asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str
     assert "Denoising strength: 0.25" in str(read_parameters("a.jpg"))
 
 
+def test_a_picture_too_large_for_its_file_is_not_painted(
+    asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The size of img2img is its picture's, known only when the model's factor is."""
+    Image.new("RGB", (16_400, 8)).save("in.png")
+    assert main(["img2img", "cat", "--image", "in.png", "--out", "a.webp"]) == 2
+    assert "16400x8 is too large for a WEBP file" in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == ["in.png"]
+
+
+def test_encode_takes_the_models_multiples(
+    asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (30, 17)).save("in.png")
+    assert main(["encode", "in.png", "--out", "l.safetensors", "--size", "20x16"]) == 2
+    assert "expected multiples of 8 for this model, got 20x16" in capsys.readouterr().err
+
+
 def test_encode_and_decode(asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("latentrt.weights")
     Image.new("RGB", (30, 17)).save("in.png")
@@ -277,8 +359,11 @@ def test_encode_and_decode(asked: list[tuple[Any, ...]], capsys: pytest.CaptureF
         ("", "required: COMMAND"),
         ("paint", "invalid choice: 'paint'"),
         ("generate", "expected a PROMPT"),
-        ("generate cat --size 100x64", "expected multiples of 8, got 100x64; try 96x64"),
-        ("generate cat --size 0x64", "expected multiples of 8"),
+        ("generate cat --size 0x64", "expected sides of 1 or more, got 0x64"),
+        ("generate cat --size 16384x64 --out a.webp", "16384x64 is too large for a WEBP file"),
+        ("generate cat --size 64x65504 --out a-{seed}.jpg", "too large for a JPEG file"),
+        (f"generate {'x' * 31_000} --out a.jpg", "prompts are too long for a JPEG file"),
+        (f"generate cat --out {'a' * 240}.png", "file name of at most 220 bytes"),
         ("generate cat --size 64", "expected WIDTHxHEIGHT"),
         ("generate cat --size -8x8", "size"),
         ("generate cat --size 80000x80000", "at most"),
@@ -505,11 +590,13 @@ def test_a_full_stdout_is_an_error_without_traceback() -> None:
 STUCK = """
     import sys, time
     from concurrent.futures import ThreadPoolExecutor
+    from types import SimpleNamespace
     import latentrt
     from latentrt.cli import main
 
     class Stuck:
         total = 3
+        request = SimpleNamespace(width=8, height=8)
         model = None
         def __enter__(self): return self
         def __exit__(self, *exception): pass

@@ -38,14 +38,13 @@ def add_reporting(parser: argparse.ArgumentParser) -> None:
 
 
 def size(text: str) -> tuple[int, int]:
-    """`WxH` in pixels, multiples of 8."""
+    """`WxH` in pixels. Which multiples a model takes is known once it is open."""
     match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text.lower())
     if match is None:
         raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT, as 512x512, got {text!r}")
     width, height = int(match[1]), int(match[2])
-    if width == 0 or height == 0 or width % 8 or height % 8:
-        near = "x".join(str(max(8, round(side / 8) * 8)) for side in (width, height))
-        raise argparse.ArgumentTypeError(f"expected multiples of 8, got {text}; try {near}")
+    if width == 0 or height == 0:
+        raise argparse.ArgumentTypeError(f"expected sides of 1 or more, got {text}")
     if width * height > MAX_PIXELS:
         raise argparse.ArgumentTypeError(f"expected at most {MAX_PIXELS:,} pixels, got {text}")
     return width, height

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=arguments.size,
         metavar="WxH",
-        help="resize first (default: the picture's own, rounded down to what the model takes)",
+        help="resize first, to multiples of the model's factor (default: the picture's own, rounded down to them)",
     )
     parser.add_argument(
         "--seed",
@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         factor = pipeline.model.vae_scale_factor
         own = tuple(max(side // factor, 1) * factor for side in image.size)
         width, height = own if args.size is None else args.size
+        if width % factor or height % factor:
+            raise InputError(f"--size: expected multiples of {factor} for this model, got {width}x{height}")
         if (width, height) != image.size and not args.quiet:
             say(f"resized from {image.width}x{image.height} to {width}x{height}")
         seed = None if args.seed is None else arguments.drawn(args.seed)

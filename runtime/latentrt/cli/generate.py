@@ -44,6 +44,7 @@ def recall(args: argparse.Namespace) -> None:
     """Fill in what was not given from the metadata of the picture `args.picture`."""
     from latentrt.images import read_parameters
     from latentrt.metadata import parse_parameters
+    from latentrt.samplers import CLASS_ENTRY
 
     text = read_parameters(args.picture)
     if text is None:
@@ -52,6 +53,12 @@ def recall(args: argparse.Namespace) -> None:
     if p.strength is not None:
         raise InputError(
             f"{args.picture}: was painted over another picture (img2img), which it does not hold"
+        )
+    extra = dict(p.extra) if p.version is not None and p.version.startswith("latentrt ") else {}
+    if "Batch pos" in extra and args.seed is None:
+        raise InputError(
+            f"{args.picture}: was one of {extra.get('Batch size', 'several')} pictures drawn from one seed, and cannot "
+            "be made again alone; make all again in Python, with that seed and num_images, or say another --seed"
         )
     if args.model is None and p.model not in (None, "demo"):
         raise InputError(
@@ -64,6 +71,7 @@ def recall(args: argparse.Namespace) -> None:
     except argparse.ArgumentTypeError as error:
         raise InputError(f"{args.picture}: its size: {error}") from None
     automatic = p.schedule_type in (None, "Automatic") or p.sampler is None
+    label = p.sampler if automatic else f"{p.sampler} {p.schedule_type}"
     known: dict[str, Any] = {
         "prompt": p.prompt,
         "negative": p.negative_prompt,
@@ -71,7 +79,7 @@ def recall(args: argparse.Namespace) -> None:
         "steps": p.steps,
         "guidance_scale": p.guidance_scale,
         "seed": p.seed,
-        "sampler": p.sampler if automatic else f"{p.sampler} {p.schedule_type}",
+        "sampler": extra.get(CLASS_ENTRY, label),
         "eta": p.eta,
         "clip_skip": None if p.clip_skip is None else max(p.clip_skip - 1, 0),
     }

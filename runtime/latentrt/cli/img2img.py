@@ -10,8 +10,8 @@ examples:
   latentrt img2img "an oil painting of a harbour" --image photo.jpg --strength 0.6 --model path/to/checkpoint
   latentrt img2img "a large red heart" --image sketch.png --size 128x128 --seed 3 --out heart.png
 
-The picture is resized to --size, or to its own size rounded down to multiples of 8. Rotation by EXIF is applied,
-transparent parts are laid over white.
+The picture is resized to --size, or to its own size rounded down to multiples of the model's factor (8 for Stable
+Diffusion). Rotation by EXIF is applied, transparent parts are laid over white.
 """
 
 

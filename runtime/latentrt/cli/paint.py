@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentrt.cli import arguments
@@ -14,6 +15,7 @@ from latentrt.errors import InputError
 
 if TYPE_CHECKING:
     from latentrt.generation import Generation, Result
+    from latentrt.metadata import GenerationParameters
     from latentrt.pipeline import Pipeline
     from latentrt.request import Settings
 
@@ -24,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add everything but the prompt."""
     parser.add_argument("--negative", metavar="TEXT", help="what to stay away from")
     parser.add_argument(
-        "--size", type=arguments.size, metavar="WxH", help="in pixels, multiples of 8 (default: the model's)"
+        "--size",
+        type=arguments.size,
+        metavar="WxH",
+        help="in pixels, multiples of the model's factor, 8 for Stable Diffusion (default: the model's)",
     )
     parser.add_argument(
         "--steps", type=arguments.natural, metavar="N", help="more is slower and finer (default: the model's)"
@@ -53,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.natural,
         default=1,
         metavar="B",
-        help="how many at a time; worth while on a GPU (default: 1)",
+        help="how many at a time, written when they are done; more is worth while on a GPU (default: 1)",
     )
     parser.add_argument(
         "--sampler",
@@ -78,33 +83,110 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a .png, .jpg or .webp file, a name with {seed} or {index}, or a folder/ (default: latentrt-{seed}.png)",
     )
     arguments.add_model(parser)
-    parser.add_argument("--low-memory", action="store_true", help="free each network when its stage is over")
+    parser.add_argument(
+        "--low-memory",
+        action="store_true",
+        help="free each network when its stage is over; all pictures are decoded and written at the end",
+    )
     arguments.add_reporting(parser)
 
 
 def paint(args: argparse.Namespace, start: "Callable[[Pipeline, Settings], Generation]") -> int:
-    """Load the model, run a generation, write its pictures, and say where they are."""
+    """Load the model, paint batch after batch, write each one's pictures when it is done, and say where they are."""
+    from latentrt.metadata import GenerationParameters, format_parameters
+
     output = plan(args.out, args.count)
-    output.check()
+    prompts = format_parameters(GenerationParameters(args.prompt, args.negative or ""))
+    output.check(args.size, prompts)
     first = arguments.drawn(args.seed)
     if first + args.count - 1 > arguments.MAX_SEED:
         raise InputError(f"--seed: {args.count} seeds from {first} go beyond {arguments.MAX_SEED}")
+    seeds = range(first, first + args.count)
+    # Networks that are freed after their stage are worth one stage for all pictures, not one for each batch.
+    at_once = args.count if args.low_memory else min(args.batch_size, args.count)
+    batches = [seeds[i : i + at_once] for i in range(0, args.count, at_once)]
 
     import latentrt
 
     model = "demo" if args.model is None else args.model
     with latentrt.load(model, device=args.device, dtype=args.dtype, low_memory=args.low_memory) as pipeline:
-        generation = start(pipeline, _settings(args, first))
-        result = _run(generation, quiet=args.quiet)
-        files = _write(result, output, quiet=args.quiet, listed=not args.json)
+        painted = _Painted()
+        generations = (start(pipeline, _settings(args, batch)) for batch in batches)
+        with _Bar(len(batches), quiet=args.quiet) as bar:
+            for generation in generations:
+                # A picture's own size, and the model's, are known only now.
+                output.check((generation.request.width, generation.request.height), prompts)
+                result = bar.run(generation)
+                painted.add(result)
+                for file in _write(result, output):
+                    painted.files.append(str(file))
+                    if not args.json:
+                        bar.print(str(file))
         if args.json:
-            print(json.dumps(_report(result, files, pipeline)))
+            print(json.dumps(_report(painted, pipeline)))
         elif not args.quiet:
-            say(_summary(result, pipeline))
+            say(_summary(painted, pipeline))
     return 0
 
 
-def _settings(args: argparse.Namespace, first_seed: int) -> "Settings":
+@dataclass
+class _Painted:
+    """What is told in the end; the pictures themselves are not kept."""
+
+    files: list[str] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    parameters: "list[GenerationParameters]" = field(default_factory=list)
+
+    def add(self, result: "Result") -> None:
+        self.seeds += result.seeds
+        self.parameters += result.parameters[:1]
+        for stage, seconds in result.timings.items():
+            self.timings[stage] = self.timings.get(stage, 0.0) + seconds
+
+
+class _Bar:
+    """One progress bar over the steps of all batches."""
+
+    def __init__(self, batches: int, *, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._batches, self._begun = batches, False
+        self._bar = tqdm(
+            desc="loading",
+            unit="step",
+            bar_format=BAR,
+            disable=quiet or not sys.stderr.isatty(),
+            file=sys.stderr,
+        )
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def run(self, generation: "Generation") -> "Result":
+        bar = self._bar
+        bar.total = generation.total * self._batches
+        for step in generation:
+            if not self._begun:
+                bar.unpause()  # the time of loading says nothing of the steps to come
+                self._begun = True
+            if step.index == 0:
+                bar.set_description_str("painting", refresh=False)
+            bar.set_postfix_str(f"{step.seconds:.2f} s/step", refresh=False)
+            bar.update()
+        bar.set_description_str("decoding")
+        return generation.result()
+
+    def print(self, line: str) -> None:
+        """A line on stdout, with the bar out of its way."""
+        self._bar.clear()
+        print(line, flush=True)
+
+
+def _settings(args: argparse.Namespace, seeds: Sequence[int]) -> "Settings":
     width, height = (None, None) if args.size is None else args.size
     return {
         "negative_prompt": "" if args.negative is None else args.negative,
@@ -112,61 +194,38 @@ def _settings(args: argparse.Namespace, first_seed: int) -> "Settings":
         "height": height,
         "num_inference_steps": args.steps,
         "guidance_scale": args.guidance_scale,
-        "seed": list(range(first_seed, first_seed + args.count)),
-        "batch_size": min(args.batch_size, args.count),
+        "seed": list(seeds),
+        "batch_size": min(args.batch_size, len(seeds)),
         "sampler": args.sampler,
         "eta": args.eta,
         "clip_skip": args.clip_skip,
     }
 
 
-def _run(generation: "Generation", *, quiet: bool) -> "Result":
-    from tqdm import tqdm
-
-    with tqdm(
-        total=generation.total,
-        desc="loading",
-        unit="step",
-        bar_format=BAR,
-        disable=quiet or not sys.stderr.isatty(),
-        file=sys.stderr,
-    ) as bar:
-        for step in generation:
-            if step.index == 0:
-                bar.unpause()  # the time of loading says nothing of the steps to come
-                bar.set_description_str("painting", refresh=False)
-            bar.set_postfix_str(f"{step.seconds:.2f} s/step", refresh=False)
-            bar.update()
-        bar.set_description_str("decoding")
-        return generation.result()
-
-
-def _write(result: "Result", output: Output, *, quiet: bool, listed: bool) -> list[str]:
-    from latentrt.images import save_image
+def _write(result: "Result", output: Output) -> Iterator[Path]:
     from latentrt.metadata import format_parameters
 
-    files = []
     for image, seed, parameters in zip(result.images, result.seeds, result.parameters, strict=True):
-        path = output.next_path(seed)
-        save_image(image, path, format_parameters(parameters))
-        files.append(str(path))
-        if listed:
-            print(path, flush=True)
-    return files
+        yield output.save(image, seed, format_parameters(parameters))
 
 
-def _report(result: "Result", files: list[str], pipeline: "Pipeline") -> dict[str, Any]:
-    settings = asdict(result.parameters[0])
+def _report(painted: _Painted, pipeline: "Pipeline") -> dict[str, Any]:
+    settings = asdict(painted.parameters[0])
     for key in ("seed", "extra"):
         del settings[key]
     settings |= {"device": pipeline.provider.name, "dtype": pipeline.dtype}
-    return {"files": files, "seeds": result.seeds, "settings": settings, "timings": result.timings}
+    return {
+        "files": painted.files,
+        "seeds": painted.seeds,
+        "settings": settings,
+        "timings": painted.timings,
+    }
 
 
-def _summary(result: "Result", pipeline: "Pipeline") -> str:
-    p = result.parameters[0]
-    last = f"–{result.seeds[-1]}" if len(result.seeds) > 1 else ""
-    stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in result.timings.items())
+def _summary(painted: _Painted, pipeline: "Pipeline") -> str:
+    p = painted.parameters[0]
+    last = f"–{painted.seeds[-1]}" if len(painted.seeds) > 1 else ""
+    stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in painted.timings.items())
     return (
         f"{p.width}x{p.height}, {p.steps} steps, {p.sampler}, seed {p.seed}{last}, "
         f"{pipeline.provider.name} {pipeline.dtype}: {stages}"
