@@ -10,14 +10,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from latentrt.errors import ModelError
-from latentrt.manifest import (
-    MANIFEST_NAME,
-    RELATIVE_BOUNDS,
-    ComponentEntry,
-    hash_file,
-    read_manifest,
-    resolve,
-)
+from latentrt.files import contained
+from latentrt.interrupt import interruptible
+from latentrt.manifest import MANIFEST_NAME, RELATIVE_BOUNDS, ComponentEntry, hash_file, read_manifest
 from latentrt.weights import read_safetensors
 
 Array = npt.NDArray[Any]
@@ -76,7 +71,7 @@ def verify_bundle(path: str | Path, progress: Callable[[str], None] = lambda mes
     manifest = read_manifest(bundle)
     missing, changed = [], []
     for name, entry in manifest.files.items():
-        file = resolve(bundle, name)
+        file = contained(bundle, name)
         progress(name)
         if not file.is_file():
             missing.append(name)
@@ -109,18 +104,20 @@ def plain_session(path: Path) -> ort.InferenceSession:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def run_plain(session: ort.InferenceSession, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """All outputs by name; the inputs are cast to what the graph takes."""
+def run_plain(
+    session: ort.InferenceSession, inputs: Mapping[str, Array], options: ort.RunOptions | None = None
+) -> dict[str, Array]:
+    """All outputs by name; the inputs are cast to what the graph takes. `options` can stop the run."""
     feeds = {}
     for value in session.get_inputs():
         feeds[value.name] = inputs[value.name].astype(_NUMPY_TYPES[value.type])
     names = [value.name for value in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
+    return dict(zip(names, session.run(names, feeds, options), strict=True))
 
 
 def errors(got: Array, expected: Array) -> tuple[float, float]:
     """(largest absolute, relative: ‖got − expected‖ / ‖expected‖) error in float64; infinite if not comparable."""
-    if got.shape != expected.shape or not np.isfinite(got).all():
+    if got.shape != expected.shape or not (np.isfinite(got).all() and np.isfinite(expected).all()):
         return float("inf"), float("inf")
     wanted = expected.astype(np.float64)
     difference = got.astype(np.float64) - wanted
@@ -132,7 +129,7 @@ def errors(got: Array, expected: Array) -> tuple[float, float]:
 def _replay(
     bundle: Path, name: str, component: ComponentEntry, progress: Callable[[str], None]
 ) -> list[Replay]:
-    vectors = read_safetensors(resolve(bundle, component.vectors))
+    vectors = read_safetensors(contained(bundle, component.vectors))
     inputs = {k.removeprefix(INPUT_PREFIX): v for k, v in vectors.items() if k.startswith(INPUT_PREFIX)}
     expected = {k.removeprefix(OUTPUT_PREFIX): v for k, v in vectors.items() if k.startswith(OUTPUT_PREFIX)}
     replays = []
@@ -142,7 +139,11 @@ def _replay(
         progress(f"{name} {compute}")
         bound = RELATIVE_BOUNDS[compute]
         try:
-            outputs = run_plain(plain_session(resolve(bundle, graph.file)), inputs)
+            if not expected:
+                raise ModelError(
+                    f"{component.vectors}: holds no outputs (`{OUTPUT_PREFIX}…`) to compare with"
+                )
+            outputs = _run(contained(bundle, graph.file), inputs)
             worst = [errors(outputs[key], value) for key, value in expected.items()]
         except (
             Exception
@@ -153,6 +154,15 @@ def _replay(
         max_abs, relative = max(e[0] for e in worst), max(e[1] for e in worst)
         replays.append(Replay(name, compute, max_abs, relative, bound))
     return replays
+
+
+def _run(graph: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    options = ort.RunOptions()
+
+    def cancel() -> None:
+        options.terminate = True
+
+    return interruptible(lambda: run_plain(plain_session(graph), inputs, options), cancel)
 
 
 def _files_of(component: ComponentEntry) -> set[str]:
