@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.bundle import Model
-from latentrt.errors import InputError
+from latentrt.errors import InputError, ModelError
 from latentrt.noise import NoiseSource
 from latentrt.runner import Runner
 
@@ -25,11 +25,13 @@ class Autoencoder:
     """
 
     def __init__(self, model: Model, encoder: Runner, decoder: Runner) -> None:
-        config = model.components["vae_decoder"].config
+        component = model.components["vae_decoder"]
         # 0.18215 is AutoencoderKL's own default, for configs written before it was a field of theirs.
-        self.scaling_factor = float(config.get("scaling_factor", 0.18215))
-        self.shift_factor = float(config.get("shift_factor") or 0.0)
-        self.latent_channels = int(config.get("latent_channels", 4))
+        self.scaling_factor = component.number("scaling_factor", 0.18215)
+        if self.scaling_factor == 0:
+            raise ModelError(f"{component.config_path}: scaling_factor: expected a number other than 0")
+        self.shift_factor = component.number("shift_factor", 0.0)
+        self.latent_channels = model.latent_channels
         self.scale = model.vae_scale_factor
         self._encoder = encoder
         self._decoder = decoder
