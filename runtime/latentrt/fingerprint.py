@@ -206,9 +206,29 @@ def _unify(settings: dict[str, Any]) -> None:
     if "attention_head_dim" in settings:  # diffusers reads it as the number of heads where that is not given
         heads = settings.pop("num_attention_heads")
         settings["attention_head_dim"] = settings["attention_head_dim"] if heads is None else heads
+    if "only_cross_attention" in settings:
+        _unify_cross_attention(settings)
     for key in _PER_LEVEL:
         if isinstance(settings.get(key), int) and isinstance(widths, list | tuple):
             settings[key] = [settings[key]] * len(widths)
+
+
+def _unify_cross_attention(settings: dict[str, Any]) -> None:
+    """Make a list of one value for all levels that value; the middle block's flag null where that says the same."""
+    only, levels = settings["only_cross_attention"], settings["down_block_types"]
+    # diffusers lets the middle block follow the others where they are given as one flag, and not where as a list.
+    following = only if isinstance(only, bool) else False
+    middle = settings["mid_block_only_cross_attention"]
+    middle = following if middle is None else middle
+    for key in ("cross_attention_dim", "only_cross_attention"):
+        value = settings[key]
+        if not isinstance(value, list | tuple) or not isinstance(levels, list | tuple):
+            continue
+        if len(value) == len(levels) > 0 and all(item == value[0] for item in value):
+            settings[key] = value[0]
+    only = settings["only_cross_attention"]
+    follows = middle == (only if isinstance(only, bool) else False)
+    settings["mid_block_only_cross_attention"] = None if follows else middle
 
 
 def _plain(value: Any) -> Any:
