@@ -3,10 +3,16 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from latentrt.cli import arguments
 from latentrt.cli.output import plan
 from latentrt.errors import InputError
+
+if TYPE_CHECKING:
+    from latentrt.weights import Tensor, Weights
+
+PIXELS_PER_LATENT = 64  # 8 × 8, as Stable Diffusion's decoders have it
 
 EXAMPLES = """\
 examples:
@@ -29,25 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    from latentrt.weights import read_safetensors
+    from latentrt.weights import Weights
 
     if not args.latents.is_file():
         raise InputError(f"{args.latents}: no such file")
-    tensors = read_safetensors(args.latents)
-    latents = tensors.get("latents", next(iter(tensors.values())) if len(tensors) == 1 else None)
-    if latents is None:
-        raise InputError(
-            f"{args.latents}: expected a tensor `latents`, or one alone, got {', '.join(tensors) or 'none'}"
-        )
-    if latents.ndim != 4 or 0 in latents.shape or latents.dtype.kind != "f":
-        raise InputError(f"{args.latents}: expected floats (b, c, h, w), got {latents.dtype} {latents.shape}")
-    output = plan(args.out, len(latents))
+    weights = Weights((args.latents,))  # headers alone: what the file holds is known before it is read
+    tensor = _find_latents(args.latents, weights)
+    output = plan(args.out, tensor.shape[0])
     output.check()
 
     import latentrt
     from latentrt.images import save_image
 
     model = "demo" if args.model is None else args.model
+    latents = weights.read(tensor)
     files = []
     with latentrt.load(model, device=args.device, dtype=args.dtype) as pipeline:
         for index in range(len(latents)):
@@ -60,3 +61,22 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"files": files}))
     return 0
+
+
+def _find_latents(path: Path, weights: "Weights") -> "Tensor":
+    from latentrt.images import MAX_PIXELS
+
+    tensor = weights.get("latents", next(iter(weights.values())) if len(weights) == 1 else None)
+    if tensor is None:
+        raise InputError(
+            f"{path}: expected a tensor `latents`, or one alone, got {', '.join(weights) or 'none'}"
+        )
+    shape = tensor.shape
+    if len(shape) != 4 or 0 in shape or not tensor.is_float:
+        raise InputError(f"{path}: expected floats (b, c, h, w), got {tensor.dtype} {shape}")
+    if shape[2] * shape[3] * PIXELS_PER_LATENT > MAX_PIXELS:
+        raise InputError(
+            f"{path}: {tensor.name} has shape {shape}; expected pictures of at most {MAX_PIXELS} pixels, "
+            f"{PIXELS_PER_LATENT} for each latent"
+        )
+    return tensor
