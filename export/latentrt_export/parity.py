@@ -1,4 +1,9 @@
-"""Is a component that was written the same function as torch's? Both graphs, in plain ONNX Runtime on the CPU."""
+"""Is a component that was written the same function as torch's? Both graphs, in plain ONNX Runtime on the CPU.
+
+Whether it overflows in fp16 cannot be seen there alone: the CPU provider computes most of an fp16 graph in float32 and
+drops the casts between, so that 1e6 passes from a convolution to the norm that takes it back. So torch's reference
+is watched too: what exceeds float16's range there is infinite where fp16 is stored.
+"""
 
 import gc
 from collections.abc import Callable, Mapping
@@ -20,6 +25,7 @@ Array = npt.NDArray[Any]
 
 VECTORS_FILE = "verify.safetensors"
 BATCHES = (1, 2)
+MAX_FLOAT16 = float(np.finfo(np.float16).max)
 _SEED = 20221215
 _MAX_TIMESTEP = 999.0
 
@@ -30,7 +36,7 @@ class ParityError(LatentrtError):
 
 @dataclass(frozen=True)
 class Proof:
-    """What was measured of one component. `parity` is by "fp16" and "fp32"; `fp32_only`: fp16 gave NaN or infinity."""
+    """What was measured of one component. `parity` is by "fp16" and "fp32"; `fp32_only`: it overflows in fp16."""
 
     parity: Mapping[str, Parity]
     fp32_only: bool
@@ -55,7 +61,8 @@ def prove(
 
     cases = trials(component, config)
     progress(f"{component}: torch")
-    expected = reference_outputs(component, config, folder / WEIGHTS_FILE, cases)
+    reference = reference_outputs(component, config, folder / WEIGHTS_FILE, cases)
+    expected = reference.outputs
     gc.collect()
     for case, outputs in zip(cases, expected, strict=True):
         bad = [name for name, value in outputs.items() if not np.isfinite(value).all()]
@@ -68,6 +75,8 @@ def prove(
     for compute in COMPUTES:
         progress(f"{component}: onnxruntime {compute}")
         parity[compute] = _measure(folder / GRAPH_FILES[compute], cases, expected)
+    if reference.largest > MAX_FLOAT16:
+        parity["fp16"] = Parity(None, None)
     proof = Proof(parity, fp32_only=parity["fp16"].relative is None)
     _check(component, proof)
     vectors = {f"{INPUT_PREFIX}{name}": np.asarray(value) for name, value in cases[0].items()}
@@ -101,8 +110,8 @@ def _trial(
         ids[:, -1] = config.get("vocab_size", 49408) - 1  # the end of text, as every prompt has it
         return {"input_ids": ids}
     levels = len(config["block_out_channels"])
-    # In latents, or pixels of the coarsest level: 2×2 there, then an oblong.
-    rows, columns = ((2, 2), (3, 2))[size]
+    # So many pixels at the coarsest level: oblong, then square. Small, since a check waits for it.
+    rows, columns = ((1, 2), (2, 2))[size]
     h, w = rows * 2 ** (levels - 1), columns * 2 ** (levels - 1)
     if component == "unet":
         sequence = (77, 154)[size]

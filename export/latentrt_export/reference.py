@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy.typing as npt
 import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from latentrt.errors import WeightsError
@@ -17,11 +20,21 @@ from latentrt.weights import Weights
 
 Array = npt.NDArray[Any]
 
+_MASK = -1e30  # what is below is no activation, but a mask on its way into a softmax
+
+
+@dataclass(frozen=True)
+class Reference:
+    """torch's float32 outputs of every trial by the graph's names, and the largest |activation| on the way to them."""
+
+    outputs: list[dict[str, Array]]
+    largest: float
+
 
 def reference_outputs(
     component: str, config: Mapping[str, Any], weights: Path, trials: Sequence[Mapping[str, Array]]
-) -> list[dict[str, Array]]:
-    """The outputs of every trial, float32 by the names that the graph gives them.
+) -> Reference:
+    """What torch gives for every trial.
 
     Computed in float32 from the float16 weights of the bundle. Each layer is widened while it runs and no longer, so
     that the network takes half of its float32 size.
@@ -38,8 +51,29 @@ def reference_outputs(
     module = _empty(component, config)
     _fill(module, weights, component)
     _widen_while_running(module)
-    with torch.inference_mode():
-        return [_run(component, module, trial) for trial in trials]
+    # The plain form of attention, whose scores can be seen.
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), _Largest() as seen:
+        return Reference([_run(component, module, trial) for trial in trials], seen.largest)
+
+
+class _Largest(TorchDispatchMode):
+    """Looks at the result of every operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0.0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        # Of a norm's results only the first is stored; mean and deviation stay inside it. Views hold nothing new.
+        first = result[0] if isinstance(result, tuple) else result
+        looks = isinstance(first, torch.Tensor) and first.dtype == torch.float32 and not function.is_view
+        if looks and first.numel() > 1 and not first.is_meta:
+            low, high = (float(value) for value in torch.aminmax(first))
+            self.largest = max(self.largest, high, -low if low > _MASK else 0.0)
+        return result
 
 
 def _empty(component: str, config: Mapping[str, Any]) -> Any:
