@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,23 @@ def test_karras_comes_back_from_metadata(model: str) -> None:
     assert Path("a.jpg").read_bytes() == Path("b.jpg").read_bytes()
 
 
+def test_a_sampler_that_only_the_config_says_comes_back_from_metadata(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No name says "heun": without the class, the same picture would be painted by midpoint."""
+    root = shutil.copytree(model, tmp_path / "heun")
+    config = root / "scheduler" / "scheduler_config.json"
+    changed = {"_class_name": "DPMSolverMultistepScheduler", "solver_type": "heun"}
+    config.write_text(json.dumps({**json.loads(config.read_text()), **changed}))
+    options = ["--model", str(root), "--device", "cpu", "--quiet"]
+    asked = ["generate", "x", *options, "--size", "64x64", "--steps", "5", "--seed", "0"]
+    assert main([*asked, "--sampler", "DPMSolverMultistepScheduler", "--out", "a.png"]) == 0
+    assert main(["generate", "--from", "a.png", *options, "--out", "b.png"]) == 0
+    assert main([*asked, "--sampler", "DPM++ 2M", "--out", "c.png"]) == 0
+    assert np.array_equal(pixels("a.png"), pixels("b.png"))
+    assert not np.array_equal(pixels("a.png"), pixels("c.png"))
+
+
 def test_img2img_encode_and_decode(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     Image.linear_gradient("L").resize((70, 50)).convert("RGB").save("in.png")
     command = [
@@ -130,8 +148,10 @@ def test_img2img_encode_and_decode(model: str, capsys: pytest.CaptureFixture[str
 
 
 def test_a_long_prompt_says_what_was_cut(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["generate", "red " * 40 + "heart, Blue", "--model", model, *QUICK, "--out", "a.png"]) == 0
+    prompt = "red " * 40 + "heart, Blue"
+    assert main(["generate", prompt, "--model", model, *QUICK, "--count", "2", "--out", "a.png"]) == 0
     err = capsys.readouterr().err
+    assert err.count("\n") == 1  # once, not for each batch
     assert err.startswith("latentrt: warning: the prompt is longer than")
     assert "heart, Blue" in err
 
@@ -156,6 +176,7 @@ def test_info(model: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["generate", "x", "--model", "."], 1, "has no model_index.json"),
         (["generate", "x", "--model", "MODEL", "--sampler", "nope"], 2, "dpmpp_2m_karras"),
         (["generate", "x", "--model", "MODEL", "--steps", "5000"], 2, "5000"),
+        (["generate", "x", "--model", "MODEL", "--size", "100x64"], 2, "expected a multiple of 8, got 100"),
         (["generate", "x", "--model", "MODEL", "--clip-skip", "99", *QUICK], 2, "clip_skip"),
         (["generate", "x", "--model", "MODEL", "--sampler", "euler", "--eta", "1"], 2, "eta"),
         (["info", "none"], 1, "none: no such model"),
@@ -183,7 +204,10 @@ def test_what_is_wrong_is_said_in_one_line(
     write_safetensors(Path("few.safetensors"), {"latents": zeros[:, :3]})
     write_safetensors(Path("two.safetensors"), {"a": zeros, "b": zeros})
     before = sorted(Path().iterdir())
-    assert main([model if word == "MODEL" else word for word in words]) == code
+    device = (
+        ["--device", "cpu"] if "MODEL" in words else []
+    )  # auto warns of what is installed and does not run
+    assert main([*(model if word == "MODEL" else word for word in words), *device]) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("latentrt: error: ")
@@ -208,14 +232,14 @@ STEPS = """
     from latentrt.cli import main
     from latentrt.session import Session
 
-    run = Session._run_interruptible
+    run = Session.run
 
     def told(self, *arguments):
         if self.component == "unet":
             print("step", file=sys.stderr, flush=True)
         return run(self, *arguments)
 
-    Session._run_interruptible = told
+    Session.run = told
     sys.exit(main())
 """
 
