@@ -72,8 +72,7 @@ class Pipeline:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
-        limit = self.model.components["text_encoder"].config.get("max_position_embeddings")
-        return load_tokenizer(self.model.root / "tokenizer", limit)
+        return load_tokenizer(self.model.root / "tokenizer", self.model.text_positions)
 
     def start_txt2img(self, prompt: str, **settings: Unpack[Settings]) -> Generation:
         """Prepare pictures of a prompt; iterate the `Generation` for its steps, or ask it for its `result`.
@@ -135,9 +134,8 @@ class Pipeline:
 
     def unet_session(self, batch: int, latent_size: tuple[int, int], context: tuple[int, ...]) -> Session:
         """The UNet's session for a batch (guidance counted in), latents of a size, and a context (s, d)."""
-        channels = int(self.model.components["unet"].config.get("in_channels", 4))
         shapes = {
-            "sample": (batch, channels, *latent_size),
+            "sample": (batch, self.model.unet_channels, *latent_size),
             "timestep": (),
             "encoder_hidden_states": (batch, *context),
         }

@@ -51,12 +51,15 @@ class Request:
         """What to write into the picture of this index and seed."""
         count = len(self.batches[0])
         shared = self.one_stream and count > 1
+        sampler, schedule_type, extra = self.sampler.metadata
+        if shared:
+            extra += (("Batch size", str(count)), ("Batch pos", str(index)))
         return GenerationParameters(
             prompt=self.prompt,
             negative_prompt=self.negative_prompt,
             steps=self.num_inference_steps,
-            sampler=self.sampler.spec.label,
-            schedule_type=self.sampler.schedule_type,
+            sampler=sampler,
+            schedule_type=schedule_type,
             guidance_scale=self.guidance_scale,
             seed=seed,
             width=self.width,
@@ -65,7 +68,7 @@ class Request:
             strength=self.strength,
             clip_skip=None if not self.clip_skip else self.clip_skip + 1,  # AUTOMATIC1111 counts from 1
             eta=self.eta if self.eta else None,
-            extra=(("Batch size", str(count)), ("Batch pos", str(index))) if shared else (),
+            extra=extra,
         )
 
 
@@ -130,8 +133,7 @@ def make_request(
     for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
         if not isinstance(text, str):
             raise InputError(f"{name}: expected text, got {type(text).__name__}")
-    channels = int(model.components["unet"].config.get("in_channels", 4))
-    latent_channels = int(model.components["vae_decoder"].config.get("latent_channels", 4))
+    channels, latent_channels = model.unet_channels, model.latent_channels
     if channels != latent_channels:
         raise ModelError(
             f"{model.name}: its UNet takes {channels} channels, not the {latent_channels} of its latents: it is made "
@@ -141,8 +143,7 @@ def make_request(
         factor = model.vae_scale_factor
         width = max(picture.width // factor, 1) * factor if width is None else width
         height = max(picture.height // factor, 1) * factor if height is None else height
-    width = _size("width", width, model.defaults.get("width", model.default_size), model.vae_scale_factor)
-    height = _size("height", height, model.defaults.get("height", model.default_size), model.vae_scale_factor)
+    width, height = (_size(name, asked, model) for name, asked in (("width", width), ("height", height)))
     steps = num_inference_steps
     if steps is None:
         steps = int(model.defaults.get("num_inference_steps", DEFAULT_STEPS))
@@ -160,7 +161,7 @@ def make_request(
     schedule = resolved.schedule(steps)
     if strength is not None:
         schedule = schedule.truncated(strength)
-    layers = int(model.components["text_encoder"].config["num_hidden_layers"])
+    layers = model.text_layers
     if clip_skip is not None and not 0 <= _whole("clip_skip", clip_skip) < layers:
         raise InputError(
             f"clip_skip: expected 0 to {layers - 1} for a text encoder of {layers} layers, got {clip_skip}"
@@ -210,8 +211,14 @@ def _batches(
     return ((seed,) * count,), True
 
 
-def _size(name: str, value: int | None, default: int, multiple: int) -> int:
-    size = _count(name, default if value is None else value)
+def _size(name: str, asked: int | None, model: Model) -> int:
+    """A side of the picture: what is asked for, else what the model's maker advises, else what it was made for."""
+    multiple = model.vae_scale_factor
+    if asked is None:
+        asked = model.defaults.get(name)
+    if asked is None:
+        asked = model.default_size
+    size = _count(name, asked)
     if size % multiple:
         below = max(size // multiple, 1) * multiple
         raise InputError(
