@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import platform
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,9 @@ def describe() -> dict[str, Any]:
         entry = {"name": status.name, "available": status.available, "reason": status.reason}
         facts["providers"].append({**entry, "detail": dict(status.detail)})
     try:
-        chosen = providers.choose("auto")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is passed over; the list above says why
+            chosen = providers.choose("auto")
         facts["auto"] = {"device": chosen.name, "dtype": chosen.dtype}
     except ProviderError:
         pass
