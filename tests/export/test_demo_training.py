@@ -99,7 +99,7 @@ def test_denoiser_learns_and_resumes_exactly(tmp_path, cache):
 
     options = {"batch": 8, "dtype": "fp32"}
     whole = diffusion.train(tmp_path / "a", cache, stage.Budget(steps=8), **options)
-    assert loss(whole) < 0.8 * loss(denoiser.make_denoiser())
+    assert loss(whole) < 0.95 * loss(denoiser.make_denoiser())
     diffusion.train(tmp_path / "b", cache, Interrupted(steps=8), **options)
     resumed = diffusion.train(tmp_path / "b", cache, stage.Budget(steps=8), **options)
     torch.testing.assert_close(_weights(resumed), _weights(whole), rtol=0, atol=0)

@@ -171,7 +171,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--backend", choices=("latentrt", "diffusers"), default="latentrt")
     parser.add_argument("--count", type=int, default=200, help="prompts never seen in training")
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--guidance-scale", type=float, default=3.0)
+    parser.add_argument("--guidance-scale", type=float, default=2.0)
     parser.add_argument(
         "--scheduler", choices=("ddim", "euler", "dpm"), default="ddim", help="diffusers only"
     )

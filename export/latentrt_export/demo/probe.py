@@ -45,7 +45,10 @@ def _paints(picture: Array, background: str) -> Array:
     pixels = picture.astype(np.float32)
     base = np.array(BACKGROUND_RGB[background], np.float32)
     distances = [_to_segment(pixels, 0.7 * base, 1.1 * base)]  # from full shadow to full light
-    for rgb in _rgb(OBJECT_RGB, COLOURS):
+    for name, rgb in zip(COLOURS, _rgb(OBJECT_RGB, COLOURS), strict=True):
+        if name == background:  # never drawn on its own colour, and too near to be told from it
+            distances.append(np.full(pixels.shape[:2], np.inf, np.float32))
+            continue
         dark, bright = 0.68 * rgb, np.minimum(1.2 * rgb, 255)
         glow = rgb + 0.28 * (255 - rgb)
         distances.append(np.minimum(_to_segment(pixels, dark, bright), _to_segment(pixels, rgb, glow)))

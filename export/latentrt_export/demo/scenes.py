@@ -182,6 +182,11 @@ _CAPTION = re.compile(
 )
 
 
+def is_caption(text: str) -> bool:
+    """Whether `parse` reads the text."""
+    return _CAPTION.fullmatch(text) is not None
+
+
 def parse(text: str) -> Scene:
     """The scene that a caption of this grammar names; ValueError for any other text."""
     match = _CAPTION.fullmatch(text)

@@ -7,6 +7,7 @@ finds what belongs where from its first step on, and different wordings of a sce
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,22 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from . import stage
 from .optim import make_optimisers, rate_at, set_rate
-from .scenes import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES, Scene, caption, sample
+from .scenes import (
+    BACKGROUNDS,
+    COLOURS,
+    DEFAULT_BACKGROUND,
+    DEFAULT_SIZE,
+    PLACES,
+    SHAPES,
+    SIZES,
+    Scene,
+    caption,
+    held_out,
+    is_caption,
+    make_scene,
+    parse,
+    sample,
+)  # fmt: skip
 from .tokenizer import END, MAX_LENGTH, START, encode
 
 WIDTH = 128
@@ -84,6 +100,10 @@ def _texts(rng: np.random.Generator, count: int) -> tuple[list[str], list[Scene 
     scenes: list[Scene | None] = []
     for _ in range(count):
         scene: Scene | None = sample(rng)
+        if rng.random() < 0.15:  # short captions are what people type: "a red star"
+            scene = make_scene(DEFAULT_BACKGROUND, [replace(i, size=DEFAULT_SIZE) for i in scene.items])
+        if held_out(scene) or any(i.colour == scene.background for i in scene.items):
+            scene = sample(rng)
         text = caption(scene, rng)
         kind = rng.random()
         if kind < 0.02:
@@ -91,6 +111,8 @@ def _texts(rng: np.random.Generator, count: int) -> tuple[list[str], list[Scene 
         elif kind < 0.05:  # words in disorder, or no words at all, name no scene
             words = text.split() if kind < 0.035 else [chr(c) for c in rng.integers(97, 123, size=12)]
             text, scene = " ".join(rng.permutation(words)[: rng.integers(1, 9)]), None
+            if is_caption(text) and held_out(scene := parse(text)):
+                text, scene = "", None
         elif kind < 0.10:
             text = text.capitalize() + "."
         texts.append(text)

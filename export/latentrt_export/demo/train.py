@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", type=Path, default=Path("demo-run"), help="folder for checkpoints and latents"
     )
     parser.add_argument("--out", type=Path, default=Path("demo-model"), help="diffusers folder to write")
-    parser.add_argument("--text-steps", type=int, default=650, help="of 64 captions")
+    parser.add_argument("--text-steps", type=int, default=1000, help="of 64 captions")
     for name, minutes, batch in (("autoencoder", 30.0, 16), ("denoiser", 55.0, 32), ("polish", 8.0, 16)):
         parser.add_argument(f"--{name}-minutes", type=float, default=minutes, help="wall clock of this stage")
         parser.add_argument(f"--{name}-steps", type=int, help="train so many steps instead of minutes")
