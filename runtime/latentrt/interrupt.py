@@ -24,20 +24,25 @@ def interruptible(work: Callable[[], T], cancel: Callable[[], None] | None = Non
     results: list[T] = []
     failures: list[BaseException] = []
 
+    done = (
+        threading.Event()
+    )  # not Thread.join: one that is interrupted takes the thread for ended (Python 3.11)
+
     def target() -> None:
         try:
             results.append(work())
         except BaseException as error:
             failures.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
+    threading.Thread(target=target, daemon=True).start()
     try:
-        thread.join()
+        done.wait()
     except KeyboardInterrupt:
         if cancel is not None:
             cancel()
-            thread.join()
+            done.wait()
         raise
     if failures:
         raise failures[0]

@@ -55,7 +55,5 @@ def _final_layer_norm(component: Component, states: Array) -> Array:
     )
     centered = states - states.mean(axis=-1, keepdims=True)
     variance = np.square(centered).mean(axis=-1, keepdims=True)
-    normed: Array = (
-        centered / np.sqrt(variance + float(component.config.get("layer_norm_eps", 1e-5))) * weight + bias
-    )
+    normed: Array = centered / np.sqrt(variance + component.number("layer_norm_eps", 1e-5)) * weight + bias
     return normed
