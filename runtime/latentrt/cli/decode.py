@@ -45,7 +45,6 @@ def run(args: argparse.Namespace) -> int:
     output.check()
 
     import latentrt
-    from latentrt.images import save_image
 
     model = "demo" if args.model is None else args.model
     latents = weights.read(tensor)
@@ -53,8 +52,7 @@ def run(args: argparse.Namespace) -> int:
     with latentrt.load(model, device=args.device, dtype=args.dtype) as pipeline:
         for index in range(len(latents)):
             for image in pipeline.decode(latents[index : index + 1]):
-                path = output.next_path(index)
-                save_image(image, path)
+                path = output.save(image, index)
                 files.append(str(path))
                 if not args.json:
                     print(path, flush=True)
