@@ -1,6 +1,7 @@
 # Each target makes the virtual environment that it needs; exact versions stand in constraints.txt.
 PYTHON ?= python3
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PROMPT = "a large red heart to the left of a small yellow star on a blue background"
 INPUTS = pyproject.toml constraints.txt runtime/latentrt/_version.py
 
 .PHONY: help demo test check lint test-runtime test-all slow format clean
@@ -8,10 +9,15 @@ INPUTS = pyproject.toml constraints.txt runtime/latentrt/_version.py
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: ## paint demo.png with the included model, in an environment that has the runtime only
-	@test -x .venv-demo/bin/python || $(PYTHON) -m venv .venv-demo
-	@.venv-demo/bin/python $(PIP_INSTALL) --upgrade '.[cpu]'
-	@.venv-demo/bin/latentrt generate "a large red heart to the left of a small yellow star on a blue background" --seed 7 --out demo.png
+demo: .venv-demo/stamp ## paint demo.png with the included model, in an environment that has the runtime only
+	@.venv-demo/bin/latentrt generate $(PROMPT) --seed 7 --out demo.png
+
+# The runtime and nothing else: pip itself goes when it has done its work.
+.venv-demo/stamp: $(INPUTS) $(shell find runtime -name '*.py' -o -name '*.json' -o -name '*.safetensors' -o -name '*.gz')
+	@$(PYTHON) -m venv --clear .venv-demo
+	@.venv-demo/bin/python $(PIP_INSTALL) '.[cpu]'
+	@.venv-demo/bin/python -m pip uninstall --quiet --yes pip setuptools
+	@touch $@
 
 # The development environment: everything, the project editable.
 .venv/stamp: $(INPUTS)

@@ -192,7 +192,9 @@ class TestImg2Img:
 
     @pytest.mark.parametrize("strength", [0, -0.1, 1.01, float("nan")])
     def test_strength_out_of_range(self, pipeline, strength):
-        with pytest.raises(InputError, match="strength: expected (more than 0 and at most 1|a finite number)"):
+        with pytest.raises(
+            InputError, match="strength: expected (more than 0 and at most 1|a finite number)"
+        ):
             pipeline.start_img2img(PROMPT, self.image, strength=strength)
 
     def test_encode_decode_refuse_wrong_shapes(self, pipeline):

@@ -19,7 +19,11 @@ from .tokenizer import load_tokenizer
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `latentrt train-demo`."""
     parser.add_argument(
-        "--run", type=Path, default=Path("demo-run"), help="folder for checkpoints and latents"
+        "--run",
+        dest="run_folder",
+        type=Path,
+        default=Path("demo-run"),
+        help="folder for checkpoints and latents",
     )
     parser.add_argument("--out", type=Path, default=Path("demo-model"), help="diffusers folder to write")
     parser.add_argument("--text-steps", type=int, default=1000, help="of 64 captions")
@@ -43,17 +47,19 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     common = {"dtype": args.dtype, "seed": args.seed}
-    args.run.mkdir(parents=True, exist_ok=True)
+    args.run_folder.mkdir(parents=True, exist_ok=True)
     write_configs(args.out)
     tokenizer = load_tokenizer(args.out / "tokenizer")
-    text_encoder = text.train(args.run, tokenizer, stage.Budget(steps=args.text_steps), **common)
+    text_encoder = text.train(args.run_folder, tokenizer, stage.Budget(steps=args.text_steps), **common)
     write_text_encoder(args.out, text_encoder)
 
     budget = _budget(args.autoencoder_steps, args.autoencoder_minutes)
-    vae = autoencoder.train(args.run, budget, batch=args.autoencoder_batch, compiled=args.compile, **common)
+    vae = autoencoder.train(
+        args.run_folder, budget, batch=args.autoencoder_batch, compiled=args.compile, **common
+    )
     write_vae(args.out, vae)
 
-    path = args.run / "cache.pt"
+    path = args.run_folder / "cache.pt"
     cache = diffusion.load_cache(path)
     if cache is None:
         cache = diffusion.make_cache(args.pictures, vae, text_encoder, tokenizer, seed=args.seed + 10)
@@ -62,13 +68,13 @@ def run(args: argparse.Namespace) -> int:
 
     budget = _budget(args.denoiser_steps, args.denoiser_minutes)
     unet = diffusion.train(
-        args.run, cache, budget, batch=args.denoiser_batch, compiled=args.compile, **common
+        args.run_folder, cache, budget, batch=args.denoiser_batch, compiled=args.compile, **common
     )
     write_unet(args.out, unet)
 
     budget = _budget(args.polish_steps, args.polish_minutes)
     vae = autoencoder.train(
-        args.run, budget, batch=args.polish_batch, compiled=args.compile, polish=vae, **common
+        args.run_folder, budget, batch=args.polish_batch, compiled=args.compile, polish=vae, **common
     )
     write_vae(args.out, vae)
     print(f"wrote {args.out}: measure it with python -m latentrt_export.demo.evaluate --model {args.out}")
