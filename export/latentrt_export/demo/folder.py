@@ -74,6 +74,7 @@ def _write_weights(path: Path, model: nn.Module, prefix: str = "") -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors leaves it readable by its owner alone
 
 
 def write_vae(folder: Path, model: AutoencoderKL) -> None:
