@@ -1,7 +1,7 @@
 # Each target makes the virtual environment that it needs; exact versions stand in constraints.txt.
 PYTHON ?= python3
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
-PROMPT = "a large red heart to the left of a small yellow star on a blue background"
+PROMPT = "a large red heart to the left of a large yellow star on a blue background"
 INPUTS = pyproject.toml constraints.txt runtime/latentrt/_version.py
 
 .PHONY: help demo test check lint test-runtime test-all slow format clean
@@ -10,7 +10,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: .venv-demo/stamp ## paint demo.png with the included model, in an environment that has the runtime only
-	@.venv-demo/bin/latentrt generate $(PROMPT) --seed 7 --out demo.png
+	@.venv-demo/bin/latentrt generate $(PROMPT) --seed 0 --out demo.png
 
 # The runtime and nothing else: pip itself goes when it has done its work.
 .venv-demo/stamp: $(INPUTS) $(shell find runtime -name '*.py' -o -name '*.json' -o -name '*.safetensors' -o -name '*.gz')

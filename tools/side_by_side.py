@@ -49,7 +49,7 @@ def main(out: Path) -> int:
     theirs, columns = reference(), []
     with latentrt.load("demo", device="cpu", dtype="fp32") as ours:
         for prompt in PROMPTS:
-            settings = {"num_inference_steps": STEPS, "guidance_scale": 4.0}
+            settings = {"num_inference_steps": STEPS, "guidance_scale": 2.0}
             seed = torch.Generator("cpu").manual_seed(SEED)
             latents = theirs(prompt, generator=seed, output_type="latent", **settings).images
             with torch.inference_mode():
