@@ -104,7 +104,8 @@ def test_advice_that_cannot_be(folder: Path, key: str, value: Any) -> None:
 
 
 def test_advice_that_is_null_or_of_other_things_is_none(folder: Path) -> None:
-    change(folder / "generation_config.json", guidance_scale=None, width=None, sampler="ddim", top_k=[1])
+    advice = {"guidance_scale": None, "width": None, "sampler": "ddim", "top_k": [1]}
+    (folder / "generation_config.json").write_text(json.dumps(advice))
     assert open_model(folder).defaults == {"sampler": "ddim"}
     (folder / "generation_config.json").unlink()
     assert open_model(folder).defaults == {}
