@@ -286,6 +286,8 @@ def test_the_demo_paints(tmp_path: Path) -> None:
             "a large red heart on a blue background",
             "--seed",
             "7",
+            "--device",
+            "cpu",
         ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONWARNINGS": "error"},
