@@ -8,6 +8,7 @@ that gets slower or faster meets all of them alike. Times are medians over the r
 """
 
 import argparse
+import contextlib
 import json
 import platform
 import resource
@@ -42,6 +43,10 @@ class Latentrt:
         """Call the UNet once, batch 1."""
         self.unet.run(self.feeds)
 
+    def forget(self) -> None:
+        """Free the UNet, so that all contenders' decoders fit beside each other."""
+        self.pipeline.close()
+
     def decode(self) -> None:
         """Decode one picture."""
         self.pipeline.autoencoder.decode(self.x)
@@ -70,6 +75,10 @@ class Diffusers:
         """Call the UNet once, batch 1."""
         with self.torch.inference_mode():
             self.unet(self.x, 500, self.context)
+
+    def forget(self) -> None:
+        """Free the UNet, so that all contenders' decoders fit beside each other."""
+        del self.unet
 
     def decode(self) -> None:
         """Decode one picture."""
@@ -140,11 +149,13 @@ class Process:
         """Have one sample made, and keep it if it counts."""
         if "error" in self.row:
             return
-        self.process.stdin.write(what + "\n")  # type: ignore[union-attr]
-        self.process.stdin.flush()  # type: ignore[union-attr]
+        with contextlib.suppress(BrokenPipeError):  # it has died, as when memory ran out; `read` says so
+            self.process.stdin.write(what + "\n")  # type: ignore[union-attr]
+            self.process.stdin.flush()  # type: ignore[union-attr]
         answer = self.read()
         if "error" not in answer:
             self.row["peak_rss"] = answer["peak_rss"]
+            print(f"  {self.row['contender']}: {what} {answer['seconds']:.2f} s", file=sys.stderr)
             if counts:
                 self.row[what].append(answer["seconds"])
 
@@ -192,10 +203,9 @@ def main() -> int:
     if arguments.worker:
         return worker(arguments.worker, arguments.model, arguments.size)
     processes = [Process(name, arguments) for name in arguments.contender or CONTENDERS]
-    for what in ("step", "decode"):
-        for turn in range(arguments.rounds + 1):
+    for what, turns in (("step", arguments.rounds + 1), ("forget", 1), ("decode", arguments.rounds + 1)):
+        for turn in range(turns):
             for process in processes:
-                print(f"{what} {turn}/{arguments.rounds}: {process.row['contender']}", file=sys.stderr)
                 process.measure(what, turn > 0)
     rows = [process.row for process in processes]
     print(table(rows))
