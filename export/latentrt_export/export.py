@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.metadata
-import os
 import shutil
 import tempfile
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from latentrt.errors import InputError, LatentrtError
+from latentrt.files import umask
 from latentrt.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -176,9 +176,7 @@ def _beside(target: Path) -> Iterator[Path]:
 
 
 def _move(part: Path, target: Path) -> None:
-    umask = os.umask(0)
-    os.umask(umask)
-    part.chmod(0o777 & ~umask)  # mkdtemp made it private
+    part.chmod(0o777 & ~umask())  # mkdtemp made it private
     if not target.exists():
         part.rename(target)
         return

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import LatentrtError
-from latentrt.manifest import RELATIVE_BOUNDS, Parity
+from latentrt.manifest import GRAPH_FILES, RELATIVE_BOUNDS, Parity
 from latentrt.verify import INPUT_PREFIX, OUTPUT_PREFIX, errors, plain_session, run_plain
 from latentrt.weights import write_safetensors
 from latentrt_export.graphs import COMPUTES
-from latentrt_export.writer import GRAPH_FILES, WEIGHTS_FILE
+from latentrt_export.writer import WEIGHTS_FILE
 
 Array = npt.NDArray[Any]
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from latentrt.manifest import GraphEntry, ValueInfo
+from latentrt.manifest import GRAPH_FILES, GraphEntry, ValueInfo
 from latentrt_export.graphs import COMPUTES, build_graph, parameter_shapes, serialize
 from latentrt_export.source import Tensors
 
-GRAPH_FILES = {"fp16": "model.onnx", "fp32": "model.fp32.onnx"}
 WEIGHTS_FILE = "model.safetensors"
 ALIGNMENT = 64  # bytes, a cache line: where data begins, and with it every tensor whose size allows it
 _ITEM_BYTES = 2  # float16

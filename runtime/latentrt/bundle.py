@@ -14,10 +14,9 @@ from latentrt.files import read_json
 from latentrt.fingerprint import find_graph, load_graph
 from latentrt.graph import Graph
 from latentrt.manifest import COMPONENTS as COMPONENTS
-from latentrt.manifest import MANIFEST_NAME, Manifest, read_manifest
+from latentrt.manifest import GRAPH_FILES, MANIFEST_NAME, Manifest, read_manifest
 from latentrt.weights import Weights, find_weight_files
 
-_GRAPH_FILES = {"fp16": "model.onnx", "fp32": "model.fp32.onnx"}
 # A diffusers folder holds both halves of the autoencoder in one.
 _DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
 # What a maker may advise in generation_config.json.
@@ -71,7 +70,7 @@ class Component:
     def graph_name(self) -> str | None:
         """The graph that computes it: a file of the bundle, or a shipped one; None if its architecture is unknown."""
         if self.in_bundle:
-            return _GRAPH_FILES["fp16"]
+            return GRAPH_FILES["fp16"]
         return find_graph(self.name, self.config)
 
     def graph(self, dtype: str) -> Graph:
@@ -81,7 +80,7 @@ class Component:
             GraphError: the bundle lacks it, or no graph of this architecture is shipped.
         """
         if self.in_bundle:
-            return Graph.open(self.folder / _GRAPH_FILES[dtype])
+            return Graph.open(self.folder / GRAPH_FILES[dtype])
         name = self.graph_name
         if name is None:
             raise GraphError(

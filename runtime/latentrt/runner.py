@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from latentrt.bundle import Component
-from latentrt.graph import Graph
+from latentrt.graph import Value
 from latentrt.providers import Provider
 from latentrt.session import Session
 
@@ -29,11 +29,12 @@ class Runner:
 
         Sizes are pinned, so that the provider plans for them: other sizes make another session in place of this one.
         """
-        if self._session is not None and _fits(self._session, shapes):
-            return self._session
+        session = self._session
+        if session is not None and session.dimensions == _free_dimensions(session.inputs, shapes):
+            return session
         self.close()
         graph = self.component.graph(self.dtype)
-        dimensions = _free_dimensions(graph, shapes)
+        dimensions = _free_dimensions(graph.inputs, shapes)
         weights = self.component.weights
         self._session = Session(self.component.name, graph, weights, self.provider, self.dtype, dimensions)
         self.load_seconds += self._session.load_seconds
@@ -46,20 +47,11 @@ class Runner:
             self._session = None
 
 
-def _free_dimensions(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """Sizes of the graph's named dimensions, read off the shapes that its inputs will have."""
+def _free_dimensions(inputs: Mapping[str, Value], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+    """Sizes of a graph's named dimensions, read off the shapes that its inputs will have."""
     return {
         dimension: size
         for name, shape in shapes.items()
-        for dimension, size in zip(graph.inputs[name].shape, shape, strict=True)
+        for dimension, size in zip(inputs[name].shape, shape, strict=True)
         if isinstance(dimension, str)
     }
-
-
-def _fits(session: Session, shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    return all(
-        session.dimensions.get(dimension, size) == size
-        for name, shape in shapes.items()
-        for dimension, size in zip(session.inputs[name].shape, shape, strict=True)
-        if isinstance(dimension, str)
-    )
