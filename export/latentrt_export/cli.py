@@ -30,22 +30,17 @@ def run(args: argparse.Namespace) -> int:
     """Run it."""
     from latentrt_export.export import Progress, export_model
 
-    shown: list[str] = []
+    shown = sys.stderr.isatty() and not args.quiet
 
     def show(progress: Progress) -> None:
-        if sys.stderr.isatty():
+        if shown:
             done = "" if progress.fraction is None else f" {progress.fraction:4.0%}"
             print(f"\r\x1b[K{progress.message}{done}", end="", file=sys.stderr, flush=True)
-        elif shown[-1:] != [progress.message]:
-            print(progress.message, file=sys.stderr, flush=True)
-        shown[:] = [progress.message]
 
     try:
-        manifest = export_model(
-            args.model, args.out, args.overwrite, (lambda _: None) if args.quiet else show
-        )
+        manifest = export_model(args.model, args.out, args.overwrite, show)
     finally:
-        if shown and sys.stderr.isatty():
+        if shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     print(json.dumps(summary(manifest, args.out)) if args.json else table(manifest, args.out))
     return 0

@@ -1,5 +1,6 @@
 """`latentrt export`: the bundle, what proves it, and everything that can be wrong with the checkpoint or the folder."""
 
+import contextlib
 import errno
 import json
 import os
@@ -502,16 +503,22 @@ sys.exit(cli.run(parser.parse_args()))
 def test_interrupt_leaves_nothing(damaged, tmp_path):
     """While torch or onnxruntime computes, too: the main thread does not wait for them."""
     command = [sys.executable, "-c", COMMAND, str(damaged), str(tmp_path / "out")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "torch" in line and "text_encoder" in line:
-            break
+    terminal, end = os.openpty()  # progress is for terminals
+    process = subprocess.Popen(command, stderr=end)
+    os.close(end)
+    shown = b""
+    while b"text_encoder: torch" not in shown:
+        data = os.read(terminal, 4096)
+        assert data, shown
+        shown += data
     assert len(left(tmp_path)) == 1
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
-    rest = process.stderr.read()
-    assert process.wait(timeout=60) != 0, rest
+    with contextlib.suppress(OSError):  # Linux's way to say that nobody has the other end any more
+        while data := os.read(terminal, 4096):
+            shown += data
+    os.close(terminal)
+    assert process.wait(timeout=60) != 0, shown
     assert left(tmp_path) == []
     assert time.monotonic() - started < 60
 
@@ -537,8 +544,13 @@ def test_command_prints_the_table_and_json(checkpoint, tmp_path, monkeypatch, ca
     lines = out.splitlines()
     assert lines[1].split() == ["text_encoder", "fp16", "1.00e-03", "5.00e-04", "2e-02"]
     assert lines[7].split(maxsplit=2) == ["vae_decoder", "fp16", "overflows: is computed in fp32"]
-    assert "unet: weights" in err and "vae_decoder: onnxruntime fp32" in err
-    assert cli.run(parser.parse_args([str(checkpoint), str(tmp_path / "b"), "--json", "--quiet"])) == 0
+    assert err == ""  # no terminal, no progress
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert cli.run(parser.parse_args([str(checkpoint), str(tmp_path / "b")])) == 0
+    out, err = capsys.readouterr()
+    assert "unet: weights 100%" in err and "vae_decoder: onnxruntime fp32" in err
+    assert err.endswith("\r\x1b[K")
+    assert cli.run(parser.parse_args([str(checkpoint), str(tmp_path / "c"), "--json", "--quiet"])) == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert err == ""
