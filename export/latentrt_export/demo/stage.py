@@ -33,7 +33,7 @@ def autocast(device: torch.device, dtype: str) -> AbstractContextManager[Any]:
 
 @dataclass
 class Budget:
-    """How long a stage trains: so many steps, or so many minutes, whichever is given.
+    """How long a stage trains: so many steps where they are given, so many minutes otherwise.
 
     Minutes suit a shared machine: the rate falls with the share of the time that is gone. Steps repeat exactly.
     """

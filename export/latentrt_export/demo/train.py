@@ -9,12 +9,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
-from . import autoencoder, diffusion, stage, text
-from .folder import write_configs, write_text_encoder, write_unet, write_vae, write_vae_config
-from .tokenizer import load_tokenizer
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `latentrt train-demo`."""
@@ -38,12 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="torch.compile every block: 1.5 times as fast")
 
 
-def _budget(steps: int | None, minutes: float) -> stage.Budget:
-    return stage.Budget(minutes=minutes) if steps is None else stage.Budget(steps=steps)
-
-
 def run(args: argparse.Namespace) -> int:
     """Train every stage that is not done, and write the model."""
+    # Ten seconds of importing, which --help and a wrong option need not wait for.
+    import torch
+
+    from . import autoencoder, diffusion, stage, text
+    from .folder import write_configs, write_text_encoder, write_unet, write_vae, write_vae_config
+    from .tokenizer import load_tokenizer
+
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     common = {"dtype": args.dtype, "seed": args.seed}
@@ -53,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     text_encoder = text.train(args.run_folder, tokenizer, stage.Budget(steps=args.text_steps), **common)
     write_text_encoder(args.out, text_encoder)
 
-    budget = _budget(args.autoencoder_steps, args.autoencoder_minutes)
+    budget = stage.Budget(steps=args.autoencoder_steps, minutes=args.autoencoder_minutes)
     vae = autoencoder.train(
         args.run_folder, budget, batch=args.autoencoder_batch, compiled=args.compile, **common
     )
@@ -66,13 +63,13 @@ def run(args: argparse.Namespace) -> int:
         diffusion.save_cache(path, cache)
     write_vae_config(args.out, cache.scaling_factor)
 
-    budget = _budget(args.denoiser_steps, args.denoiser_minutes)
+    budget = stage.Budget(steps=args.denoiser_steps, minutes=args.denoiser_minutes)
     unet = diffusion.train(
         args.run_folder, cache, budget, batch=args.denoiser_batch, compiled=args.compile, **common
     )
     write_unet(args.out, unet)
 
-    budget = _budget(args.polish_steps, args.polish_minutes)
+    budget = stage.Budget(steps=args.polish_steps, minutes=args.polish_minutes)
     vae = autoencoder.train(
         args.run_folder, budget, batch=args.polish_batch, compiled=args.compile, polish=vae, **common
     )
