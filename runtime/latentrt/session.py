@@ -132,7 +132,7 @@ def _prepare(component: str, parameters: list[Parameter], weights: Weights) -> d
     """Every parameter as the session wants it, by the name that it has there."""
     arrays: dict[str, Array] = {}
     for parameter in parameters:
-        tensor = weights.find(parameter.name)
+        tensor = weights.find(parameter.name, parameter.shape)
         files = ", ".join(file.name for file in weights.files)
         if tensor is None:
             raise WeightsError(f"{component}: tensor {parameter.name} is missing in {files}")

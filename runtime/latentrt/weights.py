@@ -10,7 +10,7 @@ import mmap
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -93,15 +93,16 @@ class Weights(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._tensors)
 
-    def find(self, name: str) -> Tensor | None:
-        """Look a parameter up by its current name, then by the names that other versions gave it."""
-        if name in self._tensors:
-            return self._tensors[name]
-        for pattern, replacement in _ALIASES:
-            alias = pattern.sub(replacement, name)
-            if alias in self._tensors:
-                return self._tensors[alias]
-        return None
+    def find(self, name: str, shape: tuple[int, ...] | None = None) -> Tensor | None:
+        """Look a parameter up by its current name, then by the names that other versions gave it.
+
+        Where it is stored with more axes of size 1 behind those of `shape`, it is given in that shape.
+        """
+        found = next((alias for alias in names_of(name) if alias in self._tensors), None)
+        if found is None:
+            return None
+        tensor = self._tensors[found]
+        return tensor if shape is None or not extends(tensor.shape, shape) else replace(tensor, shape=shape)
 
     def array(self, name: str, dtype: npt.DTypeLike | None = None) -> Array:
         """The parameter of this name, as `find` looks it up and `read` gives it.
@@ -148,6 +149,18 @@ class Weights(Mapping[str, Tensor]):
     def dtypes(self) -> tuple[str, ...]:
         """The floating-point types that occur, as the headers name them."""
         return tuple(sorted({t.dtype for t in self._tensors.values() if t.is_float}))
+
+
+def names_of(name: str) -> Iterator[str]:
+    """The current name of a parameter, then those that other versions gave it."""
+    yield name
+    for pattern, replacement in _ALIASES:
+        yield pattern.sub(replacement, name)
+
+
+def extends(stored: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether `stored` is `shape`, or that and axes of size 1: the VAE's attention was kept as 1×1 convolutions."""
+    return stored[: len(shape)] == shape and all(size == 1 for size in stored[len(shape) :])
 
 
 def find_weight_files(folder: Path) -> tuple[Path, ...]:

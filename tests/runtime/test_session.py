@@ -1,6 +1,7 @@
 """Graphs and sessions on a linear layer whose answer numpy knows."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -88,6 +89,11 @@ class TestSession:
         expected = X @ WEIGHT.astype(stored).astype(np.float32).T + BIAS.astype(stored).astype(np.float32)
         np.testing.assert_allclose(opened.run({"x": X})["y"], expected, rtol=1e-6, atol=1e-6)
 
+    def test_a_matrix_stored_as_a_convolution_serves(self, tmp_path):
+        """Early conversions kept the VAE's attention so."""
+        opened = session(tmp_path, **{"fc.weight": WEIGHT[:, :, None, None]})
+        np.testing.assert_allclose(opened.run({"x": X})["y"], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
+
     def test_closed_frees_weights(self, tmp_path):
         opened = session(tmp_path)
         opened.close()
@@ -115,10 +121,16 @@ class TestSession:
     def test_missing_and_misshapen_weights_are_named(self, tmp_path):
         with pytest.raises(WeightsError, match=r"unet: tensor fc\.bias is missing in w\.safetensors"):
             session(tmp_path, **{"fc.bias": None})
-        with pytest.raises(
-            WeightsError, match=r"fc\.weight in w\.safetensors has shape \(3, 2\).*needs \(2, 3\)"
+        for wrong in (
+            WEIGHT.T.copy(),
+            WEIGHT[None],
+            WEIGHT[:, None],
+            WEIGHT[0],
+            np.stack([WEIGHT] * 2, axis=-1),
         ):
-            session(tmp_path, **{"fc.weight": WEIGHT.T.copy()})
+            message = f"fc.weight in w.safetensors has shape {wrong.shape}; "
+            with pytest.raises(WeightsError, match=re.escape(message) + r".*needs \(2, 3\)"):
+                session(tmp_path, **{"fc.weight": wrong})
 
     def test_weights_beyond_fp16(self, tmp_path):
         with pytest.raises(WeightsError, match=r"fc\.bias exceeds the range of fp16; compute in fp32"):
