@@ -1,6 +1,5 @@
 """Writes one component of a bundle: its weights, once, and both graphs that point into them."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,11 @@ import numpy as np
 import onnx
 
 from latentrt.manifest import GRAPH_FILES, GraphEntry, ValueInfo
+from latentrt.weights import ALIGNMENT, safetensors_header
 from latentrt_export.graphs import COMPUTES, build_graph, parameter_shapes, serialize
 from latentrt_export.source import Tensors
 
 WEIGHTS_FILE = "model.safetensors"
-ALIGNMENT = 64  # bytes, a cache line: where data begins, and with it every tensor whose size allows it
 _ITEM_BYTES = 2  # float16
 
 
@@ -64,23 +63,20 @@ def _write_weights(
     """
     sizes = {name: int(np.prod(shape)) * _ITEM_BYTES for name, shape in shapes.items()}
     order = sorted(shapes, key=lambda name: sizes[name] % ALIGNMENT != 0)
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     at = 0
     for name in order:
-        header[name] = {"dtype": "F16", "shape": list(shapes[name]), "data_offsets": [at, at + sizes[name]]}
+        entries[name] = {"dtype": "F16", "shape": list(shapes[name]), "data_offsets": [at, at + sizes[name]]}
         at += sizes[name]
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-(8 + len(text)) % ALIGNMENT)
-    base = 8 + len(text)
+    header = safetensors_header(entries)
     placed = {}
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
+        file.write(header)
         for name in order:
-            start = header[name]["data_offsets"][0]
+            start = entries[name]["data_offsets"][0]
             half = np.ascontiguousarray(tensors.half(name, shapes[name]), "<f2")
             file.write(half.data)
-            placed[name] = (base + start, sizes[name])
+            placed[name] = (len(header) + start, sizes[name])
             progress(start + sizes[name], at)
     return placed
 
