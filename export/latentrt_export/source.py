@@ -11,7 +11,7 @@ import numpy.typing as npt
 from latentrt.errors import ModelError, WeightsError
 from latentrt.files import contained, read_json
 from latentrt.manifest import MANIFEST_NAME
-from latentrt.weights import Weights, find_weight_files
+from latentrt.weights import Weights, extends, find_weight_files, names_of
 
 Half = npt.NDArray[np.float16]
 
@@ -20,8 +20,6 @@ FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "vae_encoder": "vae",
 _CLASSES = {"text_encoder": "CLIPTextModel", "unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
 # What else a pipeline of this kind may hold; the first three are copied or not needed, the rest is left out.
 _OTHERS = ("scheduler", "tokenizer", "feature_extractor", "safety_checker", "image_encoder")
-# What diffusers before 0.12 called the VAE's attention; such checkpoints are where pickles are still met.
-_OLD_NAMES = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
 _MAPPED_BYTES = 256 << 20  # how much of a mapped file may be touched before the mapping is made anew
 
 
@@ -140,10 +138,7 @@ class _Pickles:
     def half(self, name: str, shape: tuple[int, ...]) -> Half:
         import torch
 
-        found = name
-        for new, old in _OLD_NAMES.items():
-            if found not in self._tensors:
-                found = name.replace(new, old)
+        found = next((alias for alias in names_of(name) if alias in self._tensors), name)
         tensor = self._tensors.get(found)
         if not isinstance(tensor, torch.Tensor):
             raise _missing(self._folder, name, shape)
@@ -170,17 +165,14 @@ def _missing(folder: Path, name: str, shape: tuple[int, ...]) -> WeightsError:
 
 
 def _to_half(folder: Path, name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> Half:
-    # Early conversions kept the VAE's attention as 1×1 convolutions.
-    if array.shape == (*shape, 1, 1):
-        array = array.reshape(shape)
-    if array.shape != shape:
+    if not extends(array.shape, shape):
         raise WeightsError(f"{folder}: tensor {name} has shape {array.shape}; config.json asks for {shape}")
     if array.dtype.kind != "f":
         raise WeightsError(
             f"{folder}: tensor {name} has dtype {array.dtype}; expected floating-point numbers"
         )
     with np.errstate(over="ignore"):
-        half = array.astype(np.float16, copy=False)
+        half = array.reshape(shape).astype(np.float16, copy=False)
     if not np.isfinite(half).all():
         what = "exceeds the range of float16 (65504)" if np.isfinite(array).all() else "holds NaN or infinity"
         raise WeightsError(f"{folder}: tensor {name} {what}; such weights cannot be exported")

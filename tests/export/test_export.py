@@ -216,6 +216,9 @@ def test_every_way_of_storing_weights(how, tmp_path, unproven):
         text_bin = tmp_path / "model" / "text_encoder" / "pytorch_model.bin"
         (tmp_path / "model" / "text_encoder" / "model.safetensors").unlink(missing_ok=True)
         torch.save({f"text_model.{k}": v for k, v in pipeline.text_encoder.state_dict().items()}, text_bin)
+        vae = dict(pipeline.vae.state_dict())
+        old_names(vae)
+        torch.save(vae, (tmp_path / "model" / VAE_FILE).with_suffix(".bin"))
     export_model(tmp_path / "model", tmp_path / "out")
     got = {}
     for component in ("text_encoder", "unet", "vae_encoder", "vae_decoder"):
