@@ -3,16 +3,13 @@
 import contextlib
 import importlib.metadata
 import shutil
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from latentrt.errors import InputError, LatentrtError
-from latentrt.files import umask
+from latentrt.errors import InputError
 from latentrt.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -23,6 +20,7 @@ from latentrt.manifest import (
 )
 from latentrt_export.parity import VECTORS_FILE, prove
 from latentrt_export.source import FOLDERS, Source, open_source
+from latentrt_export.staging import staged, sweep
 from latentrt_export.writer import WEIGHTS_FILE, write_component
 
 T = TypeVar("T")
@@ -52,7 +50,8 @@ def export_model(
     """Write the bundle of a checkpoint to the folder `out`; return its manifest.
 
     It is made in a folder beside `out` and renamed when it is whole and proven; when anything fails, or at Ctrl-C,
-    nothing is left and `out` is as it was. `overwrite` replaces an earlier bundle, never a folder of another kind.
+    nothing is left and `out` is as it was. What a killed export left is removed by the next one to the same `out`.
+    `overwrite` replaces an earlier bundle, never a folder of another kind.
 
     Raises:
         InputError: `out` is taken, or cannot be written.
@@ -62,11 +61,10 @@ def export_model(
     """
     target = Path(out).expanduser()
     source = open_source(model)
+    sweep(target)
     _check_target(target, source, overwrite)
-    with _beside(target) as part:
-        manifest = _interruptible(lambda stop: _make(part, source, progress, stop))
-        _move(part, target)
-    return manifest
+    with staged(target) as bundle:
+        return _interruptible(lambda stop: _make(bundle, source, progress, stop))
 
 
 def _make(
@@ -152,42 +150,6 @@ def _check_target(target: Path, source: Source, overwrite: bool) -> None:
             raise InputError(f"{target}: holds a bundle; give --overwrite to replace it, or another folder")
     elif target.exists() or target.is_symlink():
         raise InputError(f"{target}: is a file; expected a folder, or a name that is not taken")
-
-
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`, which is gone at the end unless it was moved."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from error
-    try:
-        yield part
-    except OSError as error:
-        # Reading the checkpoint raises our own errors; what is left is writing.
-        raise LatentrtError(f"{target}: {error.strerror or error}; nothing was written") from error
-    finally:
-        for _ in range(10):  # an interrupted writer may still make a file while the folder is taken down
-            shutil.rmtree(part, ignore_errors=True)
-            if not part.exists():
-                break
-            time.sleep(0.05)
-
-
-def _move(part: Path, target: Path) -> None:
-    part.chmod(0o777 & ~umask())  # mkdtemp made it private
-    if not target.exists():
-        part.rename(target)
-        return
-    old = target.with_name(f"{part.name}.old")
-    target.rename(old)
-    try:
-        part.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _interruptible(work: Callable[[threading.Event], T]) -> T:
