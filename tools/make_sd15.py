@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from latentrt.weights import write_safetensors
 from latentrt_export.graphs import build_graph, parameter_shapes
-from latentrt_export.published import SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE
+from latentrt_export.published import SD1_SCHEDULER, SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE
 
 MODEL_INDEX = {
     "_class_name": "StableDiffusionPipeline",
@@ -32,19 +32,6 @@ MODEL_INDEX = {
     "tokenizer": ["transformers", "CLIPTokenizer"],
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
-}
-SCHEDULER = {
-    "_class_name": "PNDMScheduler",
-    "_diffusers_version": "0.6.0",
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "clip_sample": False,
-    "num_train_timesteps": 1000,
-    "set_alpha_to_one": False,
-    "skip_prk_steps": True,
-    "steps_offset": 1,
-    "trained_betas": None,
 }
 MERGES = 48894  # of the vocabulary file's lines that CLIP uses
 
@@ -123,7 +110,7 @@ def main() -> int:
         ("vae", SD1_VAE, "diffusion_pytorch_model", halves[0] | halves[1]),
     ]  # fmt: skip
     write_json(args.out / "model_index.json", MODEL_INDEX)
-    write_json(args.out / "scheduler" / "scheduler_config.json", SCHEDULER)
+    write_json(args.out / "scheduler" / "scheduler_config.json", SD1_SCHEDULER)
     for index, (name, config, stem, shapes) in enumerate(parts):
         print(f"{name}: {sum(map(math.prod, shapes.values())) / 1e6:.1f} M parameters", flush=True)
         write_json(args.out / name / "config.json", config)

@@ -1,4 +1,4 @@
-"""The configurations that Stable Diffusion 1.x was published with, as its config.json files have them."""
+"""The configurations that Stable Diffusion 1.x was published with, as its folders' JSON files have them."""
 
 from typing import Any
 
@@ -55,4 +55,17 @@ SD1_TEXT_ENCODER: dict[str, Any] = {
     "pad_token_id": 1,
     "projection_dim": 768,
     "vocab_size": 49408,
+}
+SD1_SCHEDULER: dict[str, Any] = {
+    "_class_name": "PNDMScheduler",
+    "_diffusers_version": "0.6.0",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
 }

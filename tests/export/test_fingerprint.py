@@ -9,49 +9,13 @@ from latentrt.errors import GraphError
 from latentrt.fingerprint import find_graph, fingerprint, load_graph
 from latentrt_export.published import SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE
 
-# As Stable Diffusion 1.4's folder on the hub says it, written by diffusers 0.2.
-SD14_UNET = {
-    "_class_name": "UNet2DConditionModel",
-    "_diffusers_version": "0.2.2",
-    "act_fn": "silu",
-    "attention_head_dim": 8,
-    "block_out_channels": [320, 640, 1280, 1280],
-    "center_input_sample": False,
-    "cross_attention_dim": 768,
-    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-    "downsample_padding": 1,
-    "flip_sin_to_cos": True,
-    "freq_shift": 0,
-    "in_channels": 4,
-    "layers_per_block": 2,
-    "mid_block_scale_factor": 1,
-    "norm_eps": 1e-05,
-    "norm_num_groups": 32,
-    "out_channels": 4,
-    "sample_size": 64,
-    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
-}  # fmt: skip
+# As Stable Diffusion 1.4's folder on the hub says it, written by diffusers 0.2 and transformers 4.
+SD14_UNET = {**SD1_UNET, "_diffusers_version": "0.2.2"}
 SD14_TEXT = {
+    **{key: value for key, value in SD1_TEXT_ENCODER.items() if key != "projection_dim"},
     "_name_or_path": "openai/clip-vit-large-patch14",
-    "architectures": ["CLIPTextModel"],
-    "attention_dropout": 0.0,
-    "bos_token_id": 0,
-    "dropout": 0.0,
-    "eos_token_id": 2,
-    "hidden_act": "quick_gelu",
-    "hidden_size": 768,
-    "initializer_factor": 1.0,
-    "initializer_range": 0.02,
-    "intermediate_size": 3072,
-    "layer_norm_eps": 1e-05,
-    "max_position_embeddings": 77,
-    "model_type": "clip_text_model",
-    "num_attention_heads": 12,
-    "num_hidden_layers": 12,
-    "pad_token_id": 1,
     "torch_dtype": "float32",
     "transformers_version": "4.21.0.dev0",
-    "vocab_size": 49408,
 }
 
 

@@ -18,21 +18,9 @@ from latentrt.samplers.euler import euler
 from latentrt.samplers.euler_ancestral import euler_ancestral
 from latentrt.samplers.pndm import pndm
 from latentrt.schedule import Schedule
+from latentrt_export.published import SD1_SCHEDULER as SD  # data alone: imports nothing
 
 SHAPE = (2, 4, 3, 3)
-SD = {
-    "_class_name": "PNDMScheduler",
-    "_diffusers_version": "0.6.0",
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "clip_sample": False,
-    "num_train_timesteps": 1000,
-    "set_alpha_to_one": False,
-    "skip_prk_steps": True,
-    "steps_offset": 1,
-    "trained_betas": None,
-}
 
 
 def half(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
