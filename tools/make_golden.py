@@ -21,9 +21,12 @@ from latentrt import samplers
 from latentrt.noise import TorchGenerator
 from latentrt.schedule import Schedule
 
+GOLDEN = Path(__file__).parents[1] / "tests" / "runtime" / "golden"
+sys.path.insert(0, str(GOLDEN.parent))
+from toy_model import denoiser, network  # noqa: E402
+
 diffusers.logging.set_verbosity_error()
 
-GOLDEN = Path(__file__).parents[1] / "tests" / "runtime" / "golden"
 SHAPE = (2, 1, 2, 2)
 COUNTS = (1, 2, 5, 10, 25, 50)
 SPACINGS = ("leading", "linspace", "trailing")
@@ -37,11 +40,6 @@ SD = {
     "set_alpha_to_one": False,
 }
 STOCHASTIC = ("DDIMScheduler", "EulerAncestralDiscreteScheduler")
-
-
-def network(x: np.ndarray, timestep: float) -> np.ndarray:
-    """A stand-in for the UNet, of sums, products and quotients alone: the same bits on every machine."""
-    return np.float32(0.4) * x + np.float32(0.5) * x / (1 + x * x) + np.float32(0.2 * (timestep / 1000 - 0.5))
 
 
 def reference(
@@ -87,21 +85,6 @@ def reference(
         samples.append(x.numpy())
     sigmas = scheduler.sigmas.numpy()[begin:] if hasattr(scheduler, "sigmas") else np.zeros(0, np.float32)
     return {"timesteps": timesteps.numpy(), "sigmas": sigmas, "samples": np.stack(samples)}
-
-
-def denoiser(prediction_type: str) -> samplers.Denoise:
-    """The network as a denoiser in sigma space."""
-
-    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
-        root = math.sqrt(1 + sigma * sigma)
-        output = network(x / root, timestep)
-        if prediction_type == "epsilon":
-            return x - sigma * output
-        if prediction_type == "v_prediction":
-            return x / root**2 - (sigma / root) * output
-        return output
-
-    return denoise
 
 
 def ours(

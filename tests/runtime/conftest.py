@@ -1,6 +1,7 @@
 """A whole model without torch: the demo's configuration with random weights in the shapes that its graphs name."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ from latentrt.bundle import open_model
 from latentrt.fingerprint import load_graph
 from latentrt.graph import Graph
 from latentrt.weights import write_safetensors
+
+# Lets the tests here import the modules beside them: pytest's importlib mode puts no folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def random_weights(rng, parameters):

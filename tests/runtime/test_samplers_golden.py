@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toy_model import denoiser
 
 from latentrt import samplers
 from latentrt.noise import TorchGenerator
@@ -18,27 +19,6 @@ SHAPE = tuple(INDEX["shape"])
 CASES = INDEX["cases"]
 with np.load(GOLDEN / "samplers.npz") as _file:
     ARRAYS = dict(_file)
-
-
-def network(x: np.ndarray, timestep: float) -> np.ndarray:
-    """As in tools/make_golden.py."""
-    return np.float32(0.4) * x + np.float32(0.5) * x / (1 + x * x) + np.float32(0.2 * (timestep / 1000 - 0.5))
-
-
-def denoiser(prediction_type: str) -> samplers.Denoise:
-    """A model's output turned into x₀, in sigma space."""
-
-    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
-        assert x.dtype == np.float32
-        root = math.sqrt(1 + sigma * sigma)
-        output = network(x / root, timestep)
-        if prediction_type == "epsilon":
-            return x - sigma * output
-        if prediction_type == "v_prediction":
-            return x / root**2 - (sigma / root) * output
-        return output
-
-    return denoise
 
 
 def as_diffusers(x: np.ndarray, schedule: Schedule, index: int) -> np.ndarray:

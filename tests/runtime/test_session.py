@@ -3,15 +3,11 @@
 import os
 import re
 import signal
-import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from onnx_build import TYPES, attribute, linear, value
 
 from latentrt import graph
