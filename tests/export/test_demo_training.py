@@ -84,6 +84,8 @@ def test_text_encoder_learns(tmp_path, words):
     model = text.train(tmp_path, tok, stage.Budget(steps=40), batch=16, dtype="fp32")
     after = ((text.last_states(model, tok, texts) - wanted) ** 2).mean()
     assert after < 0.3 * before
+    again = text.train(tmp_path, tok, stage.Budget(steps=40), batch=16, dtype="fp32")
+    torch.testing.assert_close(_weights(again), _weights(model), rtol=0, atol=0)
 
 
 def test_denoiser_learns_and_resumes_exactly(tmp_path, cache):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import stage
 from .data import render
-from .optim import Average, check_gradients, make_optimisers, rate_at, set_rate
+from .optim import Average, check_gradients, make_optimisers, rate_at, set_rate, take_step
 from .scenes import sample
 
 CROP = 64
@@ -95,21 +95,9 @@ def train(
     rng = np.random.default_rng(seed + 1)
     torch.manual_seed(seed + 2)
     path = folder / ("autoencoder.pt" if polish is None else "decoder.pt")
-    if state := stage.load(path):
-        model.load_state_dict(state["model"])
-        average.weights, average.steps = state["average"], state["average_steps"]
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        budget.done, budget.elapsed = state["done"], state["elapsed"]
-        rng.bit_generator.state = state["rng"]
+    checkpoint = stage.Checkpoint(path, model, optimisers, budget, rng, average)
+    if state := checkpoint.resume():
         torch.set_rng_state(state["torch_rng"])
-
-    def checkpoint() -> None:
-        stage.save(path, {
-            "model": model.state_dict(), "average": average.weights, "average_steps": average.steps,
-            "optimisers": [o.state_dict() for o in optimisers], "done": budget.done, "elapsed": budget.elapsed,
-            "rng": rng.bit_generator.state, "torch_rng": torch.get_rng_state(),
-        })  # fmt: skip
 
     def loss_of(x: Tensor) -> tuple[Tensor, Tensor]:
         posterior = model.encode(x).latent_dist
@@ -132,16 +120,14 @@ def train(
         loss.backward()
         if budget.done < 2:
             check_gradients(model)
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        take_step(optimisers)
         average.update(model)
         budget.tick(count_time=budget.done > 1 or not compiled)  # compilation is no training time
         if budget.done % every == 0:
             figures = {"loss": loss.item(), "psnr": -10 * np.log10(square.item() / 4)}
             stage.progress("autoencoder", budget, budget.done * batch, **figures)
         if budget.done % (5 * every) == 0:
-            checkpoint()
-    checkpoint()
+            checkpoint.save(torch_rng=torch.get_rng_state())
+    checkpoint.save(torch_rng=torch.get_rng_state())
     model.load_state_dict(average.weights)
     return model

@@ -19,7 +19,7 @@ from . import stage
 from .autoencoder import to_tensor
 from .data import render
 from .denoiser import alphas_cumprod, make_denoiser
-from .optim import Average, check_gradients, make_optimisers, rate_at, set_rate
+from .optim import Average, check_gradients, make_optimisers, rate_at, set_rate, take_step
 from .scenes import caption, sample
 from .text import last_states
 
@@ -102,22 +102,9 @@ def train(
     average = Average(model, 0.995)
     rng = np.random.default_rng(seed + 1)
     noise_rng = torch.Generator().manual_seed(seed + 2)
-    path = folder / "denoiser.pt"
-    if state := stage.load(path):
-        model.load_state_dict(state["model"])
-        average.weights, average.steps = state["average"], state["average_steps"]
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        budget.done, budget.elapsed = state["done"], state["elapsed"]
-        rng.bit_generator.state = state["rng"]
+    checkpoint = stage.Checkpoint(folder / "denoiser.pt", model, optimisers, budget, rng, average)
+    if state := checkpoint.resume():
         noise_rng.set_state(state["noise_rng"])
-
-    def checkpoint() -> None:
-        stage.save(path, {
-            "model": model.state_dict(), "average": average.weights, "average_steps": average.steps,
-            "optimisers": [o.state_dict() for o in optimisers], "done": budget.done, "elapsed": budget.elapsed,
-            "rng": rng.bit_generator.state, "noise_rng": noise_rng.get_state(), "batch": batch,
-        })  # fmt: skip
 
     if compiled:
         stage.compile_blocks(model)
@@ -142,9 +129,7 @@ def train(
         loss.backward()
         if budget.done < 2:
             check_gradients(model)
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        take_step(optimisers)
         average.update(model)
         budget.tick(count_time=budget.done > 1 or not compiled)
         running += loss.item() / every
@@ -152,7 +137,7 @@ def train(
             stage.progress("denoiser", budget, budget.done * batch, loss=running)
             running = 0.0
         if budget.done % (4 * every) == 0:
-            checkpoint()
-    checkpoint()
+            checkpoint.save(noise_rng=noise_rng.get_state())
+    checkpoint.save(noise_rng=noise_rng.get_state())
     model.load_state_dict(average.weights)
     return model

@@ -82,6 +82,13 @@ def set_rate(optimisers: list[torch.optim.Optimizer], factor: float) -> None:
             group["lr"] = group["peak_lr"] * factor
 
 
+def take_step(optimisers: list[torch.optim.Optimizer]) -> None:
+    """Step with every optimiser, and forget the gradients."""
+    for optimiser in optimisers:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+
 def rate_at(fraction: float, step: int, *, warmup: int = 40, hold: float = 0.4) -> float:
     """Share of the peak rate at a step, `fraction` into the run: warm up, hold, fall to 0 as a cosine."""
     rate = min((step + 1) / warmup, 1.0)

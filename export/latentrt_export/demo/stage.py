@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
+
+from .optim import Average
 
 
 def pick_device() -> torch.device:
@@ -74,6 +77,42 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any] | None:
     """The checkpoint, or None where there is none yet."""
     return torch.load(path, map_location="cpu", weights_only=False) if path.exists() else None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a stage needs to go on as if it had never stopped, in one file."""
+
+    path: Path
+    model: nn.Module
+    optimisers: list[torch.optim.Optimizer]
+    budget: Budget
+    rng: np.random.Generator
+    average: Average | None = None
+
+    def resume(self) -> dict[str, Any] | None:
+        """Take everything back to where the file left it; returns what it holds, None where there is none yet."""
+        state = load(self.path)
+        if state is None:
+            return None
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.weights, self.average.steps = state["average"], state["average_steps"]
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self.budget.done, self.budget.elapsed = state["done"], state["elapsed"]
+        self.rng.bit_generator.state = state["rng"]
+        return state
+
+    def save(self, **rest: Any) -> None:
+        """Write the file, with whatever `rest` the stage wants back."""
+        state = {
+            "model": self.model.state_dict(), "optimisers": [o.state_dict() for o in self.optimisers],
+            "done": self.budget.done, "elapsed": self.budget.elapsed, "rng": self.rng.bit_generator.state,
+        }  # fmt: skip
+        if self.average is not None:
+            state |= {"average": self.average.weights, "average_steps": self.average.steps}
+        save(self.path, state | rest)
 
 
 def progress(name: str, budget: Budget, samples: int, **figures: float) -> None:

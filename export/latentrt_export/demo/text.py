@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from . import stage
-from .optim import make_optimisers, rate_at, set_rate
+from .optim import make_optimisers, rate_at, set_rate, take_step
 from .scenes import (
     BACKGROUNDS,
     COLOURS,
@@ -153,19 +153,8 @@ def train(
     model = make_text_encoder(tokenizer, seed).to(device)
     optimisers = make_optimisers(model, muon_lr=0.01, adam_lr=2e-3, adam_names=("text_model.embed", "embed"))
     rng = np.random.default_rng(seed + 1)
-    path = folder / "text_encoder.pt"
-    if state := stage.load(path):
-        model.load_state_dict(state["model"])
-        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        budget.done, budget.elapsed = state["done"], state["elapsed"]
-        rng.bit_generator.state = state["rng"]
-
-    def checkpoint() -> None:
-        stage.save(path, {
-            "model": model.state_dict(), "optimisers": [o.state_dict() for o in optimisers],
-            "done": budget.done, "elapsed": budget.elapsed, "rng": rng.bit_generator.state,
-        })  # fmt: skip
+    checkpoint = stage.Checkpoint(folder / "text_encoder.pt", model, optimisers, budget, rng)
+    checkpoint.resume()
 
     weight = torch.full((MAX_LENGTH, 1), 0.1, device=device)
     weight[-len(SLOTS) :] = 2.0  # the states that carry the scene count most
@@ -178,13 +167,11 @@ def train(
             states = model(torch.from_numpy(encode(tokenizer, texts)).to(device)).last_hidden_state
         loss = (weight * (states.float() - wanted) ** 2).mean()
         loss.backward()
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+        take_step(optimisers)
         budget.tick()
         if budget.done % every == 0:
             stage.progress("text encoder", budget, budget.done * batch, loss=loss.item())
         if budget.done % (5 * every) == 0:
-            checkpoint()
-    checkpoint()
+            checkpoint.save()
+    checkpoint.save()
     return model
