@@ -1,6 +1,42 @@
 """What every test stands on."""
 
+import gzip
+import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 # A shell starts background jobs with SIGINT ignored, and programs started here would inherit that: no Ctrl-C to test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Public files that are too large to keep here, in the folder that LATENTRT_TEST_DATA names.
+DATA = {
+    "bpe_simple_vocab_16e6.txt.gz": "github.com/openai/CLIP, clip/",
+    "PartiPrompts.tsv": "github.com/google-research/parti",
+    "blns.json": "github.com/minimaxir/big-list-of-naughty-strings",
+}
+
+
+@pytest.fixture(scope="session")
+def data_file() -> Callable[[str], Path]:
+    """Finds a file of `DATA`; the test is skipped where no folder is named, and fails where the folder lacks it."""
+
+    def find(name: str) -> Path:
+        folder = os.environ.get("LATENTRT_TEST_DATA")
+        if not folder:
+            pytest.skip(f"LATENTRT_TEST_DATA is not set: expected a folder with {name} ({DATA[name]})")
+        path = Path(folder) / name
+        if not path.is_file():
+            pytest.fail(f"LATENTRT_TEST_DATA={folder} has no {name} ({DATA[name]})", pytrace=False)
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def clip_merges(data_file: Callable[[str], Path]) -> list[str]:
+    """The lines of CLIP's merges.txt; the file has more, which CLIP does not use."""
+    text = gzip.decompress(data_file("bpe_simple_vocab_16e6.txt.gz").read_bytes()).decode("utf-8")
+    return text.split("\n")[1 : 49152 - 256 - 2 + 1]

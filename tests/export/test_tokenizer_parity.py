@@ -1,10 +1,8 @@
 """Token ids equal those of transformers' CLIPTokenizer, id for id, with CLIP's real vocabulary."""
 
 import csv
-import gzip
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +19,6 @@ BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 Pair = tuple[Tokenizer, Any]
 
 
-def data_file(name: str) -> Path:
-    folder = os.environ.get("LATENTRT_TEST_DATA")
-    if not folder or not (Path(folder) / name).is_file():
-        pytest.skip(f"LATENTRT_TEST_DATA does not name a folder with {name}")
-    return Path(folder) / name
-
-
 def token(content: str, *, normalized: bool) -> dict[str, Any]:
     return {
         "content": content,
@@ -38,10 +29,8 @@ def token(content: str, *, normalized: bool) -> dict[str, Any]:
     }
 
 
-def write_clip(folder: Path, **files: Any) -> Path:
+def write_clip(folder: Path, merges: list[str], **files: Any) -> Path:
     """Write CLIP's vocab.json and merges.txt, and the JSON files given."""
-    text = gzip.decompress(data_file("bpe_simple_vocab_16e6.txt.gz").read_bytes()).decode("utf-8")
-    merges = text.split("\n")[1 : 49152 - 256 - 2 + 1]
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = [chr(b) for b in printable] + [chr(256 + n) for n in range(256 - len(printable))]
     tokens = [*letters, *(c + "</w>" for c in letters), *("".join(m.split()) for m in merges), BEGIN, END]
@@ -93,7 +82,8 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield load_tokenizer(included), transformers.CLIPTokenizer.from_pretrained(included)
         return
     layout, _, saved = request.param.partition("/")
-    folder = write_clip(tmp_path_factory.mktemp("clip") / "tokenizer", **LAYOUTS[layout])
+    merges = request.getfixturevalue("clip_merges")  # only now: the demo's needs no data
+    folder = write_clip(tmp_path_factory.mktemp("clip") / "tokenizer", merges, **LAYOUTS[layout])
     if saved:
         again = folder.with_name("saved")
         transformers.CLIPTokenizer.from_pretrained(folder).save_pretrained(again)
@@ -125,14 +115,14 @@ def test_special_ids(pair: Pair) -> None:
     assert ours.vocab_size == len(reference)
 
 
-def test_parti_prompts(pair: Pair) -> None:
+def test_parti_prompts(pair: Pair, data_file: Callable[[str], Path]) -> None:
     with data_file("PartiPrompts.tsv").open(encoding="utf-8", newline="") as file:
         prompts = [row["Prompt"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
     assert len(prompts) == 1632
     assert_same(pair, prompts)
 
 
-def test_naughty_strings(pair: Pair) -> None:
+def test_naughty_strings(pair: Pair, data_file: Callable[[str], Path]) -> None:
     strings = json.loads(data_file("blns.json").read_text(encoding="utf-8"))
     assert len(strings) == 515
     assert_same(pair, strings)

@@ -341,7 +341,6 @@ def test_encode_takes_the_models_multiples(
 
 
 def test_encode_and_decode(asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("latentrt.weights")
     Image.new("RGB", (30, 17)).save("in.png")
     assert main(["encode", "in.png", "--out", "l.safetensors", "--seed", "3"]) == 0
     out, err = capsys.readouterr()

@@ -1,8 +1,6 @@
 """The tokenizer without transformers: golden ids with the real vocabulary, limits, truncation, broken files."""
 
-import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +39,10 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = os.environ.get("LATENTRT_TEST_DATA")
-    if not data:
-        pytest.skip("LATENTRT_TEST_DATA does not name the folder with bpe_simple_vocab_16e6.txt.gz")
-    text = gzip.decompress((Path(data) / "bpe_simple_vocab_16e6.txt.gz").read_bytes()).decode("utf-8")
-    merges = text.split("\n")[1 : 49152 - 256 - 2 + 1]
-    return write_files(tmp_path_factory.mktemp("clip"), merges, tokenizer_config={"model_max_length": 77})
+def clip(clip_merges: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_files(
+        tmp_path_factory.mktemp("clip"), clip_merges, tokenizer_config={"model_max_length": 77}
+    )
 
 
 def test_ids_begin_words_end_padding(small: Path) -> None:
