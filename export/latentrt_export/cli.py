@@ -2,9 +2,9 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from latentrt.cli.console import progress_line
 from latentrt.manifest import COMPUTES, RELATIVE_BOUNDS, Manifest
 
 EXAMPLES = """\
@@ -30,18 +30,12 @@ def run(args: argparse.Namespace) -> int:
     """Run it."""
     from latentrt_export.export import Progress, export_model
 
-    shown = sys.stderr.isatty() and not args.quiet
+    with progress_line(args.quiet) as show:
 
-    def show(progress: Progress) -> None:
-        if shown:
-            done = "" if progress.fraction is None else f" {progress.fraction:4.0%}"
-            print(f"\r\x1b[K{progress.message}{done}", end="", file=sys.stderr, flush=True)
+        def tell(progress: Progress) -> None:
+            show(progress.message + ("" if progress.fraction is None else f" {progress.fraction:4.0%}"))
 
-    try:
-        manifest = export_model(args.model, args.out, args.overwrite, show)
-    finally:
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        manifest = export_model(args.model, args.out, args.overwrite, tell)
     print(json.dumps(summary(manifest, args.out)) if args.json else table(manifest, args.out))
     return 0
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TextIO
 
@@ -29,6 +29,21 @@ def fail(message: str, code: int = 1) -> int:
     """An error on stderr; returns the exit code."""
     say(f"latentrt: error: {message}")
     return code
+
+
+@contextlib.contextmanager
+def progress_line(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Shows messages on one line of stderr, each in place of the last, gone at the end; on terminals only."""
+    shown = sys.stderr.isatty() and not quiet
+
+    def show(message: str) -> None:
+        if shown:
+            print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        show("")
 
 
 @contextlib.contextmanager

@@ -3,11 +3,10 @@
 import argparse
 import json
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentrt.cli.console import fail
+from latentrt.cli.console import fail, progress_line
 
 if TYPE_CHECKING:
     from latentrt.verify import Replay, Report
@@ -32,14 +31,8 @@ def run(args: argparse.Namespace) -> int:
     """Run it."""
     from latentrt.verify import verify_bundle
 
-    shown = sys.stderr.isatty() and not args.quiet
-
-    def progress(message: str) -> None:
-        if shown:
-            print(f"\r\x1b[K{message}", end="", file=sys.stderr, flush=True)
-
-    report = verify_bundle(args.bundle, progress)
-    progress("")
+    with progress_line(args.quiet) as show:
+        report = verify_bundle(args.bundle, show)
     print(json.dumps(_facts(report)) if args.json else _text(report))
     return 0 if report.ok else fail(f"{args.bundle}: is not what was exported")
 
