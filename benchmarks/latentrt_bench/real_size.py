@@ -24,14 +24,15 @@ SEQUENCE, CONTEXT = 77, 768
 
 
 class Latentrt:
-    """Our own runtime, on one device."""
+    """Our own runtime, on one device: "cpu", "openvino", or with a word behind it, in low memory."""
 
     def __init__(self, model: Path, size: int, device: str) -> None:
         import numpy as np
 
         import latentrt
 
-        self.pipeline = latentrt.load(model, device=device)
+        device, _, memory = device.partition(" ")
+        self.pipeline = latentrt.load(model, device=device, low_memory=bool(memory))
         latent = size // 8
         rng = np.random.default_rng(0)
         self.x = rng.standard_normal((1, 4, latent, latent)).astype(np.float32)
@@ -88,6 +89,7 @@ class Diffusers:
 
 CONTENDERS: dict[str, tuple[type, str]] = {
     "latentrt cpu": (Latentrt, "cpu"),
+    "latentrt cpu low": (Latentrt, "cpu low-memory"),
     "latentrt openvino": (Latentrt, "openvino"),
     "diffusers fp32": (Diffusers, "fp32"),
     "diffusers bf16": (Diffusers, "bf16"),

@@ -3,24 +3,20 @@
 Only the part of onnx.proto that is needed is declared here, by field number
 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto); protobuf keeps the fields that it does not know.
 
-A graph without weights has external initializers under their checkpoint names. From each may lead a *prologue*, a chain
-of one-input nodes (a cast, a transposition) before the weight is used. ONNX Runtime would fold these one by one at load
-with all weights held twice; here they are planned once, taken out of the graph, and computed by numpy.
+A graph without weights has external initializers under their checkpoint names. Where the graph computes in another type
+than it declares for them, a `Cast` follows: then the caller may supply any float type, since `Cast` takes what comes.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from latentrt.errors import GraphError
-
-Array = npt.NDArray[Any]
 
 MAX_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit
 DTYPES: dict[int, np.dtype[Any]] = {  # by TensorProto.DataType
@@ -33,7 +29,19 @@ DTYPES: dict[int, np.dtype[Any]] = {  # by TensorProto.DataType
     10: np.dtype(np.float16),
     11: np.dtype(np.float64),
 }
-_ONNX_TYPES = {dtype: number for number, dtype in DTYPES.items()}
+# TensorProto.DataType by the name that safetensors gives the type
+ONNX_TYPES = {
+    "F32": 1,
+    "U8": 2,
+    "I8": 3,
+    "I16": 5,
+    "I32": 6,
+    "I64": 7,
+    "BOOL": 9,
+    "F16": 10,
+    "F64": 11,
+    "BF16": 16,
+}
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _INT32, _INT64, _STRING, _BYTES = _FIELD.TYPE_INT32, _FIELD.TYPE_INT64, _FIELD.TYPE_STRING, _FIELD.TYPE_BYTES
@@ -110,26 +118,30 @@ class Value:
     shape: tuple[int | str, ...]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Parameter:
-    """A weight that the graph wants: which, in what shape, and what is done with it before it is used.
+    """A weight that the graph wants: the checkpoint tensor's name and shape, and the type that is declared for it.
 
-    `name`, `shape` and `dtype` are the checkpoint tensor's. `result_name` is what the session is to be handed,
-    of `result_dtype`, after `permutations` of the axes.
+    `is_cast`: the graph casts it wherever it is used, so that every float type serves.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    result_name: str
-    result_dtype: np.dtype[Any]
-    permutations: list[tuple[int, ...]] = field(default_factory=list)
+    is_cast: bool
 
-    def prepare(self, array: Array) -> Array:
-        """The checkpoint's array, as the session wants it: contiguous, of `result_dtype`."""
-        for permutation in self.permutations:
-            array = array.transpose(permutation)
-        return np.asarray(array, self.result_dtype, order="C")
+
+@dataclass(frozen=True)
+class Place:
+    """Where the bytes of an initializer lie: in a file, from `offset`; without a length, they are handed in memory.
+
+    `dtype` is named as safetensors does: "F16".
+    """
+
+    dtype: str
+    location: str = "memory"
+    offset: int = 0
+    length: int | None = None
 
 
 class Graph:
@@ -168,53 +180,37 @@ class Graph:
         """How often each (domain, operator) occurs; the empty domain is ONNX's own."""
         return Counter((node.domain, node.op_type) for node in self._model.graph.node)
 
-    def take_parameters(self) -> list[Parameter]:
-        """Make every external initializer one that the caller supplies, with its prologue taken out of the graph."""
-        graph = self._model.graph
-        users: dict[str, list[Any]] = defaultdict(list)
-        for node in graph.node:
+    @property
+    def parameters(self) -> list[Parameter]:
+        """Every external initializer."""
+        users: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        for node in self._model.graph.node:
             for name in _names_used(node):
-                users[name].append(node)
-        outputs = set(self.outputs)
-        folded: set[int] = set()
+                users[name].add((node.domain, node.op_type))
         parameters = []
-        for tensor in graph.initializer:
-            if tensor.data_location != 1:  # 1 = EXTERNAL
-                continue
+        for tensor in self._external():
             dtype = DTYPES.get(tensor.data_type)
             if dtype is None:
                 raise GraphError(
                     f"{self.name}: initializer {tensor.name} has ONNX type {tensor.data_type}, unknown here"
                 )
-            parameter = Parameter(tensor.name, tuple(tensor.dims), dtype, tensor.name, dtype)
-            shape = parameter.shape
-            while parameter.result_name not in outputs and len(users[parameter.result_name]) == 1:
-                node = users[parameter.result_name][0]
-                if node.domain not in ("", "ai.onnx") or len(node.input) != 1:
-                    break
-                if node.op_type == "Transpose":
-                    permutation = _ints(node, "perm") or tuple(reversed(range(len(shape))))
-                    shape = tuple(shape[axis] for axis in permutation)
-                    parameter.permutations.append(permutation)
-                elif node.op_type == "Cast" and _int(node, "to") in DTYPES:
-                    parameter.result_dtype = DTYPES[_int(node, "to")]
-                elif node.op_type != "Identity":
-                    break
-                parameter.result_name = node.output[0]
-                folded.add(id(node))
-            tensor.name = parameter.result_name
-            tensor.data_type = _ONNX_TYPES[parameter.result_dtype]
-            tensor.dims[:] = shape
-            del tensor.external_data[:]
-            tensor.external_data.add(key="location", value="weights")
-            parameters.append(parameter)
-        kept = [node for node in graph.node if id(node) not in folded]
-        if folded:
-            rest = [node.SerializeToString() for node in kept]
-            del graph.node[:]
-            for data in rest:
-                graph.node.add().MergeFromString(data)
+            is_cast = users[tensor.name] == {("", "Cast")} and tensor.name not in self.outputs
+            parameters.append(Parameter(tensor.name, tuple(tensor.dims), dtype, is_cast))
         return parameters
+
+    def place(self, places: Mapping[str, "Place"]) -> None:
+        """Say where each external initializer lies and in which type, by parameter name."""
+        for tensor in self._external():
+            place = places[tensor.name]
+            tensor.data_type = ONNX_TYPES[place.dtype]
+            del tensor.external_data[:]
+            tensor.external_data.add(key="location", value=place.location)
+            if place.length is not None:
+                tensor.external_data.add(key="offset", value=str(place.offset))
+                tensor.external_data.add(key="length", value=str(place.length))
+
+    def _external(self) -> list[Any]:
+        return [t for t in self._model.graph.initializer if t.data_location == 1]  # 1 = EXTERNAL
 
     def serialize(self) -> bytes:
         """The model as ONNX bytes."""
@@ -239,14 +235,6 @@ def _names_used(node: Any) -> list[str]:
     return names
 
 
-def _ints(node: Any, name: str) -> tuple[int, ...]:
-    return next((tuple(a.ints) for a in node.attribute if a.name == name), ())
-
-
-def _int(node: Any, name: str) -> int:
-    return next((int(a.i) for a in node.attribute if a.name == name), 0)
-
-
 def identity_graph() -> bytes:
     """The smallest model there is, y = x for one float: what a provider must be able to start."""
     model = _Model(ir_version=8)
@@ -254,7 +242,7 @@ def identity_graph() -> bytes:
     model.graph.node.add(op_type="Identity", input=["x"], output=["y"])
     for value, name in ((model.graph.input.add(), "x"), (model.graph.output.add(), "y")):
         value.name = name
-        value.type.tensor_type.elem_type = _ONNX_TYPES[np.dtype(np.float32)]
+        value.type.tensor_type.elem_type = ONNX_TYPES["F32"]
         value.type.tensor_type.shape.dim.add(dim_value=1)
     data: bytes = model.SerializeToString()
     return data

@@ -38,7 +38,8 @@ def load(
         model: "demo", or the folder of a diffusers checkpoint or of a bundle.
         device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
         dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere.
-        low_memory: close each network when its stage is over. The next run loads it again.
+        low_memory: close each network when its stage is over, so that the next run loads it again, and hold
+            weights once while loading, which makes steps on the CPU a little slower.
 
     Raises:
         ModelError: there is no such model, or it is not one.
@@ -66,7 +67,9 @@ class Pipeline:
         self.provider = provider
         self.dtype = dtype
         self.low_memory = low_memory
-        self.runners = {name: Runner(model.components[name], provider, dtype) for name in COMPONENTS}
+        self.runners = {
+            name: Runner(model.components[name], provider, dtype, low_memory) for name in COMPONENTS
+        }
         self.autoencoder = Autoencoder(model, self.runners["vae_encoder"], self.runners["vae_decoder"])
 
     @cached_property

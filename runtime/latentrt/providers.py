@@ -40,12 +40,17 @@ class Provider:
     dtype: str
     graph_optimization: bool = True
 
-    def session_options(self, dtype: str) -> ort.SessionOptions:
-        """Options of a session on this provider alone, for a graph of the given compute type."""
+    def session_options(self, dtype: str, low_memory: bool = False) -> ort.SessionOptions:
+        """Options of a session on this provider alone, for a graph of the given compute type.
+
+        With `low_memory`, weights are not re-ordered for the provider's kernels: they are held once while loading.
+        """
         options = ort.SessionOptions()
         options.log_severity_level = 3  # errors; what matters of warnings is checked and said by us
         if not self.graph_optimization:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        elif low_memory:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         _ATTACH[self.name](options, dtype)
         return options
 

@@ -15,12 +15,16 @@ class Runner:
         component: what to run.
         provider: where to run it.
         dtype: "fp16" or "fp32"; a component marked as fp32 only computes in fp32 whatever this says.
+        low_memory: see `Session`.
     """
 
-    def __init__(self, component: Component, provider: Provider, dtype: str) -> None:
+    def __init__(
+        self, component: Component, provider: Provider, dtype: str, low_memory: bool = False
+    ) -> None:
         self.component = component
         self.provider = provider
         self.dtype = "fp32" if component.fp32_only else dtype
+        self.low_memory = low_memory
         self.load_seconds = 0.0
         self._session: Session | None = None
 
@@ -36,7 +40,9 @@ class Runner:
         graph = self.component.graph(self.dtype)
         dimensions = _free_dimensions(graph.inputs, shapes)
         weights = self.component.weights
-        self._session = Session(self.component.name, graph, weights, self.provider, self.dtype, dimensions)
+        self._session = Session(
+            self.component.name, graph, weights, self.provider, self.dtype, dimensions, self.low_memory
+        )
         self.load_seconds += self._session.load_seconds
         return self._session
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
-from latentrt.graph import Graph, Parameter
+from latentrt.graph import Graph, Parameter, Place
 from latentrt.interrupt import interruptible
 from latentrt.providers import Provider
-from latentrt.weights import Weights
+from latentrt.weights import DTYPE_NAMES, Tensor, Weights
 
 Array = npt.NDArray[Any]
+
+_FOLDER_KEY = "session.model_external_initializers_file_folder_path"  # of a model that is loaded from bytes
 
 
 class Session:
@@ -22,11 +25,12 @@ class Session:
 
     Args:
         component: its name, for messages: "unet".
-        graph: parsed; its parameters are taken out of it, so that it serves one session only.
+        graph: parsed; it is told where its parameters lie, so that it serves one session only.
         weights: where the parameters are found by name.
         provider: what runs it.
         dtype: "fp16" or "fp32", what the graph computes in.
         dimensions: sizes of free dimensions that are known now; the provider plans for them.
+        low_memory: load with less memory, and run a little slower.
 
     Raises:
         WeightsError: a parameter is missing, has the wrong shape, or exceeds the range of fp16.
@@ -41,6 +45,7 @@ class Session:
         provider: Provider,
         dtype: str,
         dimensions: Mapping[str, int] | None = None,
+        low_memory: bool = False,
     ) -> None:
         started = time.perf_counter()
         self.component = component
@@ -48,16 +53,16 @@ class Session:
         self.inputs = graph.inputs
         self.outputs = graph.outputs
         self.dimensions = dict(dimensions or {})
-        parameters = graph.take_parameters()
-        # ONNX Runtime keeps pointers into these arrays for as long as the session lives.
-        self._arrays = _prepare(component, parameters, weights)
-        weights.release()
-        options = provider.session_options(dtype)
+        folder = weights.files[0].resolve().parent
+        places, arrays = _place(component, graph.parameters, weights, folder)
+        graph.place(places)
+        options = provider.session_options(dtype, low_memory)
         for name, size in self.dimensions.items():
             options.add_free_dimension_override_by_name(name, size)
-        names = list(self._arrays)
-        values = [ort.OrtValue.ortvalue_from_numpy(self._arrays[name]) for name in names]
-        options.add_external_initializers(names, values)
+        options.add_session_config_entry(_FOLDER_KEY, str(folder))
+        # ONNX Runtime copies what is handed to it (SessionOptions::AddExternalInitializers), so nothing is kept here.
+        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+        options.add_external_initializers(list(arrays), values)
         data = graph.serialize()
         try:
             self._session: Any = interruptible(
@@ -65,6 +70,7 @@ class Session:
             )
         except Exception as error:
             raise ProviderError(f"{component}: {provider.name} refused {graph.name}: {error}") from error
+        weights.release()
         self.load_seconds = time.perf_counter() - started
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
@@ -103,7 +109,6 @@ class Session:
     def close(self) -> None:
         """Free the session and its weights; further runs fail."""
         self._session = None
-        self._arrays = {}
 
     def _check(self, name: str, feeds: Mapping[str, Array]) -> Array:
         expected = self.inputs[name]
@@ -128,25 +133,46 @@ class Session:
         return f"{self.component}.{name}: NaN or infinity came out; {advice}"
 
 
-def _prepare(component: str, parameters: list[Parameter], weights: Weights) -> dict[str, Array]:
-    """Every parameter as the session wants it, by the name that it has there."""
+def _place(
+    component: str, parameters: list[Parameter], weights: Weights, folder: Path
+) -> tuple[dict[str, Place], dict[str, Array]]:
+    """Where each parameter lies, by name, and arrays of those that do not lie in the folder as the graph takes them."""
+    places: dict[str, Place] = {}
     arrays: dict[str, Array] = {}
     for parameter in parameters:
-        tensor = weights.find(parameter.name, parameter.shape)
-        files = ", ".join(file.name for file in weights.files)
-        if tensor is None:
-            raise WeightsError(f"{component}: tensor {parameter.name} is missing in {files}")
-        if tensor.shape != parameter.shape:
-            raise WeightsError(
-                f"{component}: tensor {tensor.name} in {files} has shape {tensor.shape}; "
-                f"the architecture of its config.json needs {parameter.shape}"
-            )
-        array = weights.read(tensor)
-        with np.errstate(over="ignore"):
-            prepared = parameter.prepare(array)
-        if prepared.dtype == np.float16 and array.dtype != np.float16 and not np.isfinite(prepared).all():
-            raise WeightsError(
-                f"{component}: tensor {tensor.name} exceeds the range of fp16; compute in fp32 (--dtype fp32)"
-            )
-        arrays[parameter.result_name] = prepared
-    return arrays
+        tensor = _find(component, parameter, weights)
+        file = tensor.file.resolve()  # a model hub's cache keeps files elsewhere and links to them
+        any_float = parameter.is_cast and tensor.is_float
+        fits = any_float or tensor.dtype == DTYPE_NAMES[parameter.dtype]
+        if fits and tensor.is_aligned and file.parent == folder:
+            length = tensor.end - tensor.start
+            places[parameter.name] = Place(tensor.dtype, file.name, tensor.start, length)
+        else:
+            array = weights.read(tensor)
+            array = _convert(component, tensor, array, array.dtype if any_float else parameter.dtype)
+            places[parameter.name] = Place(DTYPE_NAMES[array.dtype])
+            arrays[parameter.name] = array
+    return places, arrays
+
+
+def _find(component: str, parameter: Parameter, weights: Weights) -> Tensor:
+    tensor = weights.find(parameter.name, parameter.shape)
+    files = ", ".join(file.name for file in weights.files)
+    if tensor is None:
+        raise WeightsError(f"{component}: tensor {parameter.name} is missing in {files}")
+    if tensor.shape != parameter.shape:
+        raise WeightsError(
+            f"{component}: tensor {tensor.name} in {files} has shape {tensor.shape}; "
+            f"the architecture of its config.json needs {parameter.shape}"
+        )
+    return tensor
+
+
+def _convert(component: str, tensor: Tensor, array: Array, dtype: np.dtype[Any]) -> Array:
+    with np.errstate(over="ignore"):
+        converted = np.asarray(array, dtype, order="C")
+    if converted.dtype == np.float16 and array.dtype != np.float16 and not np.isfinite(converted).all():
+        raise WeightsError(
+            f"{component}: tensor {tensor.name} exceeds the range of fp16; compute in fp32 (--dtype fp32)"
+        )
+    return converted

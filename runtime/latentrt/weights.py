@@ -41,7 +41,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
-_NAMES = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
+DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 _PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".pkl"})
 
@@ -67,6 +67,11 @@ class Tensor:
     file: Path
     start: int
     end: int
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether its first value lies at a multiple of its size, so that it can be read where it is."""
+        return self.start % _DTYPES[self.dtype].itemsize == 0
 
     @property
     def is_float(self) -> bool:
@@ -212,10 +217,10 @@ def write_safetensors(
     entries: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
     offset = 0
     for name, array in tensors.items():
-        if array.dtype.newbyteorder("<") not in _NAMES:
+        if array.dtype.newbyteorder("<") not in DTYPE_NAMES:
             raise ModelError(f"{path}: tensor {name} has dtype {array.dtype}, which safetensors cannot hold")
         entries[name] = {
-            "dtype": _NAMES[array.dtype.newbyteorder("<")],
+            "dtype": DTYPE_NAMES[array.dtype.newbyteorder("<")],
             "shape": list(array.shape),
             "data_offsets": [offset, offset + array.nbytes],
         }

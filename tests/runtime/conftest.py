@@ -39,7 +39,7 @@ def random_model(tmp_path_factory) -> Path:
     tensors: dict[str, dict] = {}
     for name, component in demo.components.items():
         graph = Graph(load_graph(component.graph_name, "fp32"), name)
-        tensors.setdefault(component.folder.name, {}).update(random_weights(rng, graph.take_parameters()))
+        tensors.setdefault(component.folder.name, {}).update(random_weights(rng, graph.parameters))
     for folder, weights in tensors.items():
         stem = "model" if folder == "text_encoder" else "diffusion_pytorch_model"
         write_safetensors(root / folder / f"{stem}.safetensors", weights)

@@ -157,7 +157,7 @@ class TestGeneration:
             assert result.images[0].size == (width, height)
             assert result.latents.shape == (1, 4, height // 8, width // 8)
 
-    def test_low_memory_frees_each_stage_and_changes_nothing(self, random_model, pipeline):
+    def test_low_memory_frees_each_stage_and_paints_the_same(self, random_model, pipeline):
         with latentrt.load(random_model, device="cpu", low_memory=True) as low:
             for _ in low.start_txt2img(PROMPT, **QUICK):
                 assert [name for name, runner in low.runners.items() if runner._session is not None] == [
@@ -165,7 +165,8 @@ class TestGeneration:
                 ]
             result = low.txt2img(PROMPT, **QUICK)
             assert all(runner._session is None for runner in low.runners.values())
-        np.testing.assert_array_equal(result.latents, pipeline.txt2img(PROMPT, **QUICK).latents)
+        expected = pipeline.txt2img(PROMPT, **QUICK).latents  # convolutions sum in another order there
+        np.testing.assert_allclose(result.latents, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
     def test_fp16_is_near_fp32(self, random_model, pipeline):
         with latentrt.load(random_model, device="cpu", dtype="fp16") as half:

@@ -8,11 +8,11 @@ import time
 
 import numpy as np
 import pytest
-from onnx_build import TYPES, attribute, linear, value
+from onnx_build import TYPES, linear, value
 
 from latentrt import graph
 from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
-from latentrt.graph import Graph
+from latentrt.graph import Graph, Parameter
 from latentrt.providers import choose, survey
 from latentrt.session import Session
 from latentrt.weights import Weights, write_safetensors
@@ -43,28 +43,14 @@ class TestGraph:
         assert parsed.outputs["y"].shape == ("batch", 2)
         assert parsed.operators == {("", "Cast"): 2, ("", "Transpose"): 1, ("", "MatMul"): 1, ("", "Add"): 1}
 
-    def test_prologues_are_taken_out(self):
-        parsed = Graph(linear().SerializeToString(), "linear")
-        weight, bias = parsed.take_parameters()
-        assert (weight.name, weight.result_name, weight.permutations) == (
-            "fc.weight",
-            "fc.weight.t",
-            [(1, 0)],
-        )
-        assert (bias.name, bias.result_name) == ("fc.bias", "fc.bias.cast")
-        assert parsed.operators == {("", "MatMul"): 1, ("", "Add"): 1}
-        prepared = weight.prepare(WEIGHT.astype(np.float16))
-        assert prepared.dtype == np.float32
-        assert prepared.flags.c_contiguous
-        np.testing.assert_array_equal(prepared, WEIGHT.astype(np.float16).astype(np.float32).T)
-
-    def test_a_weight_used_twice_keeps_its_prologue(self):
-        model = linear(cast=False, dtype="fp16")
-        node = model.graph.node.add(op_type="Transpose", input=["fc.weight"], output=["other"])
-        attribute(node, "perm", 7, ints=[1, 0])
-        parsed = Graph(model.SerializeToString(), "linear")
-        assert [p.result_name for p in parsed.take_parameters()] == ["fc.weight", "fc.bias"]
-        assert parsed.operators["", "Transpose"] == 2
+    def test_parameters_say_whether_any_type_serves(self):
+        weight, bias = Graph(linear().SerializeToString(), "linear").parameters
+        assert weight == Parameter("fc.weight", (2, 3), np.dtype(np.float16), is_cast=True)
+        assert (bias.name, bias.is_cast) == ("fc.bias", True)
+        model = linear()
+        model.graph.node.add(op_type="Identity", input=["fc.weight"], output=["other"])
+        weight, bias = Graph(model.SerializeToString(), "linear").parameters
+        assert (weight.is_cast, bias.is_cast) == (False, True)
 
     @pytest.mark.parametrize("data", [b"", b"\x00", b"not onnx at all", bytes(range(256))])
     def test_what_is_no_model(self, data):
@@ -90,10 +76,50 @@ class TestSession:
         opened = session(tmp_path, **{"fc.weight": WEIGHT[:, :, None, None]})
         np.testing.assert_allclose(opened.run({"x": X})["y"], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
 
-    def test_closed_frees_weights(self, tmp_path):
+    def test_bfloat16_serves_both_computes(self, tmp_path):
+        half = (WEIGHT.view(np.uint32) >> 16).astype(np.uint16)
+        exact = (half.astype(np.uint32) << 16).view(np.float32)
+        write_safetensors(tmp_path / "u.safetensors", {"fc.weight": half.view(np.float16), "fc.bias": BIAS})
+        stored = (tmp_path / "u.safetensors").read_bytes().replace(b'"F16"', b'"BF16"', 1)
+        header = int.from_bytes(stored[:8], "little")
+        (tmp_path / "b.safetensors").write_bytes((header + 1).to_bytes(8, "little") + stored[8:])
+        for dtype, tolerance in (("fp32", 1e-6), ("fp16", 5e-3)):
+            graph = Graph(linear(dtype).SerializeToString(), "linear")
+            opened = Session("unet", graph, Weights((tmp_path / "b.safetensors",)), CPU, dtype)
+            np.testing.assert_allclose(
+                opened.run({"x": X})["y"], X @ exact.T + BIAS, rtol=tolerance, atol=tolerance
+            )
+
+    def test_weights_that_lie_unaligned(self, tmp_path):
+        write_safetensors(tmp_path / "a.safetensors", {"fc.weight": WEIGHT, "fc.bias": BIAS})
+        stored = (tmp_path / "a.safetensors").read_bytes()
+        header = int.from_bytes(stored[:8], "little")
+        padded = (header + 1).to_bytes(8, "little") + stored[8 : 8 + header] + b" " + stored[8 + header :]
+        (tmp_path / "u.safetensors").write_bytes(padded)
+        opened_weights = Weights((tmp_path / "u.safetensors",))
+        assert not opened_weights["fc.weight"].is_aligned
+        opened = Session("unet", Graph(linear().SerializeToString(), "linear"), opened_weights, CPU, "fp32")
+        np.testing.assert_allclose(opened.run({"x": X})["y"], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
+
+    def test_shards_in_several_folders(self, tmp_path):
+        """As links into a cache may lead."""
+        for name, array in {"fc.weight": WEIGHT, "fc.bias": BIAS}.items():
+            (tmp_path / name).mkdir()
+            write_safetensors(tmp_path / name / "blob", {name: array})
+            (tmp_path / f"{name}.safetensors").symlink_to(tmp_path / name / "blob")
+        shards = Weights((tmp_path / "fc.weight.safetensors", tmp_path / "fc.bias.safetensors"))
+        opened = Session("unet", Graph(linear().SerializeToString(), "linear"), shards, CPU, "fp32")
+        np.testing.assert_allclose(opened.run({"x": X})["y"], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
+
+    def test_low_memory_computes_the_same(self, tmp_path):
+        graph = Graph(linear().SerializeToString(), "linear")
+        opened = Session("unet", graph, weights(tmp_path), CPU, "fp32", low_memory=True)
+        np.testing.assert_allclose(opened.run({"x": X})["y"], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
+
+    def test_closed_frees_the_session(self, tmp_path):
         opened = session(tmp_path)
         opened.close()
-        assert opened._arrays == {}
+        assert opened._session is None
 
     @pytest.mark.parametrize(
         ("feeds", "message"),
