@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from latentrt import samplers
 from latentrt.errors import InputError
-from latentrt.schedule import DEFAULTS
+from latentrt.schedule import CLASSES
 
 _spec = importlib.util.spec_from_file_location(
     "make_golden", Path(__file__).parents[2] / "tools" / "make_golden.py"
@@ -87,7 +87,7 @@ def compare(name: str, config: dict[str, Any], count: int, bound: float = 1e-5, 
 
 @st.composite
 def runs(draw: st.DrawFn) -> dict[str, Any]:
-    name = draw(st.sampled_from(sorted(DEFAULTS)))
+    name = draw(st.sampled_from(sorted(CLASSES)))
     kinds = ["epsilon", "v_prediction"]
     if name not in ("PNDMScheduler", "EulerAncestralDiscreteScheduler"):
         kinds.append("sample")
@@ -133,7 +133,7 @@ def test_any_run_equals_diffusers(run: dict[str, Any]) -> None:
     compare(**run, bound=3e-5 if run["name"] == "PNDMScheduler" else 1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(DEFAULTS))
+@pytest.mark.parametrize("name", sorted(CLASSES))
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_the_models_that_people_have(name: str, kind: str) -> None:
     """The published scheduler configs, at the step counts in use."""
@@ -168,7 +168,7 @@ def test_the_golden_files_are_what_diffusers_gives() -> None:
 
 def test_strength_equals_the_img2img_pipelines() -> None:
     pipeline = diffusers.StableDiffusionImg2ImgPipeline
-    for name in sorted(DEFAULTS):
+    for name in sorted(CLASSES):
         config = {**golden.SD, "skip_prk_steps": True}
         for count in (1, 3, 20, 50):
             scheduler = getattr(diffusers, name).from_config(config)
@@ -199,7 +199,8 @@ def test_where_diffusers_runs_one_step_too_many() -> None:
 def test_defaults_are_diffusers_own() -> None:
     import inspect
 
-    for name, defaults in DEFAULTS.items():
+    for name, built in CLASSES.items():
+        defaults = built.defaults
         signature = inspect.signature(getattr(diffusers, name).__init__)
         theirs = {key: p.default for key, p in signature.parameters.items() if key != "self"}
         assert {key: theirs[key] for key in defaults} == defaults

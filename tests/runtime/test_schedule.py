@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentrt.errors import InputError
-from latentrt.schedule import DEFAULTS, ZERO_SNR_SIGMA, Schedule, from_config, make_schedule, reinterpret
+from latentrt.schedule import CLASSES, ZERO_SNR_SIGMA, Schedule, from_config, make_schedule, reinterpret
 from latentrt.schedule.beta import beta_ppf
 from latentrt.schedule.betas import make_alphas_cumprod
 from latentrt.schedule.ramps import exponential, karras, sigma_to_timestep
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-CLASSES = sorted(DEFAULTS)
+NAMES = sorted(CLASSES)
 
 
 def schedule(name: str, count: int, **config: Any) -> Schedule:
@@ -36,7 +36,7 @@ def test_alphas_cumprod_of_stable_diffusion() -> None:
     assert sigmas[-1] == pytest.approx(14.6146, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
 @settings(max_examples=25, deadline=None)
 @given(count=st.integers(1, 400))
@@ -64,7 +64,7 @@ def test_frozen() -> None:
         s.sigmas[0] = 1
 
 
-@pytest.mark.parametrize(("name", "spacing"), [(n, s) for n in CLASSES for s in ("leading", "trailing")])
+@pytest.mark.parametrize(("name", "spacing"), [(n, s) for n in NAMES for s in ("leading", "trailing")])
 def test_initial_scale(name: str, spacing: str) -> None:
     s = schedule(name, 20, timestep_spacing=spacing)
     noise = np.ones((1, 4, 2, 2), np.float32)
@@ -90,7 +90,7 @@ def test_final_scale_at_a_nonzero_end() -> None:
 
 
 @settings(deadline=None)
-@given(count=st.integers(1, 100), strength=st.floats(0, 1), name=st.sampled_from(CLASSES))
+@given(count=st.integers(1, 100), strength=st.floats(0, 1), name=st.sampled_from(NAMES))
 def test_truncated_keeps_what_img2img_keeps(count: int, strength: float, name: str) -> None:
     whole = schedule(name, count)
     kept = min(int(count * strength), count)
@@ -112,14 +112,14 @@ def test_refuses_a_strength_out_of_range(strength: float) -> None:
         schedule("DDIMScheduler", 20).truncated(strength)
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [0, -1, 1001, 10**9, 2.5, "20", None, float("nan")])
 def test_refuses_a_number_of_steps(name: str, count: Any) -> None:
     with pytest.raises(InputError, match="num_inference_steps"):
         schedule(name, count)
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_thousand_steps(name: str) -> None:
     if name == "DPMSolverMultistepScheduler":  # of 1001 points
         with pytest.raises(InputError, match="at most 999"):

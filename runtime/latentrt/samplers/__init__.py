@@ -22,7 +22,7 @@ from latentrt.samplers.euler import euler
 from latentrt.samplers.euler_ancestral import euler_ancestral
 from latentrt.samplers.pndm import pndm
 from latentrt.samplers.step import Denoise, Latents, Solver, Step
-from latentrt.schedule import DEFAULTS, Schedule, from_config, make_schedule
+from latentrt.schedule import CLASSES, Schedule, from_config, make_schedule
 
 __all__ = ["CLASS_ENTRY", "REGISTRY", "Denoise", "Sampler", "Solver", "Spec", "Step", "names", "resolve"]
 
@@ -208,7 +208,7 @@ def resolve(name: str | None, scheduler_config: Mapping[str, Any]) -> Sampler:
             )
     else:
         asked = name
-    class_name = next((known for known in DEFAULTS if _key(known) == _key(asked)), None)
+    class_name = next((known for known in CLASSES if _key(known) == _key(asked)), None)
     if class_name is not None:
         return _of_class(class_name, scheduler_config)
     if name is None:

@@ -1,12 +1,11 @@
 """From a scheduler config to the noise levels and timesteps of a run."""
 
-from latentrt.schedule.build import BUILDERS, make_schedule
-from latentrt.schedule.config import DEFAULTS, from_config
+from latentrt.schedule.classes import CLASSES
+from latentrt.schedule.config import from_config, make_schedule
 from latentrt.schedule.schedule import ZERO_SNR_SIGMA, Schedule, reinterpret
 
 __all__ = [
-    "BUILDERS",
-    "DEFAULTS",
+    "CLASSES",
     "ZERO_SNR_SIGMA",
     "Schedule",
     "from_config",

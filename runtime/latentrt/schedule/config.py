@@ -1,97 +1,15 @@
-"""What a `scheduler_config.json` means to a diffusers class: its options, their defaults, which values are built."""
+"""What a `scheduler_config.json` means to a diffusers class: its options settled and checked, its schedule made."""
 
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
 from latentrt.errors import InputError
+from latentrt.schedule.classes import CLASSES
+from latentrt.schedule.schedule import Schedule
 
-_COMMON: dict[str, Any] = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.0001,
-    "beta_end": 0.02,
-    "beta_schedule": "linear",
-    "trained_betas": None,
-    "prediction_type": "epsilon",
-    "steps_offset": 0,
-}
-_THRESHOLDING: dict[str, Any] = {
-    "thresholding": False,
-    "dynamic_thresholding_ratio": 0.995,
-    "sample_max_value": 1.0,
-}
-
-# The signatures of diffusers 0.42: a key that a config leaves out means the default of the class.
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "DDIMScheduler": {
-        **_COMMON,
-        **_THRESHOLDING,
-        "clip_sample": True,
-        "clip_sample_range": 1.0,
-        "set_alpha_to_one": True,
-        "timestep_spacing": "leading",
-        "rescale_betas_zero_snr": False,
-    },
-    "PNDMScheduler": {
-        **_COMMON,
-        "skip_prk_steps": False,
-        "set_alpha_to_one": False,
-        "timestep_spacing": "leading",
-    },
-    "EulerDiscreteScheduler": {
-        **_COMMON,
-        "interpolation_type": "linear",
-        "use_karras_sigmas": False,
-        "use_exponential_sigmas": False,
-        "use_beta_sigmas": False,
-        "sigma_min": None,
-        "sigma_max": None,
-        "timestep_spacing": "linspace",
-        "timestep_type": "discrete",
-        "rescale_betas_zero_snr": False,
-        "final_sigmas_type": "zero",
-    },
-    "EulerAncestralDiscreteScheduler": {
-        **_COMMON,
-        "timestep_spacing": "linspace",
-        "rescale_betas_zero_snr": False,
-    },
-    "DPMSolverMultistepScheduler": {
-        **_COMMON,
-        **_THRESHOLDING,
-        "solver_order": 2,
-        "algorithm_type": "dpmsolver++",
-        "solver_type": "midpoint",
-        "lower_order_final": True,
-        "euler_at_final": False,
-        "use_karras_sigmas": False,
-        "use_exponential_sigmas": False,
-        "use_beta_sigmas": False,
-        "use_lu_lambdas": False,
-        "use_flow_sigmas": False,
-        "final_sigmas_type": "zero",
-        "lambda_min_clipped": -math.inf,
-        "variance_type": None,
-        "timestep_spacing": "linspace",
-        "rescale_betas_zero_snr": False,
-        "use_dynamic_shifting": False,
-    },
-}
-
-# Options of which some values are not built: what may be asked for.
-_SUPPORTED: dict[str, tuple[Any, ...]] = {
-    "prediction_type": ("epsilon", "v_prediction", "sample"),
-    "final_sigmas_type": ("zero", "sigma_min"),
-    "interpolation_type": ("linear", "log_linear"),
-    "timestep_type": ("discrete", "continuous"),
-    "skip_prk_steps": (True,),
-    "solver_order": (1, 2),
-    "algorithm_type": ("dpmsolver++",),
-    "solver_type": ("midpoint", "heun"),
-    "use_flow_sigmas": (False,),
-    "variance_type": (None,),
-    "use_dynamic_shifting": (False,),
-}
+_PREDICTIONS = {"prediction_type": ("epsilon", "v_prediction", "sample")}
 # What diffusers itself takes for something else: DPMSolverMultistep given a config of DEIS or UniPC.
 _RENAMED: dict[str, dict[Any, Any]] = {
     "algorithm_type": {"deis": "dpmsolver++"},
@@ -107,14 +25,15 @@ def from_config(class_name: str, config: Mapping[str, Any], **overrides: Any) ->
     An override of an option that the class lacks is passed over, too.
 
     Args:
-        class_name: a key of `DEFAULTS`.
+        class_name: a key of `CLASSES`.
         config: a parsed `scheduler_config.json`, of this class or of another.
         overrides: options that win over the config.
 
     Raises:
         InputError: an option has a value that is not supported; a number is out of range.
     """
-    defaults = DEFAULTS[class_name]
+    built = CLASSES[class_name]
+    defaults = built.defaults
     ignored = config.get("_use_default_values") or ()
     options = {
         **defaults,
@@ -124,7 +43,7 @@ def from_config(class_name: str, config: Mapping[str, Any], **overrides: Any) ->
     for key, renamed in _RENAMED.items():
         if key in options:
             options[key] = renamed.get(options[key], options[key])
-    for key, values in _SUPPORTED.items():
+    for key, values in {**_PREDICTIONS, **built.supported}.items():
         if key in options and options[key] not in values:
             known = ", ".join(str(value) for value in values)
             raise InputError(
@@ -135,6 +54,27 @@ def from_config(class_name: str, config: Mapping[str, Any], **overrides: Any) ->
     for key, value in options.items():
         _check(key, value, defaults[key])
     return options
+
+
+def make_schedule(class_name: str, options: Mapping[str, Any], num_inference_steps: int) -> Schedule:
+    """Make the schedule of a run.
+
+    Args:
+        class_name: a diffusers class, a key of `CLASSES`.
+        options: all of its options, as `from_config` settles them.
+        num_inference_steps: 1 … num_train_timesteps.
+
+    Raises:
+        InputError: a number of steps out of range; options that lead outside of the training timesteps.
+    """
+    train = options["num_train_timesteps"]
+    try:
+        count = operator.index(num_inference_steps)
+    except TypeError:
+        raise InputError(f"num_inference_steps: expected an integer, got {num_inference_steps!r}") from None
+    if not 1 <= count <= train:
+        raise InputError(f"num_inference_steps: expected an integer from 1 to {train}, got {count}")
+    return CLASSES[class_name].build(options, count)
 
 
 _RANGES: dict[str, tuple[float, float]] = {

@@ -1,0 +1,188 @@
+"""What several scheduler classes share: option groups, tables of sigmas, and ways to chain steps."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentrt.errors import InputError
+from latentrt.schedule.betas import make_alphas_cumprod
+from latentrt.schedule.ramps import RAMPS
+from latentrt.schedule.schedule import ZERO_SNR_SIGMA, Schedule
+from latentrt.schedule.spacing import spaced
+
+Float64 = NDArray[np.float64]
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SchedulerClass:
+    """A diffusers scheduler class, as far as its schedule goes.
+
+    Attributes:
+        defaults: every option, with the default of the class's signature in diffusers 0.42.
+        build: the schedule of a run of so many steps: what its `set_timesteps` computes, in sigma space.
+        supported: options of which some values are not built: what may be asked for.
+    """
+
+    defaults: Mapping[str, Any]
+    build: Callable[[Options, int], Schedule]
+    supported: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+COMMON: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "trained_betas": None,
+    "prediction_type": "epsilon",
+    "steps_offset": 0,
+}
+THRESHOLDING: dict[str, Any] = {
+    "thresholding": False,
+    "dynamic_thresholding_ratio": 0.995,
+    "sample_max_value": 1.0,
+}
+# Of the three only one can be true.
+SIGMA_RAMPS: dict[str, Any] = {
+    "use_karras_sigmas": False,
+    "use_exponential_sigmas": False,
+    "use_beta_sigmas": False,
+}
+
+
+def chained(sigmas: Float64, timesteps: Float64, **conventions: bool) -> Schedule:
+    """Chain steps that meet: each ends where the next begins."""
+    return Schedule(
+        sigmas=sigmas,
+        timesteps=timesteps,
+        num_inference_steps=len(timesteps),
+        stops=sigmas[1:].copy(),
+        starts=np.concatenate([sigmas[:1], sigmas[:-2]]),
+        **conventions,
+    )
+
+
+def strided(options: Options, count: int, timesteps: Float64, train_sigmas: Float64) -> Schedule:
+    """Chain steps that go down by one stride of training timesteps, whether or not that is the next timestep."""
+    train = len(train_sigmas)
+    stride = train // count
+    index = timesteps.astype(np.int64)
+    last = 0.0 if options["set_alpha_to_one"] else float(train_sigmas[0])
+    below = index - stride
+    stops = np.where(below >= 0, train_sigmas[below.clip(0)], last)
+    sigmas = train_sigmas[index]
+    return Schedule(
+        sigmas=np.append(sigmas, stops[-1]),
+        timesteps=timesteps,
+        num_inference_steps=count,
+        stops=stops,
+        starts=train_sigmas[(index + stride).clip(max=train - 1)],
+    )
+
+
+def spaced_timesteps(options: Options, count: int, *, integral: bool = True) -> Float64:
+    """Timesteps by `timestep_spacing`, as DDIM, PNDM and the Euler classes read it."""
+    train = options["num_train_timesteps"]
+    timesteps = spaced(options["timestep_spacing"], count, train, options["steps_offset"], integral=integral)
+    return within(timesteps, train)
+
+
+def within(timesteps: Float64, train: int) -> Float64:
+    """The timesteps, if they lie within those of training.
+
+    Raises:
+        InputError: the first lies beyond the last of training.
+    """
+    if timesteps[0] > train - 1:
+        raise InputError(
+            f"num_inference_steps: {len(timesteps)} steps with the scheduler config's steps_offset begin at timestep "
+            f"{timesteps[0]:.0f}, beyond the last, {train - 1}; take fewer steps"
+        )
+    return timesteps
+
+
+def ramp_of(options: Options) -> str | None:
+    """The key of `RAMPS` that the options turn on, if any."""
+    return next((key for key in RAMPS if options.get(key)), None)
+
+
+def sigma_bound(options: Options, key: str, default: float) -> float:
+    """`sigma_min` or `sigma_max` of the options, or what the schedule says."""
+    value = default if options[key] is None else options[key]
+    if not isinstance(value, (int, float, np.floating)) or not value > 0:
+        raise InputError(f"scheduler config: {key}: expected a number above 0, got {value!r}")
+    return float(value)
+
+
+def last_sigma(options: Options, train_sigmas: NDArray[np.floating[Any]]) -> float:
+    """Where the run ends, by `final_sigmas_type`."""
+    return float(train_sigmas[0]) if options["final_sigmas_type"] == "sigma_min" else 0.0
+
+
+def refuse_blind_epsilon(options: Options, train_sigmas: Float64, timesteps: Float64) -> None:
+    """Refuse noise prediction from infinite noise.
+
+    Raises:
+        InputError: that is what the options ask for.
+    """
+    infinite = train_sigmas[int(timesteps[0])] == ZERO_SNR_SIGMA
+    if infinite and options["prediction_type"] == "epsilon":
+        raise InputError(
+            "scheduler config: rescale_betas_zero_snr with prediction_type epsilon: at zero SNR the predicted noise "
+            "says nothing of the picture; expected v_prediction or sample"
+        )
+
+
+def vp_sigmas(options: Options) -> Float64:
+    """σ = √((1 − ᾱ)/ᾱ) of every training timestep, in float64 from diffusers' ᾱ; infinity is `ZERO_SNR_SIGMA`."""
+    alphas_cumprod = alphas_cumprod_of(options).astype(np.float64)
+    infinite = alphas_cumprod == 0
+    safe = np.where(infinite, 1.0, alphas_cumprod)
+    return np.where(infinite, ZERO_SNR_SIGMA, np.sqrt((1 - safe) / safe))
+
+
+def ve_sigmas(options: Options) -> NDArray[np.float32]:
+    """Compute the same in float32, as the classes do that interpolate in a table of σ; no ᾱ is below 2⁻²⁴."""
+    alphas_cumprod = alphas_cumprod_of(options)
+    if options["rescale_betas_zero_snr"]:
+        alphas_cumprod = np.append(alphas_cumprod[:-1], np.float32(2.0**-24))
+    sigmas: NDArray[np.float32] = np.sqrt((1 - alphas_cumprod) / alphas_cumprod)
+    return sigmas
+
+
+def alphas_cumprod_of(options: Options) -> NDArray[np.float32]:
+    """ᾱ of every training timestep, float32, as diffusers rounds it."""
+    trained = options["trained_betas"]
+    if not isinstance(trained, (list, tuple, type(None))) or not all(
+        isinstance(v, (int, float)) for v in trained or ()
+    ):
+        raise InputError(f"scheduler config: trained_betas: expected a list of numbers, got {trained!r:.80}")
+    return _cached_alphas_cumprod(
+        options["num_train_timesteps"],
+        float(options["beta_start"]),
+        float(options["beta_end"]),
+        str(options["beta_schedule"]),
+        None if trained is None else tuple(float(beta) for beta in trained),
+        bool(options.get("rescale_betas_zero_snr")),
+    )
+
+
+@cache
+def _cached_alphas_cumprod(
+    train: int, start: float, end: float, schedule: str, trained: tuple[float, ...] | None, rescale: bool
+) -> NDArray[np.float32]:
+    alphas_cumprod = make_alphas_cumprod(
+        num_train_timesteps=train,
+        beta_start=start,
+        beta_end=end,
+        beta_schedule=schedule,
+        trained_betas=trained,
+        rescale_betas_zero_snr=rescale,
+    )
+    alphas_cumprod.flags.writeable = False
+    return alphas_cumprod
