@@ -8,7 +8,6 @@ The runtime's tests compare with them where there is no torch. `reference` is al
 
 import itertools
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -108,8 +107,7 @@ def ours(
         x = schedule.noised(clean, rng.randn(shape))
     states = []
     for step in sampler.run(denoiser(sampler.prediction_type), x, schedule, rng, eta=eta):
-        scale = math.sqrt(1 + schedule.sigmas[step.index + 1] ** 2) if schedule.variance_preserving else 1
-        states.append(step.x / scale)
+        states.append(schedule.sample(step.x, step.index + 1))
     return schedule, states
 
 
@@ -198,25 +196,32 @@ def make_noise(folder: Path) -> None:
     """Successive calls from one generator, over all paths and both dtypes; of large draws every 257th value."""
     seeds = (0, 1, 42, 2**31, 2**32 + 1, 2**63 + 12345, 2**64 - 1, -1, -(2**63))
     calls = [
-        (1,),
-        (5,),
-        (16,),
-        (3,),
-        (2, 3, 7),
-        (15,),
-        (17,),
-        (0,),
-        (4, 4, 4),
-        (1,),
-        (1, 4, 64, 64),
-        (2, 2),
-        (31,),
+        ("randn", (1,)),
+        ("randn", (5,)),
+        ("rand", (3,)),
+        ("randn", (16,)),
+        ("randn", (3,)),
+        ("randn", (2, 3, 7)),
+        ("rand", (2, 17)),
+        ("randn", (15,)),
+        ("randn", (17,)),
+        ("randn", (0,)),
+        ("randn", (4, 4, 4)),
+        ("randn", (1,)),
+        ("rand", ()),
+        ("randn", (1, 4, 64, 64)),
+        ("randn", (2, 2)),
+        ("randn", (31,)),
+        ("randn", ()),
     ]
     arrays = {}
     for dtype in (torch.float32, torch.float64):
         for seed in seeds:
             generator = torch.Generator("cpu").manual_seed(seed)
-            drawn = [torch.randn(shape, generator=generator, dtype=dtype).numpy().ravel() for shape in calls]
+            drawn = [
+                getattr(torch, op)(shape, generator=generator, dtype=dtype).numpy().ravel()
+                for op, shape in calls
+            ]
             kept = [values[::257] if len(values) > 1000 else values for values in drawn]
             arrays[f"{str(dtype).removeprefix('torch.')}:{seed}"] = np.concatenate(kept)
     np.savez_compressed(folder / "noise.npz", calls=np.array(json.dumps(calls)), **arrays)

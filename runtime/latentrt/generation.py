@@ -159,9 +159,10 @@ class Generation:
                     context[-1],
                     context[0] if len(context) == 2 else None,
                     request.guidance_scale,
-                    request.sampler.prediction_type,
+                    request.sampler.prediction,
                 )
-                steps = request.sampler.run(denoiser, x, request.schedule, rng, eta=request.eta)
+                options = {} if request.eta is None else {"eta": request.eta}
+                steps = request.sampler.run(denoiser, x, request.schedule, rng, **options)
                 for _ in range(len(request.schedule)):
                     before = self._timings.get("unet", 0.0)
                     with self._timed("unet"):  # not the time of whoever iterates

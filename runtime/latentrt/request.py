@@ -43,7 +43,7 @@ class Request:
     batches: tuple[tuple[int, ...], ...]
     one_stream: bool
     clip_skip: int | None
-    eta: float
+    eta: float | None
     strength: float | None
     pixels: Array | None
 
@@ -67,7 +67,7 @@ class Request:
             model=model_name,
             strength=self.strength,
             clip_skip=None if not self.clip_skip else self.clip_skip + 1,  # AUTOMATIC1111 counts from 1
-            eta=self.eta if self.eta else None,
+            eta=self.eta,
             extra=extra,
         )
 
@@ -90,7 +90,7 @@ class Settings(TypedDict, total=False):
         batch_size: how many at a time, where each has its seed. Default: all at once.
         sampler: a name of `latentrt.samplers`, as diffusers, ComfyUI or AUTOMATIC1111 call it. Default: what the
             model's files say.
-        eta: share of fresh noise in each step of DDIM, 0 to 1. Default: 0.
+        eta: share of fresh noise in each step of DDIM (default 0) and TCD (0.3), 0 to 1.
         clip_skip: how many of the text encoder's last layers to leave out, as diffusers counts. Default: 0.
     """
 
@@ -156,8 +156,8 @@ def make_request(
     if sampler is None:
         sampler = model.defaults.get("sampler")
     resolved = resolve(sampler, model.scheduler_config)
-    eta = 0.0 if eta is None else _number("eta", eta)
-    resolved.check_eta(eta)
+    if eta is not None:
+        resolved.check_options(eta=_number("eta", eta))
     schedule = resolved.schedule(steps)
     if strength is not None:
         schedule = schedule.truncated(strength)

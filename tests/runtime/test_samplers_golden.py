@@ -1,7 +1,6 @@
 """Every sampler against what diffusers 0.42 gave: tools/make_golden.py made the files."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ with np.load(GOLDEN / "samplers.npz") as _file:
 
 def as_diffusers(x: np.ndarray, schedule: Schedule, index: int) -> np.ndarray:
     """The state after a step as the diffusers class holds it."""
-    return x / math.sqrt(1 + schedule.sigmas[index + 1] ** 2) if schedule.variance_preserving else x
+    return schedule.sample(x, index + 1)
 
 
 def label(case: dict[str, Any]) -> str:

@@ -2,11 +2,15 @@
 
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from latentrt.errors import InputError
 from latentrt.schedule.classes import CLASSES
+from latentrt.schedule.classes.common import Steps
 from latentrt.schedule.schedule import Schedule
 
 _PREDICTIONS = {"prediction_type": ("epsilon", "v_prediction", "sample")}
@@ -56,25 +60,72 @@ def from_config(class_name: str, config: Mapping[str, Any], **overrides: Any) ->
     return options
 
 
-def make_schedule(class_name: str, options: Mapping[str, Any], num_inference_steps: int) -> Schedule:
-    """Make the schedule of a run.
+def make_schedule(
+    class_name: str,
+    options: Mapping[str, Any],
+    num_inference_steps: int | None,
+    *,
+    timesteps: Sequence[float] | None = None,
+    sigmas: Sequence[float] | None = None,
+    mu: float | None = None,
+) -> Schedule:
+    """Make the schedule of a run, as the class's `set_timesteps` does.
 
     Args:
         class_name: a diffusers class, a key of `CLASSES`.
         options: all of its options, as `from_config` settles them.
-        num_inference_steps: 1 … num_train_timesteps.
+        num_inference_steps: 1 … num_train_timesteps; None with `timesteps` or `sigmas`, which say how many.
+        timesteps: to be visited, descending, where the class takes them.
+        sigmas: in the class's own terms and length, where it takes them.
+        mu: the shift of flow matching, where `use_dynamic_shifting` is set.
 
     Raises:
-        InputError: a number of steps out of range; options that lead outside of the training timesteps.
+        InputError: a number of steps out of range; options that lead outside of the training timesteps; something that
+            the class does not take.
     """
-    train = options["num_train_timesteps"]
+    built = CLASSES[class_name]
+    for key, value in (("timesteps", timesteps), ("sigmas", sigmas), ("mu", mu)):
+        if value is not None and key not in built.custom:
+            takers = ", ".join(name for name, other in CLASSES.items() if key in other.custom)
+            raise InputError(f"{key}: {class_name} takes none; expected None, or a class that does: {takers}")
+    custom = {key: _numbers(key, value) for key, value in (("timesteps", timesteps), ("sigmas", sigmas))}
+    lengths = [len(values) for values in custom.values() if values is not None]
+    if not lengths:
+        return built.build(options, Steps(_count(num_inference_steps, options["num_train_timesteps"]), mu=mu))
+    schedule = built.build(options, Steps(lengths[0], **custom, mu=mu))
+    if num_inference_steps not in (None, schedule.num_inference_steps):
+        raise InputError(
+            f"num_inference_steps: {', '.join(key for key in custom if custom[key] is not None)} of {class_name} make "
+            f"{schedule.num_inference_steps} steps; expected that or None, got {num_inference_steps!r}"
+        )
+    return schedule
+
+
+def _count(value: Any, train: int) -> int:
     try:
-        count = operator.index(num_inference_steps)
+        count = operator.index(value)
     except TypeError:
-        raise InputError(f"num_inference_steps: expected an integer, got {num_inference_steps!r}") from None
+        raise InputError(f"num_inference_steps: expected an integer, got {value!r}") from None
     if not 1 <= count <= train:
         raise InputError(f"num_inference_steps: expected an integer from 1 to {train}, got {count}")
-    return CLASSES[class_name].build(options, count)
+    return count
+
+
+def _numbers(key: str, values: Sequence[float] | None) -> NDArray[np.float64] | None:
+    """Finite numbers, at least one.
+
+    Raises:
+        InputError: they are something else.
+    """
+    if values is None:
+        return None
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{key}: expected a list of numbers, got {values!r:.80}") from None
+    if numbers.ndim != 1 or len(numbers) == 0 or not np.isfinite(numbers).all():
+        raise InputError(f"{key}: expected a list of finite numbers, at least one, got {values!r:.80}")
+    return numbers
 
 
 _RANGES: dict[str, tuple[float, float]] = {

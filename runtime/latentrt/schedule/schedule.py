@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentrt.errors import InputError
+from latentrt.prediction import FORMS
 
 Float64 = NDArray[np.float64]
 Latents = NDArray[np.floating[Any]]
@@ -31,8 +32,10 @@ class Schedule:
             down by num_train_timesteps // num_inference_steps whatever the next timestep is (linspace, some trailing).
             The sample is then carried over unscaled: see `reinterpret`.
         starts: float64 (n,): the sigma one such stride above `timesteps[i]`, where PNDM's repeated first step begins.
-        unit_variance: a run starts from noise of unit variance over √(1 + σ²); else from σ times noise (Euler's habit).
-        variance_preserving: a sample at a nonzero last sigma is x / √(1 + σ²); else it is x itself (Euler again).
+        form: what the class calls a sample, a key of `FORMS`: `vp` for x / √(1 + σ²), `ve` for x itself (Euler and its
+            kin, whose last sample at a nonzero sigma differs by this), `flow` for x / (1 + σ).
+        initial_scale: what unit noise is multiplied with to become the state at `sigmas[0]`. None: so much that the
+            sample has unit variance.
         order: evaluations to a step, by which `truncated` counts.
     """
 
@@ -41,8 +44,8 @@ class Schedule:
     num_inference_steps: int
     stops: Float64
     starts: Float64
-    unit_variance: bool = True
-    variance_preserving: bool = True
+    form: str = "vp"
+    initial_scale: float | None = None
     order: int = 1
 
     def __post_init__(self) -> None:
@@ -55,8 +58,9 @@ class Schedule:
 
     def initial(self, noise: Latents) -> Latents:
         """Scale noise of unit variance, (b, c, h, w), to the state at `sigmas[0]` from which a whole run starts."""
-        sigma = float(self.sigmas[0])
-        return noise * (math.sqrt(1 + sigma * sigma) if self.unit_variance else sigma)
+        if self.initial_scale is not None:
+            return noise * self.initial_scale
+        return noise * FORMS[self.form](float(self.sigmas[0]))
 
     def noised(self, x0: Latents, noise: Latents) -> Latents:
         """Bring clean latents to `sigmas[0]`: x₀ + σ·ε. With `truncated`, the start of img2img.
@@ -93,8 +97,12 @@ class Schedule:
 
     def final(self, x: Latents) -> Latents:
         """Turn the last state into the sample that the diffusers class returns."""
-        sigma = float(self.sigmas[-1])
-        return x / math.sqrt(1 + sigma * sigma) if self.variance_preserving else x
+        return self.sample(x, len(self))
+
+    def sample(self, x: Latents, index: int) -> Latents:
+        """Turn the state at `sigmas[index]`, after so many evaluations, into what the diffusers class holds there."""
+        norm = FORMS[self.form](float(self.sigmas[index]))
+        return x if norm == 1 else x / norm
 
 
 def reinterpret(x: Latents, sigma_from: float, sigma_to: float) -> Latents:

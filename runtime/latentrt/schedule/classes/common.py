@@ -1,5 +1,6 @@
 """What several scheduler classes share: option groups, tables of sigmas, and ways to chain steps."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentrt.errors import InputError
+from latentrt.prediction import Prediction
 from latentrt.schedule.betas import make_alphas_cumprod
 from latentrt.schedule.ramps import RAMPS
 from latentrt.schedule.schedule import ZERO_SNR_SIGMA, Schedule
@@ -19,18 +21,44 @@ Options = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Which steps a run asks of its class: the arguments of diffusers' `set_timesteps`. Made by `make_schedule`.
+
+    Attributes:
+        count: the number of steps, 1 or more; with `timesteps` or `sigmas`, how many of those are given.
+        timesteps: float64 (count,) to be visited, descending; None: as the config spaces them.
+        sigmas: float64, in the class's own terms and length (with Euler's final 0, for one); None: by the config.
+        mu: the shift of flow matching with `use_dynamic_shifting`, which depends on the picture's size.
+    """
+
+    count: int
+    timesteps: Float64 | None = None
+    sigmas: Float64 | None = None
+    mu: float | None = None
+
+
+def by_type(options: Options) -> Prediction:
+    """Read a network of variance-preserving input by its `prediction_type`."""
+    return Prediction(options["prediction_type"])
+
+
+@dataclass(frozen=True)
 class SchedulerClass:
     """A diffusers scheduler class, as far as its schedule goes.
 
     Attributes:
         defaults: every option, with the default of the class's signature in diffusers 0.42.
-        build: the schedule of a run of so many steps: what its `set_timesteps` computes, in sigma space.
+        build: the schedule of a run: what its `set_timesteps` computes, in sigma space.
         supported: options of which some values are not built: what may be asked for.
+        custom: which of `timesteps`, `sigmas` and `mu` its `set_timesteps` takes; the others never reach `build`.
+        predicts: how the network's output is read.
     """
 
     defaults: Mapping[str, Any]
-    build: Callable[[Options, int], Schedule]
+    build: Callable[[Options, Steps], Schedule]
     supported: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    custom: tuple[str, ...] = ()
+    predicts: Callable[[Options], Prediction] = by_type
 
 
 COMMON: dict[str, Any] = {
@@ -55,16 +83,41 @@ SIGMA_RAMPS: dict[str, Any] = {
 }
 
 
-def chained(sigmas: Float64, timesteps: Float64, **conventions: bool) -> Schedule:
-    """Chain steps that meet: each ends where the next begins."""
+def chained(
+    sigmas: Float64,
+    timesteps: Float64,
+    *,
+    count: int | None = None,
+    form: str = "vp",
+    initial_scale: float | None = None,
+    order: int = 1,
+) -> Schedule:
+    """Chain steps that meet: each ends where the next begins.
+
+    Args:
+        sigmas: one more than timesteps.
+        timesteps: of every evaluation.
+        count: num_inference_steps, where it is not the number of evaluations.
+        form: see `Schedule`, as the rest.
+        initial_scale: likewise.
+        order: likewise.
+    """
     return Schedule(
         sigmas=sigmas,
         timesteps=timesteps,
-        num_inference_steps=len(timesteps),
+        num_inference_steps=len(timesteps) if count is None else count,
         stops=sigmas[1:].copy(),
         starts=np.concatenate([sigmas[:1], sigmas[:-2]]),
-        **conventions,
+        form=form,
+        initial_scale=initial_scale,
+        order=order,
     )
+
+
+def euler_scale(options: Options, sigmas: Float64) -> float:
+    """The Euler classes' `init_noise_sigma`: unit variance with leading spacing, else σ times noise."""
+    highest = float(sigmas.max())
+    return math.sqrt(1 + highest * highest) if options["timestep_spacing"] == "leading" else highest
 
 
 def strided(options: Options, count: int, timesteps: Float64, train_sigmas: Float64) -> Schedule:

@@ -5,6 +5,7 @@ from latentrt.schedule.classes.common import (
     THRESHOLDING,
     Options,
     SchedulerClass,
+    Steps,
     refuse_blind_epsilon,
     spaced_timesteps,
     strided,
@@ -13,7 +14,8 @@ from latentrt.schedule.classes.common import (
 from latentrt.schedule.schedule import Schedule
 
 
-def _build(options: Options, count: int) -> Schedule:
+def _build(options: Options, steps: Steps) -> Schedule:
+    count = steps.count
     timesteps = spaced_timesteps(options, count)
     sigmas = vp_sigmas(options)
     refuse_blind_epsilon(options, sigmas, timesteps)

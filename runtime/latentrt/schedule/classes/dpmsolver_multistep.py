@@ -10,6 +10,7 @@ from latentrt.schedule.classes.common import (
     THRESHOLDING,
     Options,
     SchedulerClass,
+    Steps,
     chained,
     last_sigma,
     ramp_of,
@@ -21,7 +22,8 @@ from latentrt.schedule.schedule import Schedule
 from latentrt.schedule.spacing import spaced_multistep
 
 
-def _build(options: Options, count: int) -> Schedule:
+def _build(options: Options, steps: Steps) -> Schedule:
+    count = steps.count
     train_sigmas = ve_sigmas(options)
     train = len(train_sigmas)
     # λ = −log σ; timesteps whose λ falls below the clip are left out.

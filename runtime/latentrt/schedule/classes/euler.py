@@ -7,7 +7,9 @@ from latentrt.schedule.classes.common import (
     SIGMA_RAMPS,
     Options,
     SchedulerClass,
+    Steps,
     chained,
+    euler_scale,
     last_sigma,
     ramp_of,
     sigma_bound,
@@ -18,7 +20,8 @@ from latentrt.schedule.ramps import RAMPS, sigma_to_timestep
 from latentrt.schedule.schedule import Schedule
 
 
-def _build(options: Options, count: int) -> Schedule:
+def _build(options: Options, steps: Steps) -> Schedule:
+    count = steps.count
     train_sigmas = ve_sigmas(options)
     timesteps = spaced_timesteps(options, count, integral=False)
     if options["interpolation_type"] == "log_linear":
@@ -39,8 +42,7 @@ def _build(options: Options, count: int) -> Schedule:
         sigmas = np.append(sigmas, last_sigma(options, train_sigmas))
     if options["timestep_type"] == "continuous" and options["prediction_type"] == "v_prediction":
         timesteps = 0.25 * np.log(sigmas[:-1])  # c_noise of arXiv:2206.00364, table 1
-    unit = options["timestep_spacing"] == "leading"
-    return chained(sigmas, timesteps, unit_variance=unit, variance_preserving=False)
+    return chained(sigmas, timesteps, form="ve", initial_scale=euler_scale(options, sigmas))
 
 
 EULER = SchedulerClass(

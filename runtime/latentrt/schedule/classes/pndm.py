@@ -6,6 +6,7 @@ from latentrt.schedule.classes.common import (
     COMMON,
     Options,
     SchedulerClass,
+    Steps,
     spaced_timesteps,
     strided,
     vp_sigmas,
@@ -13,7 +14,8 @@ from latentrt.schedule.classes.common import (
 from latentrt.schedule.schedule import Schedule
 
 
-def _build(options: Options, count: int) -> Schedule:
+def _build(options: Options, steps: Steps) -> Schedule:
+    count = steps.count
     timesteps = spaced_timesteps(options, count)
     # PLMS begins with a second-order step of two evaluations, the second of which is at the next timestep.
     if count > 1:

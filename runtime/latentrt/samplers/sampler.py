@@ -1,0 +1,158 @@
+"""A solver with its options settled."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from latentrt.errors import InputError
+from latentrt.noise import NoiseSource
+from latentrt.prediction import Prediction
+from latentrt.samplers.clip import clip_of
+from latentrt.samplers.registry import BY_KEY, REGISTRY, Spec, key_of
+from latentrt.samplers.step import Denoise, Latents, Step
+from latentrt.schedule import CLASSES, Schedule, make_schedule
+
+# The entry of a picture's metadata that wins over its "Sampler"; see `Sampler.metadata`.
+CLASS_ENTRY = "Sampler class"
+
+# What follows from the config's options.
+_SETTLED = ("clip", "prediction")
+# Options of a run, and between what they lie.
+_RANGES: dict[str, tuple[float, float]] = {
+    "eta": (0, 1),
+    "use_clipped_model_output": (0, 1),
+    "s_churn": (0, math.inf),
+    "s_tmin": (0, math.inf),
+    "s_tmax": (0, math.inf),
+    "s_noise": (0, math.inf),
+}
+
+_SCHEDULE_TYPES = {
+    "use_karras_sigmas": "Karras",
+    "use_exponential_sigmas": "Exponential",
+    "use_beta_sigmas": "Beta",
+    "use_lu_lambdas": "Lu",
+}
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A solver with all its options settled; made by `resolve`.
+
+    Attributes:
+        name: canonical, a key of `REGISTRY`.
+        spec: its row there.
+        options: every option of the diffusers class.
+    """
+
+    name: str
+    spec: Spec = field(repr=False)
+    options: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the network is fed, and how its output is read. The denoiser's business."""
+        return CLASSES[self.spec.class_name].predicts(self.options)
+
+    @property
+    def prediction_type(self) -> str:
+        """What the network predicts: `epsilon`, `v_prediction`, `sample` or `flow_prediction`."""
+        return self.prediction.type
+
+    @property
+    def schedule_type(self) -> str:
+        """AUTOMATIC1111's "Schedule type": Karras, Exponential, Beta, Lu, or Automatic."""
+        return next((t for key, t in _SCHEDULE_TYPES.items() if self.options.get(key)), "Automatic")
+
+    @property
+    def label(self) -> str:
+        """AUTOMATIC1111's name with its schedule: "DPM++ 2M Karras"."""
+        kind = self.schedule_type
+        return self.spec.label if kind == "Automatic" else f"{self.spec.label} {kind}"
+
+    @property
+    def metadata(self) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+        """What a picture says of its sampler: AUTOMATIC1111's name, its "Schedule type", and entries of our own.
+
+        Options that the model's config sets and no name fixes (exponential sigmas, `solver_type: heun`) would be lost
+        with the name alone; `Sampler class` then names the class that, asked for as a sampler, reads them again.
+        """
+        named = REGISTRY.get(BY_KEY.get(key_of(self.label), ""))
+        fixed = (
+            named is not None
+            and named.class_name == self.spec.class_name
+            and all(self.options.get(key, value) == value for key, value in named.overrides.items())
+        )
+        extra = () if fixed else ((CLASS_ENTRY, self.spec.class_name),)
+        return self.spec.label, self.schedule_type, extra
+
+    def schedule(
+        self,
+        num_inference_steps: int | None,
+        *,
+        timesteps: Sequence[float] | None = None,
+        sigmas: Sequence[float] | None = None,
+        mu: float | None = None,
+    ) -> Schedule:
+        """Make the schedule of a run.
+
+        Args:
+            num_inference_steps: 1 to the number of training timesteps; None where `timesteps` or `sigmas` say how many.
+            timesteps: to be visited, descending, where the diffusers class takes them.
+            sigmas: in the diffusers class's own terms, where it takes them.
+            mu: the shift of flow matching with `use_dynamic_shifting`.
+
+        Raises:
+            InputError: a number out of range, or something that the class does not take.
+        """
+        return make_schedule(
+            self.spec.class_name, self.options, num_inference_steps, timesteps=timesteps, sigmas=sigmas, mu=mu
+        )
+
+    @property
+    def run_options(self) -> tuple[str, ...]:
+        """Options that belong to a run, not to the config: `eta`, `s_churn` and the like."""
+        return tuple(key for key in self.spec.takes if key not in self.options and key not in _SETTLED)
+
+    def check_options(self, **options: float | bool) -> None:
+        """Refuse an option of a run that this sampler lacks (unless it is 0), or that is out of range.
+
+        Raises:
+            InputError: there is one.
+        """
+        for key, value in options.items():
+            if key not in _RANGES:
+                raise InputError(f"{key}: no such option of a run; expected one of {', '.join(_RANGES)}")
+            low, high = _RANGES[key]
+            if not low <= value <= high:
+                raise InputError(f"{key}: expected a number from {low:g} to {high:g}, got {value}")
+            if value != 0 and key not in self.run_options:
+                takers = ", ".join(name for name, spec in REGISTRY.items() if key in spec.takes)
+                raise InputError(f"{key}: {self.name} has none, only {takers} has; expected 0, got {value}")
+
+    def run(
+        self,
+        denoise: Denoise,
+        x: Latents,
+        schedule: Schedule,
+        rng: NoiseSource | None = None,
+        **options: float | bool,
+    ) -> Iterator[Step]:
+        """Start a run; iterate to make it go on, stop iterating to cancel it.
+
+        Args:
+            denoise: the network.
+            x: float32 or float64 (b, c, h, w), from `schedule.initial` or `schedule.noised`.
+            schedule: of this sampler, whole or truncated.
+            rng: where a stochastic sampler draws; the others leave it alone.
+            options: of this run, see `run_options`; those left out have the default of the solver's signature.
+
+        Raises:
+            InputError: this sampler lacks an option, or a value is out of range.
+        """
+        self.check_options(**options)
+        known = {**self.options, **options, "clip": clip_of(self.options), "prediction": self.prediction}
+        chosen = {key: known[key] for key in self.spec.takes if key in known}
+        return partial(self.spec.solver, **chosen)(denoise, x, schedule, rng)
