@@ -20,15 +20,16 @@ def test_equals_torch_call_after_call(key: str) -> None:
     dtype, seed = key.split(":")
     generator = TorchGenerator(int(seed))
     at = 0
-    for shape in CALLS:
-        values = generator.randn(shape, dtype)
+    for op, shape in CALLS:
+        values = getattr(generator, op)(shape, dtype)
         assert values.shape == tuple(shape)
         assert values.dtype == np.dtype(dtype)
         kept = values.ravel()[::257] if values.size > 1000 else values.ravel()
         expected = VECTORS[key][at : at + len(kept)]
         at += len(kept)
         # float32: torch's vectorised log, sin and cos. float64: the C library's, which differ by the machine.
-        np.testing.assert_allclose(kept, expected, rtol=0, atol=1e-6 if dtype == "float32" else 1e-14)
+        bound = 0 if op == "rand" else 1e-6 if dtype == "float32" else 1e-14
+        np.testing.assert_allclose(kept, expected, rtol=0, atol=bound)
     assert at == len(VECTORS[key])
 
 
@@ -94,8 +95,9 @@ def test_refuses_other_dtypes_sizes_and_batches() -> None:
         generator.randn((4,), np.float16)
     with pytest.raises(InputError, match="float16"):
         generator.rand((4,), np.float16)
-    with pytest.raises(InputError, match="shape"):
-        generator.randn((2, -1))
+    for draw in (generator.randn, generator.rand):
+        with pytest.raises(InputError, match="shape"):
+            draw((2, -1))
     with pytest.raises(InputError, match="none"):
         PerImage([])
     with pytest.raises(InputError, match="1 generators for a batch of 2"):

@@ -9,26 +9,16 @@ differ by up to 2e-6. The noise here is within 1e-6 of the first.
 """
 
 import math
-import operator
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from latentrt.errors import InputError
-
-FloatArray = NDArray[np.floating[Any]]
+from latentrt.noise.source import FloatArray, check_seed, check_shape
 
 _BLOCK = 16  # ATen's normal_fill transforms 16 uniforms at a time: 8 radii, 8 angles
-
-
-class NoiseSource(Protocol):
-    """What a sampler draws its noise from: independent standard normal numbers, float32 where nothing else is said."""
-
-    def randn(self, shape: Sequence[int], /) -> FloatArray:
-        """Draw the next array of this shape."""
-        ...
 
 
 class TorchGenerator:
@@ -46,13 +36,7 @@ class TorchGenerator:
     """
 
     def __init__(self, seed: int) -> None:
-        try:
-            value = operator.index(seed)
-        except TypeError:
-            raise InputError(f"seed: expected an integer, got {seed!r}") from None
-        if not -(2**63) <= value < 2**64:
-            raise InputError(f"seed: expected an integer from -2**63 to 2**64 - 1, got {value}")
-        self._words = np.random.RandomState(value & 0xFFFFFFFF)  # init_genrand(seed)
+        self._words = np.random.RandomState(check_seed(seed) & 0xFFFFFFFF)  # init_genrand(seed)
         self._cached: float | None = None  # the second normal of the last Box–Muller pair of the scalar path
 
     def randn(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> FloatArray:
@@ -65,12 +49,7 @@ class TorchGenerator:
         Raises:
             InputError: another dtype, or a negative size.
         """
-        kind = np.dtype(dtype)
-        if kind not in (np.float32, np.float64):
-            raise InputError(f"dtype: expected float32 or float64, got {kind}")
-        sizes = tuple(operator.index(size) for size in shape)
-        if any(size < 0 for size in sizes):
-            raise InputError(f"shape: expected sizes of 0 or more, got {sizes}")
+        sizes, kind = check_shape(shape), _check_dtype(dtype)
         count = math.prod(sizes)
         if count < _BLOCK:
             values = np.array([self._normal() for _ in range(count)], dtype=kind)
@@ -79,11 +58,12 @@ class TorchGenerator:
         return values.reshape(sizes)
 
     def rand(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> FloatArray:
-        """Draw numbers uniform in [0, 1) as `torch.rand(shape, generator=…, dtype=…)`."""
-        kind = np.dtype(dtype)
-        if kind not in (np.float32, np.float64):
-            raise InputError(f"dtype: expected float32 or float64, got {kind}")
-        sizes = tuple(operator.index(size) for size in shape)
+        """Draw numbers uniform in [0, 1) as `torch.rand(shape, generator=…, dtype=…)`.
+
+        Raises:
+            InputError: another dtype than float32 and float64, or a negative size.
+        """
+        sizes, kind = check_shape(shape), _check_dtype(dtype)
         return self._uniform(math.prod(sizes), kind).reshape(sizes)
 
     def _uniform(self, count: int, kind: np.dtype[Any]) -> FloatArray:
@@ -116,33 +96,11 @@ class TorchGenerator:
         return radius * math.cos(theta)
 
 
-class PerImage:
-    """One source per picture of the batch, each of which draws (1, …).
-
-    diffusers' list of generators, and AUTOMATIC1111's convention with seeds s, s+1, s+2, …: picture i of a batch is
-    then the picture of its own seed alone.
-
-    Args:
-        sources: one for each picture, in order.
-    """
-
-    def __init__(self, sources: Sequence[NoiseSource]) -> None:
-        self._sources = tuple(sources)
-        if not self._sources:
-            raise InputError("sources: expected one noise source per picture, got none")
-
-    def randn(self, shape: Sequence[int], /) -> FloatArray:
-        """Draw (b, …), picture i from source i.
-
-        Raises:
-            InputError: the batch is not as many as the sources.
-        """
-        batch, *rest = shape
-        if batch != len(self._sources):
-            raise InputError(
-                f"noise: {len(self._sources)} generators for a batch of {batch}; expected one each"
-            )
-        return np.concatenate([source.randn((1, *rest)) for source in self._sources])
+def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    kind = np.dtype(dtype)
+    if kind not in (np.float32, np.float64):
+        raise InputError(f"dtype: expected float32 or float64, got {kind}")
+    return kind
 
 
 def _box_muller(blocks: FloatArray) -> None:
