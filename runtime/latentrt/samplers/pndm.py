@@ -8,7 +8,7 @@ from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import Schedule, reinterpret
 
 # Adams–Bashforth weights of the outputs, newest first, by how many there are: eq. 12 of the paper and lower orders.
-_WEIGHTS = {
+ADAMS_BASHFORTH = {
     1: (1.0,),
     2: (3 / 2, -1 / 2),
     3: (23 / 12, -16 / 12, 5 / 12),
@@ -50,7 +50,7 @@ def pndm(
             x = reinterpret(begin, float(schedule.sigmas[0]), start)
         else:
             outputs = [output, *outputs[:3]]
-            weights = _WEIGHTS[len(outputs)]
+            weights = ADAMS_BASHFORTH[len(outputs)]
             combined = weights[0] * output
             for weight, earlier in zip(weights[1:], outputs[1:], strict=True):
                 combined = combined + weight * earlier

@@ -37,6 +37,8 @@ class Schedule:
         initial_scale: what unit noise is multiplied with to become the state at `sigmas[0]`. None: so much that the
             sample has unit variance.
         order: evaluations to a step, by which `truncated` counts.
+        train_sigmas: float64 (num_train_timesteps,), the sigma of every timestep, for a solver that goes to others than
+            `timesteps` (TCD); None where none does.
     """
 
     sigmas: Float64
@@ -47,6 +49,7 @@ class Schedule:
     form: str = "vp"
     initial_scale: float | None = None
     order: int = 1
+    train_sigmas: Float64 | None = None
 
     def __post_init__(self) -> None:
         for array in (self.sigmas, self.timesteps, self.stops, self.starts):
