@@ -65,9 +65,8 @@ def block_orders(count: int, solver_order: int, lower_order_final: bool, *, to_z
     block = list(range(1, solver_order + 1))
     if solver_order == 1 or not (lower_order_final or rest or to_zero):
         return block * whole
-    # The last block is cut in two: its last evaluation makes a step of its own.
-    ending = [*block[:-1], 1] if rest == 0 else [*block[: rest - 1], 1] if rest == 1 else block[:rest]
-    orders = block * (whole - (rest == 0)) + ending
+    # What remains makes a block; where nothing does, the last evaluation leaves its own and makes a step by itself.
+    orders = block * whole + block[:rest] if rest else [*(block * whole)[:-1], 1]
     return [*orders[:-1], 1] if to_zero else orders
 
 

@@ -51,15 +51,13 @@ def weights(algorithm_type: str, sigma: float, sigma_next: float) -> Weights:
     if algorithm_type.endswith("++"):
         z = 2 * h if sde else h
         output = -math.expm1(-z)
-        # DPM-Solver++ algorithm 2, and with e^{−2h} its SDE, eq. 19. The curvature of the SDE is as diffusers has it:
-        # the sign of the ½ is wrong there, so that third order is worse than second (φ₂(−z) tends to ½, not −½).
+        # DPM-Solver++ algorithm 2, and its SDE with 2h for h. The SDE's curvature is as diffusers has it, where the ½
+        # has the wrong sign: as h falls it tends to −1, not to 0, so that third order is worse than second.
         curvature = -phi(2, -z) - 0.5 if sde else 0.5 - phi(2, -z)
         noise = sigma_next * math.sqrt(max(1 - decay**2, 0.0)) if sde else 0.0
         return Weights(math.exp(-z), output, output / 2, 1 - phi(1, -z), curvature, noise)
     k = 2 if sde else 1
     output = -k * (sigma - sigma_next)  # DPM-Solver eq. 3.7: σ'(e^h − 1)
-    if sigma_next == 0:
-        return Weights(1.0, output, output / 2, math.nan, math.nan, sigma if sde else 0.0)
     slope, curvature = -k * sigma_next * (phi(1, h) - 1), -k * sigma_next * (phi(2, h) - 0.5)
     noise = math.sqrt(max(sigma**2 - sigma_next**2, 0.0)) if sde else 0.0
     return Weights(1.0, output, output / 2, slope, curvature, noise)

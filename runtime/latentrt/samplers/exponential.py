@@ -29,7 +29,7 @@ def phi(k: int, z: float) -> float:
 
 
 def log_step(sigma: float, sigma_next: float) -> float:
-    """h = λ' − λ = log(σ/σ'), infinite where σ' = 0."""
+    """H = λ' − λ = log(σ/σ'), infinite where σ' = 0."""
     return math.log(sigma / sigma_next) if sigma_next > 0 else math.inf
 
 
@@ -46,6 +46,7 @@ def lagrange_weights(nodes: Sequence[float], integrals: Sequence[float]) -> NDAr
         integrals: of 1, v, v², …, over the weight function, (n,).
     """
     # Σ_i w_i·node_iʲ = ∫ vʲ for each j: at most four nodes, so that solving this loses nothing that counts.
-    scale = max(abs(node) for node in nodes) or 1.0
+    scale = max(abs(node) for node in nodes)
+    scale = scale if scale > 0 else 1.0
     powers = [[(node / scale) ** j for node in nodes] for j in range(len(nodes))]
     return np.linalg.solve(np.array(powers), [value / scale**j for j, value in enumerate(integrals)])

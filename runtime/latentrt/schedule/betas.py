@@ -6,7 +6,7 @@ made here; all that follows is float64.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,17 @@ def make_alphas_cumprod(
     if trained_betas is not None:
         betas = np.asarray(trained_betas, dtype=np.float32)
     elif beta_schedule == "linear":
-        betas = _linspace(beta_start, beta_end, num_train_timesteps)
+        betas = linspace(beta_start, beta_end, num_train_timesteps)
     elif beta_schedule == "scaled_linear":
-        betas = np.square(_linspace(beta_start**0.5, beta_end**0.5, num_train_timesteps))
-    elif beta_schedule == "squaredcos_cap_v2":
-        betas = _cosine_betas(num_train_timesteps)
+        betas = np.square(linspace(beta_start**0.5, beta_end**0.5, num_train_timesteps))
+    elif beta_schedule == "sigmoid":
+        logits = linspace(-6, 6, num_train_timesteps).astype(np.float64)
+        rising = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        betas = rising * np.float32(beta_end - beta_start) + np.float32(beta_start)
+    elif beta_schedule in _ALPHA_BARS:
+        betas = _betas_of(_ALPHA_BARS[beta_schedule], num_train_timesteps)
     else:
-        known = "linear, scaled_linear, squaredcos_cap_v2"
+        known = ", ".join(("linear", "scaled_linear", "sigmoid", *_ALPHA_BARS))
         raise InputError(f"scheduler config, beta_schedule: expected one of {known}, got {beta_schedule!r}")
     if betas.shape != (num_train_timesteps,) or not np.all((betas >= 0) & (betas <= 1)):
         raise InputError(f"scheduler config, betas: expected {num_train_timesteps} values in [0, 1]")
@@ -49,7 +53,7 @@ def make_alphas_cumprod(
     return _cumprod(1 - betas)
 
 
-def _linspace(start: float, end: float, count: int) -> Float32:
+def linspace(start: float, end: float, count: int) -> Float32:
     """Space evenly as `torch.linspace` does in float32: from either end to the middle, with a fused multiply-add."""
     if count == 1:
         return np.array([start], dtype=np.float32)
@@ -60,12 +64,31 @@ def _linspace(start: float, end: float, count: int) -> Float32:
     return np.where(index < count // 2, rising, falling).astype(np.float32)
 
 
-def _cosine_betas(count: int, max_beta: float = 0.999) -> Float32:
-    """Cosine schedule, arXiv:2102.09672 eq. 17, with β capped."""
+def _cosine(t: float) -> float:
+    return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2  # arXiv:2102.09672 eq. 17
 
-    def alpha_bar(t: float) -> float:
-        return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
 
+def _exponential(t: float) -> float:
+    return math.exp(-12 * t)
+
+
+def _laplace(t: float) -> float:
+    """ᾱ whose log-SNR is Laplace-distributed, arXiv:2407.03297; under a root, as in diffusers."""
+    log_snr = -0.5 * math.copysign(1, 0.5 - t) * math.log(1 - 2 * abs(0.5 - t) + 1e-6)
+    snr = math.exp(log_snr)
+    return math.sqrt(snr / (1 + snr))
+
+
+# ᾱ(t) for t from 0 to 1.
+_ALPHA_BARS: dict[str, Callable[[float], float]] = {
+    "squaredcos_cap_v2": _cosine,
+    "exp": _exponential,
+    "laplace": _laplace,
+}
+
+
+def _betas_of(alpha_bar: Callable[[float], float], count: int, max_beta: float = 0.999) -> Float32:
+    """β of every timestep from ᾱ(t), capped."""
     betas = [min(1 - alpha_bar((i + 1) / count) / alpha_bar(i / count), max_beta) for i in range(count)]
     return np.array(betas, dtype=np.float32)
 

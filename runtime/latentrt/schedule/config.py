@@ -13,11 +13,10 @@ from latentrt.schedule.classes import CLASSES
 from latentrt.schedule.classes.common import Steps
 from latentrt.schedule.schedule import Schedule
 
-_PREDICTIONS = {"prediction_type": ("epsilon", "v_prediction", "sample")}
-# What diffusers itself takes for something else: DPMSolverMultistep given a config of DEIS or UniPC.
-_RENAMED: dict[str, dict[Any, Any]] = {
-    "algorithm_type": {"deis": "dpmsolver++"},
-    "solver_type": {"logrho": "midpoint", "bh1": "midpoint", "bh2": "midpoint"},
+# What is supported where a class says nothing else.
+_SUPPORTED = {
+    "prediction_type": ("epsilon", "v_prediction", "sample"),
+    "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2"),
 }
 _EXCLUSIVE = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
@@ -44,10 +43,9 @@ def from_config(class_name: str, config: Mapping[str, Any], **overrides: Any) ->
         **{key: value for key, value in config.items() if key in defaults and key not in ignored},
         **{key: value for key, value in overrides.items() if key in defaults},
     }
-    for key, renamed in _RENAMED.items():
-        if key in options:
-            options[key] = renamed.get(options[key], options[key])
-    for key, values in {**_PREDICTIONS, **built.supported}.items():
+    for key, renamed in built.renamed.items():
+        options[key] = next((new for old, new in renamed.items() if old == options[key]), options[key])
+    for key, values in {**_SUPPORTED, **built.supported}.items():
         if key in options and options[key] not in values:
             known = ", ".join(str(value) for value in values)
             raise InputError(
@@ -145,7 +143,7 @@ def _check(key: str, value: Any, default: Any) -> None:
     Raises:
         InputError: it is of another kind, NaN, or out of range.
     """
-    if isinstance(default, bool) or default is None:
+    if isinstance(default, (bool, list)) or default is None:
         return  # true and false, and None for false, as they are; the rest is checked where it is used
     kinds: dict[type, tuple[tuple[type, ...], str]] = {
         int: ((int,), "an integer"),

@@ -38,20 +38,24 @@ def beta(highest: float, lowest: float, count: int) -> Float64:
     return lowest + quantiles * (highest - lowest)
 
 
+# Where several are turned on, the first counts, as in diffusers.
 RAMPS: dict[str, Callable[[float, float, int], Float64]] = {
     "use_karras_sigmas": karras,
+    "use_lu_lambdas": lu,
     "use_exponential_sigmas": exponential,
     "use_beta_sigmas": beta,
-    "use_lu_lambdas": lu,
 }
 
 
-def sigma_to_timestep(sigmas: Float64, log_train_sigmas: NDArray[np.floating[Any]]) -> Float64:
+def sigma_to_timestep(
+    sigmas: NDArray[np.floating[Any]], log_train_sigmas: NDArray[np.floating[Any]], *, single: bool = False
+) -> Float64:
     """Interpolate the (fractional) timestep of each sigma in log σ, as diffusers' `_sigma_to_t`.
 
     Args:
         sigmas: (n,), > 0.
         log_train_sigmas: log σ of every training timestep, rising, (num_train_timesteps,).
+        single: compute the last step in float32, too, as diffusers does where sigmas are a tensor.
     """
     log_sigmas = np.log(np.maximum(sigmas, 1e-10))
     # The last training sigma at or below each; that the very highest has a neighbour above, one earlier.
@@ -59,4 +63,6 @@ def sigma_to_timestep(sigmas: Float64, log_train_sigmas: NDArray[np.floating[Any
     low = low.clip(0, len(log_train_sigmas) - 2)
     below, above = log_train_sigmas[low], log_train_sigmas[low + 1]
     weight = np.clip((below - log_sigmas) / (below - above), 0, 1)
-    return (1 - weight) * low + weight * (low + 1)
+    if single:
+        weight, low = weight.astype(np.float32), low.astype(np.float32)
+    return np.asarray((1 - weight) * low + weight * (low + 1), dtype=np.float64)

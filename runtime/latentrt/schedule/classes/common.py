@@ -52,6 +52,7 @@ class SchedulerClass:
         supported: options of which some values are not built: what may be asked for.
         custom: which of `timesteps`, `sigmas` and `mu` its `set_timesteps` takes; the others never reach `build`.
         predicts: how the network's output is read.
+        renamed: values of options that mean something to a kindred class, and what the class takes them for.
     """
 
     defaults: Mapping[str, Any]
@@ -59,6 +60,7 @@ class SchedulerClass:
     supported: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     custom: tuple[str, ...] = ()
     predicts: Callable[[Options], Prediction] = by_type
+    renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 COMMON: dict[str, Any] = {
@@ -165,8 +167,8 @@ def ramp_of(options: Options) -> str | None:
 
 
 def sigma_bound(options: Options, key: str, default: float) -> float:
-    """`sigma_min` or `sigma_max` of the options, or what the schedule says."""
-    value = default if options[key] is None else options[key]
+    """`sigma_min` or `sigma_max` of the options, where the class has them, or what the schedule says."""
+    value = default if options.get(key) is None else options[key]
     if not isinstance(value, (int, float, np.floating)) or not value > 0:
         raise InputError(f"scheduler config: {key}: expected a number above 0, got {value!r}")
     return float(value)
@@ -202,7 +204,7 @@ def vp_sigmas(options: Options) -> Float64:
 def ve_sigmas(options: Options) -> NDArray[np.float32]:
     """Compute the same in float32, as the classes do that interpolate in a table of σ; no ᾱ is below 2⁻²⁴."""
     alphas_cumprod = alphas_cumprod_of(options)
-    if options["rescale_betas_zero_snr"]:
+    if options.get("rescale_betas_zero_snr"):
         alphas_cumprod = np.append(alphas_cumprod[:-1], np.float32(2.0**-24))
     sigmas: NDArray[np.float32] = np.sqrt((1 - alphas_cumprod) / alphas_cumprod)
     return sigmas

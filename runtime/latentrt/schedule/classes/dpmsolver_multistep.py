@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from latentrt.errors import InputError
 from latentrt.schedule.classes.common import (
     COMMON,
     SIGMA_RAMPS,
@@ -12,36 +13,51 @@ from latentrt.schedule.classes.common import (
     SchedulerClass,
     Steps,
     chained,
-    last_sigma,
-    ramp_of,
     ve_sigmas,
-    within,
 )
-from latentrt.schedule.ramps import RAMPS, sigma_to_timestep
+from latentrt.schedule.classes.multistep import (
+    FLOW,
+    LEARNED,
+    RENAMED,
+    WITH_FLOW,
+    flow_to_sigma,
+    form_of,
+    read_by_flow,
+    visited,
+)
 from latentrt.schedule.schedule import Schedule
-from latentrt.schedule.spacing import spaced_multistep
 
 
 def _build(options: Options, steps: Steps) -> Schedule:
-    count = steps.count
-    train_sigmas = ve_sigmas(options)
-    train = len(train_sigmas)
-    # λ = −log σ; timesteps whose λ falls below the clip are left out.
-    clipped = int(np.searchsorted(-np.log(train_sigmas[::-1]), options["lambda_min_clipped"]))
-    ramp = ramp_of(options)
-    if ramp is None:
-        spacing, offset = options["timestep_spacing"], options["steps_offset"]
-        timesteps = within(spaced_multistep(spacing, count, train, train - clipped, offset), train)
-        sigmas = np.interp(timesteps, np.arange(train), train_sigmas)
-    else:
-        sigmas = RAMPS[ramp](float(train_sigmas[-1]), float(train_sigmas[0]), count)
-        timesteps = sigma_to_timestep(sigmas, np.log(train_sigmas))
-        rounds = (
-            ramp in ("use_karras_sigmas", "use_lu_lambdas")
-            and options["beta_schedule"] != "squaredcos_cap_v2"
+    refuse_unmade(options)
+    timesteps, sigmas = visited(options, steps, rounded=options["beta_schedule"] != "squaredcos_cap_v2")
+    return ended(options, timesteps, sigmas)
+
+
+def ended(options: Options, timesteps: np.ndarray, sigmas: np.ndarray) -> Schedule:
+    """Chain the steps to their last sigma: 0, or that of timestep 0 (which diffusers takes for a time of flow, too)."""
+    last = (
+        np.zeros(1) if options["final_sigmas_type"] == "zero" else ve_sigmas(options)[:1].astype(np.float64)
+    )
+    if options["use_flow_sigmas"]:
+        last = flow_to_sigma(last)
+    return chained(np.concatenate([sigmas, last]), timesteps, form=form_of(options))
+
+
+def refuse_unmade(options: Options) -> None:
+    """Refuse what diffusers refuses, or fails to compute.
+
+    Raises:
+        InputError: noise as output at σ = 0; `sde-dpmsolver` of third order, which nobody wrote.
+    """
+    algorithm = options["algorithm_type"]
+    if not algorithm.endswith("++") and options["final_sigmas_type"] == "zero":
+        raise InputError(
+            f"scheduler config: algorithm_type {algorithm} divides by the last sigma; expected final_sigmas_type "
+            "sigma_min, or an algorithm_type with ++"
         )
-        timesteps = timesteps.round() if rounds else np.trunc(timesteps)  # an int64 tensor in the end
-    return chained(np.append(sigmas, last_sigma(options, train_sigmas)), timesteps)
+    if algorithm == "sde-dpmsolver" and options["solver_order"] == 3:
+        raise InputError("scheduler config: sde-dpmsolver has no third order; expected solver_order 1 or 2")
 
 
 DPMSOLVER_MULTISTEP = SchedulerClass(
@@ -55,22 +71,24 @@ DPMSOLVER_MULTISTEP = SchedulerClass(
         "euler_at_final": False,
         **SIGMA_RAMPS,
         "use_lu_lambdas": False,
-        "use_flow_sigmas": False,
+        **FLOW,
         "final_sigmas_type": "zero",
         "lambda_min_clipped": -math.inf,
         "variance_type": None,
         "timestep_spacing": "linspace",
         "rescale_betas_zero_snr": False,
-        "use_dynamic_shifting": False,
     },
     build=_build,
     supported={
+        "prediction_type": WITH_FLOW,
         "final_sigmas_type": ("zero", "sigma_min"),
-        "solver_order": (1, 2),
-        "algorithm_type": ("dpmsolver++",),
+        "solver_order": (1, 2, 3),
+        "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
         "solver_type": ("midpoint", "heun"),
-        "use_flow_sigmas": (False,),
-        "variance_type": (None,),
-        "use_dynamic_shifting": (False,),
+        "time_shift_type": ("exponential",),
+        "variance_type": LEARNED,
     },
+    custom=("timesteps", "mu"),
+    predicts=read_by_flow,
+    renamed=RENAMED,
 )

@@ -1,0 +1,61 @@
+"""DEIS, log-ρ multistep; arXiv:2204.13902."""
+
+from collections.abc import Iterator
+
+from latentrt.noise import NoiseSource
+from latentrt.samplers.dpm_multistep import FEW_STEPS
+from latentrt.samplers.exponential import lagrange_weights, log_step, moments
+from latentrt.samplers.step import Clip, Denoise, Latents, Step
+from latentrt.schedule import Schedule
+
+
+def deis(
+    denoise: Denoise,
+    x: Latents,
+    schedule: Schedule,
+    rng: NoiseSource | None = None,
+    *,
+    solver_order: int = 2,
+    lower_order_final: bool = True,
+    clip: Clip | None = None,
+) -> Iterator[Step]:
+    """Extrapolate ε by a polynomial in log σ through this evaluation and those before, and integrate that exactly.
+
+    Args:
+        denoise: the network.
+        x: (b, c, h, w) at `schedule.sigmas[0]`.
+        schedule: from `DEISMultistepScheduler`, or any other.
+        rng: not drawn from.
+        solver_order: 1 to 3; 1 is DDIM.
+        lower_order_final: end with a second- and a first-order step where there are fewer than 15.
+        clip: applied to what is denoised.
+    """
+    outputs: list[Latents] = []  # newest first
+    few = lower_order_final and schedule.num_inference_steps < FEW_STEPS
+    for i, timestep in enumerate(schedule.timesteps.tolist()):
+        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
+        denoised = denoise(x, sigma, timestep)
+        if clip is not None:
+            denoised = clip(denoised)
+        outputs = [(x - denoised) / sigma, *outputs[: solver_order - 1]]
+        order = min(len(outputs), len(schedule) - i) if few else len(outputs)
+        nodes = _distinct([log_step(sigma, float(other)) for other in schedule.sigmas[i::-1][:order]])
+        order = len(nodes)
+        if order == 1 or sigma_next == 0:
+            x = x + (sigma_next - sigma) * outputs[0]  # eq. 14, which is DDIM
+        else:
+            # ∫ from σ to σ' of the polynomial in v = λ(ρ) − λ, dρ = −σ'·e^{h − v} dv: eq. 15
+            h = log_step(sigma, sigma_next)
+            for weight, output in zip(
+                lagrange_weights(nodes, moments(order, h, 1.0)).tolist(), outputs[:order], strict=True
+            ):
+                x = x - (sigma_next * weight) * output
+        yield Step(i, sigma, timestep, x, denoised)
+
+
+def _distinct(nodes: list[float]) -> list[float]:
+    """The nodes up to the first that repeats its neighbour, as two equal timesteps do."""
+    for n in range(1, len(nodes)):
+        if nodes[n] == nodes[n - 1]:
+            return nodes[:n]
+    return nodes

@@ -1,0 +1,61 @@
+"""DPMSolverSDEScheduler."""
+
+import numpy as np
+
+from latentrt.schedule.classes.common import (
+    COMMON,
+    SIGMA_RAMPS,
+    Options,
+    SchedulerClass,
+    Steps,
+    chained,
+    euler_scale,
+    ramp_of,
+    ve_sigmas,
+    within,
+)
+from latentrt.schedule.ramps import RAMPS, sigma_to_timestep
+from latentrt.schedule.schedule import Schedule
+from latentrt.schedule.spacing import spaced
+
+
+def _build(options: Options, steps: Steps) -> Schedule:
+    train_sigmas, count, spacing = ve_sigmas(options), steps.count, options["timestep_spacing"]
+    train = len(train_sigmas)
+    if spacing == "linspace":
+        timesteps = np.linspace(0, train - 1, count)[::-1]  # in float64, where the Euler classes have float32
+    else:
+        timesteps = within(spaced(spacing, count, train, options["steps_offset"]), train)
+    sigmas = np.interp(timesteps, np.arange(train), train_sigmas)
+    ramp = ramp_of(options)
+    if ramp is not None:
+        sigmas = RAMPS[ramp](float(sigmas[0]), float(sigmas[-1]), count)
+        timesteps = sigma_to_timestep(sigmas, np.log(train_sigmas))
+    # Between every two a middle, in log σ; after the last there is none, for it steps to 0.
+    t = -np.log(sigmas)
+    middles = np.exp(-(t[:-1] + np.diff(t) * 0.5))
+    every_sigma, every_timestep = np.zeros(2 * count), np.zeros(2 * count - 1)
+    every_sigma[:-1:2], every_sigma[1:-1:2] = sigmas, middles
+    every_timestep[::2], every_timestep[1::2] = timesteps, sigma_to_timestep(middles, np.log(train_sigmas))
+    return chained(
+        every_sigma,
+        every_timestep,
+        count=count,
+        form="ve",
+        initial_scale=euler_scale(options, sigmas),
+        order=2,
+    )
+
+
+DPMSOLVER_SDE = SchedulerClass(
+    defaults={
+        **COMMON,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        **SIGMA_RAMPS,
+        "noise_sampler_seed": None,
+        "timestep_spacing": "linspace",
+    },
+    build=_build,
+    supported={"prediction_type": ("epsilon", "v_prediction")},
+)

@@ -1,0 +1,50 @@
+"""DPMSolverSinglestepScheduler."""
+
+import math
+
+from latentrt.schedule.classes.common import (
+    COMMON,
+    SIGMA_RAMPS,
+    THRESHOLDING,
+    Options,
+    SchedulerClass,
+    Steps,
+)
+from latentrt.schedule.classes.dpmsolver_multistep import ended, refuse_unmade
+from latentrt.schedule.classes.multistep import FLOW, LEARNED, RENAMED, WITH_FLOW, read_by_flow, visited
+from latentrt.schedule.schedule import Schedule
+
+
+def _build(options: Options, steps: Steps) -> Schedule:
+    refuse_unmade(options)
+    return ended(options, *visited(options, steps))
+
+
+DPMSOLVER_SINGLESTEP = SchedulerClass(
+    defaults={
+        **{key: value for key, value in COMMON.items() if key != "steps_offset"},
+        **THRESHOLDING,
+        "solver_order": 2,
+        "algorithm_type": "dpmsolver++",
+        "solver_type": "midpoint",
+        "lower_order_final": False,
+        **SIGMA_RAMPS,
+        **FLOW,
+        "final_sigmas_type": "zero",
+        "lambda_min_clipped": -math.inf,
+        "variance_type": None,
+    },
+    build=_build,
+    supported={
+        "prediction_type": WITH_FLOW,
+        "final_sigmas_type": ("zero", "sigma_min"),
+        "solver_order": (1, 2, 3),
+        "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver++"),
+        "solver_type": ("midpoint", "heun"),
+        "time_shift_type": ("exponential",),
+        "variance_type": LEARNED,
+    },
+    custom=("timesteps", "mu"),
+    predicts=read_by_flow,
+    renamed=RENAMED,
+)

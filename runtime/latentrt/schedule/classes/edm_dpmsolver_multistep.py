@@ -1,0 +1,69 @@
+"""EDMDPMSolverMultistepScheduler."""
+
+import math
+
+import numpy as np
+
+from latentrt.errors import InputError
+from latentrt.prediction import Prediction
+from latentrt.schedule.betas import linspace
+from latentrt.schedule.classes.common import THRESHOLDING, Options, SchedulerClass, Steps, chained
+from latentrt.schedule.classes.multistep import RENAMED
+from latentrt.schedule.schedule import Schedule
+
+
+def _build(options: Options, steps: Steps) -> Schedule:
+    low, high, rho = float(options["sigma_min"]), float(options["sigma_max"]), float(options["rho"])
+    if not 0 < low < high:
+        raise InputError(f"scheduler config: expected 0 < sigma_min < sigma_max, got {low:g} and {high:g}")
+    # In float32 as there, since the network is told c_noise of these very sigmas.
+    if options["sigma_schedule"] == "karras" or steps.count == 1:
+        # One exponential step of diffusers denoises noise of sigma_max as if it were of sigma_min; we begin above.
+        top, bottom = np.float32(high ** (1 / rho)), low ** (1 / rho) - high ** (1 / rho)
+        sigmas = (top + linspace(0, 1, steps.count) * np.float32(bottom)).astype(np.float64) ** rho
+    else:
+        sigmas = np.exp(linspace(math.log(low), math.log(high), steps.count)[::-1].astype(np.float64))
+    sigmas = sigmas.astype(np.float32)
+    timesteps = np.float32(0.25) * np.log(sigmas)  # c_noise, arXiv:2206.00364 table 1
+    last = low if options["final_sigmas_type"] == "sigma_min" else 0.0
+    return chained(
+        np.append(sigmas.astype(np.float64), float(np.float32(last))),
+        timesteps.astype(np.float64),
+        form="ve",
+        initial_scale=math.sqrt(high**2 + 1),
+    )
+
+
+def _predicts(options: Options) -> Prediction:
+    return Prediction(options["prediction_type"], form="ve", sigma_data=float(options["sigma_data"]))
+
+
+EDM_DPMSOLVER_MULTISTEP = SchedulerClass(
+    defaults={
+        "sigma_min": 0.002,
+        "sigma_max": 80.0,
+        "sigma_data": 0.5,
+        "sigma_schedule": "karras",
+        "num_train_timesteps": 1000,
+        "prediction_type": "epsilon",
+        "rho": 7.0,
+        **THRESHOLDING,
+        "solver_order": 2,
+        "algorithm_type": "dpmsolver++",
+        "solver_type": "midpoint",
+        "lower_order_final": True,
+        "euler_at_final": False,
+        "final_sigmas_type": "zero",
+    },
+    build=_build,
+    supported={
+        "prediction_type": ("epsilon", "v_prediction"),
+        "sigma_schedule": ("karras", "exponential"),
+        "solver_order": (1, 2, 3),
+        "algorithm_type": ("dpmsolver++", "sde-dpmsolver++"),
+        "solver_type": ("midpoint", "heun"),
+        "final_sigmas_type": ("zero", "sigma_min"),
+    },
+    predicts=_predicts,
+    renamed=RENAMED,
+)

@@ -1,0 +1,53 @@
+"""SASolverScheduler."""
+
+import math
+
+from latentrt.errors import InputError
+from latentrt.schedule.classes.common import (
+    COMMON,
+    SIGMA_RAMPS,
+    THRESHOLDING,
+    Options,
+    SchedulerClass,
+    Steps,
+)
+from latentrt.schedule.classes.deis_multistep import ended_above_zero
+from latentrt.schedule.classes.multistep import LEARNED, WITH_FLOW, read_by_flow, visited
+from latentrt.schedule.schedule import Schedule
+
+
+def _build(options: Options, steps: Steps) -> Schedule:
+    tau = options["tau_func"]
+    if tau is not None and not callable(tau):
+        raise InputError(
+            f"scheduler config: tau_func: expected a function of the timestep or None, got {tau!r}"
+        )
+    return ended_above_zero(options, *visited(options, steps))
+
+
+SASOLVER = SchedulerClass(
+    defaults={
+        **COMMON,
+        **THRESHOLDING,
+        "predictor_order": 2,
+        "corrector_order": 2,
+        "tau_func": None,
+        "algorithm_type": "data_prediction",
+        "lower_order_final": True,
+        **SIGMA_RAMPS,
+        "use_flow_sigmas": False,
+        "flow_shift": 1.0,
+        "lambda_min_clipped": -math.inf,
+        "variance_type": None,
+        "timestep_spacing": "linspace",
+    },
+    build=_build,
+    supported={
+        "prediction_type": WITH_FLOW,
+        "predictor_order": (1, 2, 3, 4),
+        "corrector_order": (1, 2, 3, 4),
+        "algorithm_type": ("data_prediction", "noise_prediction"),
+        "variance_type": LEARNED,
+    },
+    predicts=read_by_flow,
+)

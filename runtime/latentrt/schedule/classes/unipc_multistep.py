@@ -1,0 +1,136 @@
+"""UniPCMultistepScheduler."""
+
+import numpy as np
+
+from latentrt.errors import InputError
+from latentrt.schedule.classes.common import (
+    COMMON,
+    SIGMA_RAMPS,
+    THRESHOLDING,
+    Float64,
+    Options,
+    SchedulerClass,
+    Steps,
+    chained,
+    ramp_of,
+    sigma_bound,
+    ve_sigmas,
+)
+from latentrt.schedule.classes.multistep import (
+    FLOW,
+    WITH_FLOW,
+    by_ramp,
+    flow_to_sigma,
+    form_of,
+    read_by_flow,
+    refuse_unread_flow,
+    shift_of,
+    visited,
+)
+from latentrt.schedule.schedule import Schedule
+
+_BELOW_ONE = 1e-6  # how far below 1 the times of flow begin, where λ = −∞
+
+
+def _build(options: Options, steps: Steps) -> Schedule:
+    _check(options, steps)
+    train_sigmas, ramp, flow = ve_sigmas(options), ramp_of(options), options["use_flow_sigmas"]
+    last = float(train_sigmas[0])
+    if ramp is not None:
+        bounds = (
+            sigma_bound(options, "sigma_min", float(train_sigmas[0])),
+            sigma_bound(options, "sigma_max", float(train_sigmas[-1])),
+        )
+        timesteps, sigmas = by_ramp(options, ramp, train_sigmas, steps.count, rounded=True, bounds=bounds)
+        if flow:  # the same noise levels, told as times of flow
+            s = sigmas / (1 + sigmas)
+            timesteps, sigmas = np.trunc(s * len(train_sigmas)), flow_to_sigma(s)
+        last = sigmas[-1]
+    elif flow:
+        s = _flow_times(options, steps)
+        timesteps, sigmas = np.trunc(s * len(train_sigmas)), flow_to_sigma(s)
+        last = sigmas[-1]
+    else:
+        timesteps, sigmas = visited(options, steps)
+    if options["final_sigmas_type"] == "zero":
+        last = 0.0
+    return chained(np.append(sigmas, last), timesteps, form=form_of(options))
+
+
+def _flow_times(options: Options, steps: Steps) -> Float64:
+    """Times of rectified flow, from 1 downwards, shifted; (count,)."""
+    train = options["num_train_timesteps"]
+    s = np.linspace(1, 1 / train, steps.count + 1)[:-1] if steps.sigmas is None else steps.sigmas
+    if steps.mu is not None and options["time_shift_type"] == "linear":
+        s = steps.mu / (steps.mu + (1 / s - 1))
+    else:
+        shift = shift_of(options, steps)
+        s = shift * s / (1 + (shift - 1) * s)  # with e^mu for the shift, arXiv:2403.03206 eq. 23
+    if options["shift_terminal"]:
+        s = 1 - (1 - s) / ((1 - s[-1]) / (1 - float(options["shift_terminal"])))  # to end where it says
+    if abs(s[0] - 1) < _BELOW_ONE:
+        s = np.concatenate([s[:1] - _BELOW_ONE, s[1:]])
+    return np.asarray(s)
+
+
+def _check(options: Options, steps: Steps) -> None:
+    """Refuse what diffusers refuses, or computes NaN of.
+
+    Raises:
+        InputError: exponential or beta sigmas, which go above 1, as times of flow; a predictor of another class;
+            custom sigmas that are no times of flow; a shift without its mu.
+    """
+    flow, ramp = options["use_flow_sigmas"], ramp_of(options)
+    if not (flow and ramp == "use_karras_sigmas"):
+        refuse_unread_flow(options)
+    if options["solver_order"] < 1:
+        raise InputError(f"scheduler config: solver_order: expected 1 or more, got {options['solver_order']}")
+    if steps.sigmas is not None and (not flow or ramp is not None):
+        raise InputError(
+            "sigmas: UniPCMultistepScheduler takes those of use_flow_sigmas alone; expected None"
+        )
+    if options["use_dynamic_shifting"] and steps.mu is None:
+        raise InputError("mu: the scheduler config has use_dynamic_shifting; expected a number, got None")
+    if options["shift_terminal"] is not None and not flow:
+        raise InputError("scheduler config: shift_terminal without use_flow_sigmas; expected both")
+    terminal = options["shift_terminal"]
+    if terminal is not None and not (isinstance(terminal, (int, float)) and 0 <= terminal < 1):
+        raise InputError(f"scheduler config: shift_terminal: expected a number from 0 to 1, got {terminal!r}")
+    steps_left_alone = options["disable_corrector"]
+    if not isinstance(steps_left_alone, list) or not all(isinstance(i, int) for i in steps_left_alone):
+        raise InputError(
+            f"scheduler config: disable_corrector: expected a list of steps, got {steps_left_alone!r:.80}"
+        )
+
+
+UNIPC_MULTISTEP = SchedulerClass(
+    defaults={
+        **COMMON,
+        **THRESHOLDING,
+        "solver_order": 2,
+        "predict_x0": True,
+        "solver_type": "bh2",
+        "lower_order_final": True,
+        "disable_corrector": [],
+        "solver_p": None,
+        **SIGMA_RAMPS,
+        **FLOW,
+        "timestep_spacing": "linspace",
+        "final_sigmas_type": "zero",
+        "rescale_betas_zero_snr": False,
+        "sigma_min": None,
+        "sigma_max": None,
+        "shift_terminal": None,
+    },
+    build=_build,
+    supported={
+        "prediction_type": WITH_FLOW,
+        "final_sigmas_type": ("zero", "sigma_min"),
+        "solver_type": ("bh1", "bh2"),
+        "solver_p": (None,),
+        "time_shift_type": ("exponential", "linear"),
+    },
+    custom=("sigmas", "mu"),
+    predicts=read_by_flow,
+    renamed={"solver_type": {"midpoint": "bh2", "heun": "bh2", "logrho": "bh2"}},
+)
