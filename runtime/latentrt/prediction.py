@@ -39,6 +39,7 @@ class Prediction:
         type: the config's `prediction_type`: `epsilon`, `v_prediction`, `sample` or `flow_prediction`.
         form: of the network's input, a key of `FORMS`; with `sigma_data` it does not count.
         sigma_data: the data's deviation in the preconditioning of Karras et al.; None for networks without it.
+        reversed: of `flow_prediction`, whether the network predicts x₀ − ε, not ε − x₀ (Mochi).
         keeps_variance: the output has variance channels behind the predicted ones, which `denoised` hands on for the
             solver; else they are left out.
 
@@ -49,6 +50,7 @@ class Prediction:
     type: str = "epsilon"
     form: str = "vp"
     sigma_data: float | None = None
+    reversed: bool = False
     keeps_variance: bool = False
 
     def __post_init__(self) -> None:
@@ -109,5 +111,6 @@ class Prediction:
         if self.type == "v_prediction":
             return norm**-2, -sigma / norm  # x₀ = α·sample − σ_vp·v, arXiv:2202.00512 appendix D
         if self.type == "flow_prediction":
-            return 1 / norm, -sigma / (1 + sigma)  # x₀ = sample − s·(ε − x₀), arXiv:2210.02747
+            s = sigma / (1 + sigma)
+            return 1 / norm, s if self.reversed else -s  # x₀ = sample − s·(ε − x₀), arXiv:2210.02747
         return 0.0, 1.0

@@ -15,6 +15,7 @@ def ddim(
     rng: NoiseSource | None = None,
     *,
     eta: float = 0.0,
+    use_clipped_model_output: bool = False,
     clip: Clip | None = None,
 ) -> Iterator[Step]:
     """Step along the noise that the network sees, towards what it sees beneath it.
@@ -25,7 +26,8 @@ def ddim(
         schedule: from `DDIMScheduler`, or any other.
         rng: drawn from once a step where eta > 0.
         eta: in [0, 1]; 0 is deterministic, 1 is ancestral (DDPM).
-        clip: applied to what is denoised; the noise is still that which the network saw.
+        use_clipped_model_output: step along the noise that lies between x and what is denoised once it is clipped.
+        clip: applied to what is denoised; the noise is still that which the network saw, unless that is set.
     """
     for i, (timestep, stop) in enumerate(
         zip(schedule.timesteps.tolist(), schedule.stops.tolist(), strict=True)
@@ -35,6 +37,8 @@ def ddim(
         epsilon = (x - denoised) / sigma
         if clip is not None:
             denoised = clip(denoised)
+        if use_clipped_model_output:
+            epsilon = (x - denoised) / sigma
         # DDIM eq. 16, with all of its eq. 12 divided by √ᾱ at the stop: σ_up² = η²·σ'²·(σ² − σ'²)/σ²
         up = eta * stop * math.sqrt(max(1 - (stop / sigma) ** 2, 0.0))
         x = denoised + math.sqrt(max(stop**2 - up**2, 0.0)) * epsilon  # DDIM eq. 12

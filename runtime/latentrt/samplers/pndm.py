@@ -1,8 +1,11 @@
-"""PNDM without its Runge–Kutta start: pseudo linear multistep (PLMS), arXiv:2202.09778."""
+"""PNDM, arXiv:2202.09778: pseudo linear multistep (PLMS), begun with or without pseudo Runge–Kutta steps (PRK)."""
 
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
+from latentrt.errors import InputError
 from latentrt.noise import NoiseSource
 from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import Schedule, reinterpret
@@ -14,6 +17,8 @@ ADAMS_BASHFORTH = {
     3: (23 / 12, -16 / 12, 5 / 12),
     4: (55 / 24, -59 / 24, 37 / 24, -9 / 24),
 }
+_RUNGE_KUTTA = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
+_PRK_STEPS = 3
 
 
 def pndm(
@@ -23,39 +28,57 @@ def pndm(
     rng: NoiseSource | None = None,
     *,
     prediction_type: str = "epsilon",
+    skip_prk_steps: bool = True,
 ) -> Iterator[Step]:
     """Step as DDIM does, along a noise that is extrapolated from up to four evaluations.
 
-    The first step is made twice: once along the noise at its start, then along the mean of the noise at both ends.
+    To have those, either the first three steps are made by Runge and Kutta's method, with four evaluations each; or the
+    first step is made twice: once along the noise at its start, then along the mean of the noise at both ends.
 
     Args:
         denoise: the network.
         x: (b, c, h, w) at `schedule.sigmas[0]`.
-        schedule: from `PNDMScheduler`, whose second evaluation belongs to the first step.
+        schedule: from `PNDMScheduler` with the same `skip_prk_steps`; whole, where that is false.
         rng: not drawn from.
         prediction_type: `epsilon` or `v_prediction`: what is extrapolated, the noise or the velocity.
+        skip_prk_steps: how to begin: true for the doubled step.
+
+    Raises:
+        InputError: with Runge–Kutta steps the schedule is not whole.
     """
+    evaluations = 0 if skip_prk_steps else 4 * _PRK_STEPS
+    if evaluations and len(schedule) != schedule.num_inference_steps - _PRK_STEPS + evaluations:
+        raise InputError(
+            "strength: PNDM with skip_prk_steps false runs whole; expected none, or another sampler"
+        )
     outputs: list[Latents] = []  # newest first
     velocity = prediction_type == "v_prediction"
-    begin = x
-    combined: Latents
+    begin, begin_sigma = x, float(schedule.sigmas[0])
+    combined: Latents = np.zeros_like(x)
     for i, timestep in enumerate(schedule.timesteps.tolist()):
         sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
         denoised = denoise(x, sigma, timestep)
         output = _velocity(x, denoised, sigma) if velocity else (x - denoised) / sigma
         start, stop = sigma, float(schedule.stops[i])
-        if i == 1:
-            combined = (output + outputs[0]) / 2
+        if i < evaluations:
+            if i % 4 == 0:
+                outputs = [output, *outputs]
+                begin, begin_sigma, combined = x, sigma, np.zeros_like(x)
+            combined = combined + _RUNGE_KUTTA[i % 4] * output
+            x, start = begin, begin_sigma
+            along = combined if i % 4 == 3 else output  # eq. 13
+        elif i == 1:
+            along = (output + outputs[0]) / 2
             start, stop = float(schedule.starts[i]), sigma
-            x = reinterpret(begin, float(schedule.sigmas[0]), start)
+            x = reinterpret(begin, begin_sigma, start)
         else:
             outputs = [output, *outputs[:3]]
             weights = ADAMS_BASHFORTH[len(outputs)]
-            combined = weights[0] * output
+            along = weights[0] * output
             for weight, earlier in zip(weights[1:], outputs[1:], strict=True):
-                combined = combined + weight * earlier
+                along = along + weight * earlier
         # eq. 9, which is DDIM eq. 12
-        moved = _follow(x, combined, start, stop) if velocity else x + (stop - start) * combined
+        moved = _follow(x, along, start, stop) if velocity else x + (stop - start) * along
         x = reinterpret(moved, stop, sigma_next)
         yield Step(i, sigma, timestep, x, denoised)
 

@@ -7,11 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from latentrt.samplers.ddim import ddim
-from latentrt.samplers.dpmpp_2m import dpmpp_2m
+from latentrt.samplers.ddpm import ddpm
+from latentrt.samplers.deis import deis
+from latentrt.samplers.dpm_2 import dpm_2, dpm_2_ancestral
+from latentrt.samplers.dpm_multistep import dpm_multistep
+from latentrt.samplers.dpm_sde import dpm_sde
+from latentrt.samplers.dpm_singlestep import dpm_singlestep
 from latentrt.samplers.euler import euler
 from latentrt.samplers.euler_ancestral import euler_ancestral
+from latentrt.samplers.flow_euler import flow_euler
+from latentrt.samplers.heun import heun
+from latentrt.samplers.ipndm import ipndm
+from latentrt.samplers.lcm import lcm
+from latentrt.samplers.lms import lms
 from latentrt.samplers.pndm import pndm
+from latentrt.samplers.sa_solver import sa_solver
 from latentrt.samplers.step import Step
+from latentrt.samplers.tcd import tcd
+from latentrt.samplers.unipc import unipc
 
 _NO_RAMP: dict[str, Any] = {
     "use_karras_sigmas": False,
@@ -60,14 +73,34 @@ REGISTRY: dict[str, Spec] = {
     "euler_ancestral": Spec(
         "EulerAncestralDiscreteScheduler", {}, "euler_ancestral", "Euler a", euler_ancestral
     ),
-    "dpmpp_2m": Spec("DPMSolverMultistepScheduler", {**_2M, **_NO_RAMP}, "dpmpp_2m", "DPM++ 2M", dpmpp_2m),
+    "heun": Spec("HeunDiscreteScheduler", _NO_RAMP, "heun", "Heun", heun),
+    "dpm_2": Spec("KDPM2DiscreteScheduler", _NO_RAMP, "dpm_2", "DPM2", dpm_2),
+    "dpm_2_ancestral": Spec(
+        "KDPM2AncestralDiscreteScheduler", _NO_RAMP, "dpm_2_ancestral", "DPM2 a", dpm_2_ancestral
+    ),
+    "lms": Spec("LMSDiscreteScheduler", _NO_RAMP, "lms", "LMS", lms),
+    "ddpm": Spec("DDPMScheduler", {}, "ddpm", "DDPM", ddpm),
+    "edm_euler": Spec("EDMEulerScheduler", {}, None, "EDM Euler", euler),
+    "flow_euler": Spec("FlowMatchEulerDiscreteScheduler", {}, None, "Flow Euler", flow_euler),
+    "dpmpp_2m": Spec(
+        "DPMSolverMultistepScheduler", {**_2M, **_NO_RAMP}, "dpmpp_2m", "DPM++ 2M", dpm_multistep
+    ),
     "dpmpp_2m_karras": Spec(
         "DPMSolverMultistepScheduler",
         {**_2M, **_KARRAS},
         "dpmpp_2m karras",
         "DPM++ 2M",
-        dpmpp_2m,
+        dpm_multistep,
     ),
+    "dpmpp_2s": Spec("DPMSolverSinglestepScheduler", {**_2M, **_NO_RAMP}, None, "DPM++ 2S", dpm_singlestep),
+    "dpmpp_sde": Spec("DPMSolverSDEScheduler", _NO_RAMP, "dpmpp_sde", "DPM++ SDE", dpm_sde),
+    "unipc": Spec("UniPCMultistepScheduler", _NO_RAMP, "uni_pc", "UniPC", unipc),
+    "deis": Spec("DEISMultistepScheduler", _NO_RAMP, "deis", "DEIS", deis),
+    "ipndm": Spec("IPNDMScheduler", {}, "ipndm", "iPNDM", ipndm),
+    "sa_solver": Spec("SASolverScheduler", _NO_RAMP, "sa_solver", "SA-Solver", sa_solver),
+    "edm_dpmpp_2m": Spec("EDMDPMSolverMultistepScheduler", {}, None, "EDM DPM++ 2M", dpm_multistep),
+    "lcm": Spec("LCMScheduler", {}, "lcm", "LCM", lcm),
+    "tcd": Spec("TCDScheduler", {}, None, "TCD", tcd),
 }
 
 

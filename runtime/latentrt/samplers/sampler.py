@@ -27,6 +27,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "s_tmin": (0, math.inf),
     "s_tmax": (0, math.inf),
     "s_noise": (0, math.inf),
+    "order": (1, 4),
 }
 
 _SCHEDULE_TYPES = {

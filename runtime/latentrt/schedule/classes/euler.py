@@ -2,47 +2,61 @@
 
 import numpy as np
 
+from latentrt.errors import InputError
 from latentrt.schedule.classes.common import (
     COMMON,
     SIGMA_RAMPS,
+    Float64,
     Options,
     SchedulerClass,
     Steps,
     chained,
     euler_scale,
     last_sigma,
-    ramp_of,
-    sigma_bound,
-    spaced_timesteps,
     ve_sigmas,
 )
-from latentrt.schedule.ramps import RAMPS, sigma_to_timestep
+from latentrt.schedule.classes.interpolated import float_timesteps, ramped
+from latentrt.schedule.ramps import sigma_to_timestep
 from latentrt.schedule.schedule import Schedule
 
 
 def _build(options: Options, steps: Steps) -> Schedule:
-    count = steps.count
-    train_sigmas = ve_sigmas(options)
-    timesteps = spaced_timesteps(options, count, integral=False)
-    if options["interpolation_type"] == "log_linear":
-        # As in diffusers: not the sigmas of `timesteps`, and ending at the lowest whatever `final_sigmas_type` says.
-        sigmas = np.exp(np.linspace(np.log(train_sigmas[-1]), np.log(train_sigmas[0]), count + 1))
+    continuous = options["timestep_type"] == "continuous" and options["prediction_type"] == "v_prediction"
+    if steps.timesteps is not None and (steps.sigmas is not None or continuous):
+        other = "sigmas" if steps.sigmas is not None else "timestep_type continuous"
+        raise InputError(f"timesteps: expected None with {other}, from which they follow; got a list")
+    if steps.sigmas is not None:
+        sigmas, timesteps = _given(options, steps.sigmas)
     else:
-        sigmas = np.interp(timesteps, np.arange(len(train_sigmas)), train_sigmas)
-    ramp = ramp_of(options)
-    if ramp is not None:
-        highest, lowest = (
-            sigma_bound(options, "sigma_max", sigmas[0]),
-            sigma_bound(options, "sigma_min", sigmas[-1]),
-        )
-        sigmas = RAMPS[ramp](highest, lowest, count)
-        # diffusers keeps these timesteps in float32, fractions and all.
-        timesteps = sigma_to_timestep(sigmas, np.log(train_sigmas)).astype(np.float32).astype(np.float64)
-    if len(sigmas) == count:
-        sigmas = np.append(sigmas, last_sigma(options, train_sigmas))
-    if options["timestep_type"] == "continuous" and options["prediction_type"] == "v_prediction":
+        sigmas, timesteps = _spaced(options, steps)
+    if continuous:
         timesteps = 0.25 * np.log(sigmas[:-1])  # c_noise of arXiv:2206.00364, table 1
     return chained(sigmas, timesteps, form="ve", initial_scale=euler_scale(options, sigmas))
+
+
+def _spaced(options: Options, steps: Steps) -> tuple[Float64, Float64]:
+    train_sigmas = ve_sigmas(options)
+    timesteps = float_timesteps(options, steps)
+    if options["interpolation_type"] == "log_linear":
+        # As in diffusers: not the sigmas of `timesteps`, and ending at the lowest whatever `final_sigmas_type` says.
+        sigmas = np.exp(np.linspace(np.log(train_sigmas[-1]), np.log(train_sigmas[0]), steps.count + 1))
+    else:
+        sigmas = np.interp(timesteps, np.arange(len(train_sigmas)), train_sigmas)
+    sigmas, timesteps = ramped(options, steps, sigmas, timesteps, train_sigmas)
+    if len(sigmas) == steps.count:
+        sigmas = np.append(sigmas, last_sigma(options, train_sigmas))
+    return sigmas, timesteps
+
+
+def _given(options: Options, sigmas: Float64) -> tuple[Float64, Float64]:
+    """The sigmas given, the last of which is where the run ends, and their timesteps, in float32 as in diffusers."""
+    if len(sigmas) < 2 or np.any(np.diff(sigmas) >= 0) or sigmas[-1] < 0:
+        raise InputError(
+            "sigmas: expected two or more that descend, of which the last, often 0, is where to end"
+        )
+    single = sigmas.astype(np.float32)
+    timesteps = sigma_to_timestep(single[:-1], np.log(ve_sigmas(options)))
+    return single.astype(np.float64), timesteps.astype(np.float32).astype(np.float64)
 
 
 EULER = SchedulerClass(
@@ -63,4 +77,5 @@ EULER = SchedulerClass(
         "timestep_type": ("discrete", "continuous"),
         "final_sigmas_type": ("zero", "sigma_min"),
     },
+    custom=("timesteps", "sigmas"),
 )

@@ -1,0 +1,56 @@
+"""DPM-Solver-2 in σ, arXiv:2206.00927 algorithm 1 and k-diffusion's `sample_dpm_2`, with or without fresh noise."""
+
+import math
+from collections.abc import Iterator
+
+from latentrt.noise import NoiseSource
+from latentrt.samplers.step import Denoise, Latents, Step, draw
+from latentrt.schedule import Schedule
+
+
+def dpm_2(denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSource | None = None) -> Iterator[Step]:
+    """Evaluate half way in log σ, and step from the beginning along that slope.
+
+    Args:
+        denoise: the network.
+        x: (b, c, h, w) at `schedule.sigmas[0]`.
+        schedule: from `KDPM2DiscreteScheduler`: evaluations by twos, the second half way; but for the last.
+        rng: not drawn from.
+    """
+    begin, begin_sigma = x, 0.0
+    for i, timestep in enumerate(schedule.timesteps.tolist()):
+        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
+        denoised = denoise(x, sigma, timestep)
+        if i % 2 == 0:
+            begin, begin_sigma = x, sigma
+            x = denoised + (sigma_next / sigma) * (x - denoised)
+        else:
+            x = begin + ((sigma_next - begin_sigma) / sigma) * (x - denoised)
+        yield Step(i, sigma, timestep, x, denoised)
+
+
+def dpm_2_ancestral(
+    denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSource | None
+) -> Iterator[Step]:
+    """The same to below the next sigma, and noise up to it.
+
+    Args:
+        denoise: the network.
+        x: (b, c, h, w) at `schedule.sigmas[0]`.
+        schedule: from `KDPM2AncestralDiscreteScheduler`.
+        rng: drawn from once a step of two evaluations.
+    """
+    begin, begin_sigma = x, 0.0
+    for i, timestep in enumerate(schedule.timesteps.tolist()):
+        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
+        denoised = denoise(x, sigma, timestep)
+        if i % 2 == 0:
+            begin, begin_sigma = x, sigma
+            x = denoised + (sigma_next / sigma) * (x - denoised)
+        else:
+            # σ_up² + σ_down² = σ'², σ_up as in DDIM eq. 16 with η = 1
+            up = sigma_next * math.sqrt(max(1 - (sigma_next / begin_sigma) ** 2, 0.0))
+            down = sigma_next**2 / begin_sigma
+            x = begin + ((down - begin_sigma) / sigma) * (x - denoised)
+            x = x + up * draw(rng, x)
+        yield Step(i, sigma, timestep, x, denoised)

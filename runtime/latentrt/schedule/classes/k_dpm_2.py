@@ -1,0 +1,66 @@
+"""KDPM2DiscreteScheduler and KDPM2AncestralDiscreteScheduler."""
+
+import numpy as np
+
+from latentrt.schedule.classes.common import (
+    COMMON,
+    SIGMA_RAMPS,
+    Float64,
+    Options,
+    SchedulerClass,
+    Steps,
+    chained,
+    euler_scale,
+    ve_sigmas,
+)
+from latentrt.schedule.classes.interpolated import interpolated
+from latentrt.schedule.ramps import sigma_to_timestep
+from latentrt.schedule.schedule import Schedule
+
+
+def _build(options: Options, steps: Steps) -> Schedule:
+    sigmas, timesteps = _rounded(options, steps)
+    return _halved(options, sigmas, timesteps, np.sqrt(sigmas[:-1] * sigmas[1:]))
+
+
+def _build_ancestral(options: Options, steps: Steps) -> Schedule:
+    sigmas, timesteps = _rounded(options, steps)
+    # Half way in log σ to σ_down = σ'²/σ, where the fresh noise is added: that is σ' itself.
+    return _halved(options, sigmas, timesteps, sigmas[1:])
+
+
+def _rounded(options: Options, steps: Steps) -> tuple[Float64, Float64]:
+    sigmas, timesteps = interpolated(options, steps)
+    return sigmas, timesteps.round() if options["use_karras_sigmas"] else timesteps
+
+
+def _halved(options: Options, sigmas: Float64, timesteps: Float64, middles: Float64) -> Schedule:
+    """Evaluate at the beginning of each step and in its middle; the last, to σ = 0, has no middle."""
+    log_train = np.log(ve_sigmas(options))
+    between = sigma_to_timestep(middles.astype(np.float32), log_train, single=True)
+    return chained(
+        np.append(_interleaved(sigmas, middles), 0.0),
+        _interleaved(timesteps, between),
+        count=len(sigmas),
+        form="ve",
+        initial_scale=euler_scale(options, sigmas),
+        order=2,
+    )
+
+
+def _interleaved(outer: Float64, inner: Float64) -> Float64:
+    merged = np.empty(2 * len(outer) - 1)
+    merged[::2], merged[1::2] = outer, inner
+    return merged
+
+
+_DEFAULTS = {
+    **COMMON,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    **SIGMA_RAMPS,
+    "timestep_spacing": "linspace",
+}
+
+K_DPM_2 = SchedulerClass(defaults=_DEFAULTS, build=_build)
+K_DPM_2_ANCESTRAL = SchedulerClass(defaults=_DEFAULTS, build=_build_ancestral)
