@@ -1,7 +1,7 @@
 """Write the weight-free graphs that the package ships: `python tools/make_graphs.py`.
 
-The configurations are the published ones of Stable Diffusion 1.x (`sd1`) and its inpainting model, and the included
-demo's own. `--check` writes nothing and fails if what is there differs.
+The configurations are the published ones of Stable Diffusion 1.x (`sd1`), its inpainting model and TAESD, and the
+included demo's own. `--check` writes nothing and fails if what is there differs.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from typing import Any
 from latentrt.files import atomic_write
 from latentrt.fingerprint import fingerprint
 from latentrt_export.graphs import COMPUTES, build_graph, compress, serialize
-from latentrt_export.published import SD1_INPAINT_UNET, SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE
+from latentrt_export.published import SD1_INPAINT_UNET, SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE, TAESD
 
 RUNTIME = Path(__file__).parents[1] / "runtime" / "latentrt"
 GRAPHS = RUNTIME / "graphs"
@@ -29,6 +29,7 @@ def shipped() -> dict[str, tuple[str, dict[str, Any]]]:
         "sd1-inpaint-unet": ("unet", SD1_INPAINT_UNET),
         "sd1-vae_encoder": ("vae_encoder", SD1_VAE),
         "sd1-vae_decoder": ("vae_decoder", SD1_VAE),
+        "taesd-decoder": ("taesd_decoder", TAESD),
     }
     for component in ("text_encoder", "unet", "vae_encoder", "vae_decoder"):
         folder = "vae" if component.startswith("vae") else component

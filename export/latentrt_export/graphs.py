@@ -14,6 +14,7 @@ import onnx
 from latentrt.errors import ModelError
 from latentrt_export.autoencoder import build_vae_decoder, build_vae_encoder
 from latentrt_export.emitter import Compute
+from latentrt_export.taesd import build_taesd_decoder
 from latentrt_export.text_encoder import build_text_encoder
 from latentrt_export.unet import build_unet
 
@@ -22,6 +23,7 @@ BUILDERS: dict[str, Callable[[Mapping[str, Any], Compute], onnx.ModelProto]] = {
     "unet": build_unet,
     "vae_encoder": build_vae_encoder,
     "vae_decoder": build_vae_decoder,
+    "taesd_decoder": build_taesd_decoder,
 }
 COMPUTES: tuple[Compute, ...] = ("fp16", "fp32")
 
@@ -30,7 +32,7 @@ def build_graph(component: str, config: Mapping[str, Any], compute: Compute) -> 
     """The weight-free graph of one component, in the format of docs/architecture.md.
 
     Args:
-        component: "text_encoder", "unet", "vae_encoder" or "vae_decoder".
+        component: "text_encoder", "unet", "vae_encoder", "vae_decoder" or "taesd_decoder".
         config: its config.json; both halves of the VAE have the same.
         compute: "fp16" or "fp32", what the graph computes in; its parameters are FLOAT16 in both.
 

@@ -18,7 +18,7 @@ def linear(e: Emitter, x: str, name: str, n_in: int, n_out: int, bias: bool = Tr
 
 def conv(
     e: Emitter, x: str, name: str, n_in: int, n_out: int, kernel: int = 3, stride: int = 1,
-    pads: tuple[int, int] | None = None,
+    pads: tuple[int, int] | None = None, bias: bool = True,
 ) -> str:  # fmt: skip
     """(b, n_in, h, w) → (b, n_out, h', w'), torch.nn.Conv2d. `pads`: before and after, on both axes."""
     before, after = (kernel // 2, kernel // 2) if pads is None else pads
@@ -27,7 +27,7 @@ def conv(
             "Conv",
             x,
             e.param("weight", n_out, n_in, kernel, kernel),
-            e.param("bias", n_out),
+            *([e.param("bias", n_out)] if bias else []),
             kernel_shape=[kernel, kernel],
             strides=[stride, stride],
             pads=[before, before, after, after],

@@ -36,6 +36,22 @@ SD1_VAE: dict[str, Any] = {
     "sample_size": 512,
     "up_block_types": ["UpDecoderBlock2D"] * 4,
 }
+TAESD: dict[str, Any] = {
+    "_class_name": "AutoencoderTiny",
+    "act_fn": "relu",
+    "decoder_block_out_channels": [64, 64, 64, 64],
+    "encoder_block_out_channels": [64, 64, 64, 64],
+    "force_upcast": False,
+    "in_channels": 3,
+    "latent_channels": 4,
+    "latent_magnitude": 3,
+    "latent_shift": 0.5,
+    "num_decoder_blocks": [3, 3, 3, 1],
+    "num_encoder_blocks": [1, 3, 3, 3],
+    "out_channels": 3,
+    "scaling_factor": 1.0,
+    "upsampling_scaling_factor": 2,
+}
 SD1_TEXT_ENCODER: dict[str, Any] = {
     "architectures": ["CLIPTextModel"],
     "attention_dropout": 0.0,

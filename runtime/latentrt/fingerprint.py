@@ -79,6 +79,24 @@ _VAE: dict[str, Any] = {
     "use_post_quant_conv": True,
     "use_quant_conv": True,
 }
+# ... of its AutoencoderTiny, whose decoder alone is used, ...
+_TINY: dict[str, Any] = {
+    "act_fn": "relu",
+    "decoder_block_out_channels": [64, 64, 64, 64],
+    "latent_channels": 4,
+    "num_decoder_blocks": [3, 3, 3, 1],
+    "out_channels": 3,
+    "upsample_fn": "nearest",
+    "upsampling_scaling_factor": 2,
+}
+_TINY_IRRELEVANT = (
+    "block_out_channels",
+    "encoder_block_out_channels",
+    "in_channels",
+    "latent_magnitude",
+    "latent_shift",
+    "num_encoder_blocks",
+)
 # ... and of transformers' CLIPTextModel.
 _CLIP: dict[str, Any] = {
     "eos_token_id": 49407,
@@ -91,12 +109,19 @@ _CLIP: dict[str, Any] = {
     "num_hidden_layers": 12,
     "vocab_size": 49408,
 }
-_DEFAULTS = {"unet": _UNET, "vae_encoder": _VAE, "vae_decoder": _VAE, "text_encoder": _CLIP}
+_DEFAULTS = {
+    "unet": _UNET,
+    "vae_encoder": _VAE,
+    "vae_decoder": _VAE,
+    "taesd_decoder": _TINY,
+    "text_encoder": _CLIP,
+}
 # The class that a configuration must name, where it names one.
 _CLASSES: dict[str, Mapping[str, Any]] = {
     "unet": {"_class_name": "UNet2DConditionModel"},
     "vae_encoder": {"_class_name": "AutoencoderKL"},
     "vae_decoder": {"_class_name": "AutoencoderKL"},
+    "taesd_decoder": {"_class_name": "AutoencoderTiny"},
     "text_encoder": {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model"},
 }
 # Settings that leave the graph as it is: of training, of storage, of what is done with the results.
@@ -140,7 +165,7 @@ def fingerprint(component: str, config: Mapping[str, Any]) -> str:
     """32 hexadecimal digits that two configurations share exactly when one graph computes both.
 
     Args:
-        component: "text_encoder", "unet", "vae_encoder" or "vae_decoder".
+        component: "text_encoder", "unet", "vae_encoder", "vae_decoder" or "taesd_decoder".
         config: the content of its config.json.
 
     Raises:
@@ -157,6 +182,7 @@ def fingerprint(component: str, config: Mapping[str, Any]) -> str:
         elif (
             key not in known
             and key not in _IRRELEVANT
+            and not (known is _TINY and key in _TINY_IRRELEVANT)
             and not key.startswith("_")
             and value not in (None, False)
         ):

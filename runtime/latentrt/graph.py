@@ -45,6 +45,7 @@ ONNX_TYPES = {
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _INT32, _INT64, _STRING, _BYTES = _FIELD.TYPE_INT32, _FIELD.TYPE_INT64, _FIELD.TYPE_STRING, _FIELD.TYPE_BYTES
+_FLOAT = _FIELD.TYPE_FLOAT
 # message -> field -> (number, repeated, type or message name)
 _SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
     "StringStringEntry": {"key": (1, False, _STRING), "value": (2, False, _STRING)},
@@ -58,10 +59,12 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
     },
     "Attribute": {
         "name": (1, False, _STRING),
+        "f": (2, False, _FLOAT),
         "i": (3, False, _INT64),
         "g": (6, False, "Graph"),
         "ints": (8, True, _INT64),
         "graphs": (11, True, "Graph"),
+        "type": (20, False, _INT32),
     },
     "Node": {
         "input": (1, True, _STRING),
@@ -174,6 +177,11 @@ class Graph:
             return cls(path.read_bytes(), str(path))
         except FileNotFoundError:
             raise GraphError(f"{path}: no such graph") from None
+
+    @property
+    def proto(self) -> Any:
+        """The parsed ModelProto, as far as it is declared here, for those who rewrite it."""
+        return self._model
 
     @property
     def operators(self) -> Counter[tuple[str, str]]:

@@ -1,9 +1,10 @@
 """Sessions made when needed: one per component, kept while the sizes stay the same, closed on demand."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from latentrt.bundle import Component
-from latentrt.graph import Value
+from latentrt.graph import Graph, Value
 from latentrt.providers import Provider
 from latentrt.session import Session
 
@@ -27,17 +28,32 @@ class Runner:
         self.low_memory = low_memory
         self.load_seconds = 0.0
         self._session: Session | None = None
+        self._rewrite: Callable[[Graph], Any] | None = None
 
-    def session(self, shapes: Mapping[str, tuple[int, ...]]) -> Session:
+    def session(
+        self, shapes: Mapping[str, tuple[int | None, ...]], rewrite: Callable[[Graph], Any] | None = None
+    ) -> Session:
         """The session for inputs of these shapes, by input name.
 
         Sizes are pinned, so that the provider plans for them: other sizes make another session in place of this one.
+        None stands for a size that changes from run to run.
+
+        Args:
+            shapes: by input name.
+            rewrite: changes the graph before the session is made; another function makes another session.
         """
         session = self._session
-        if session is not None and session.dimensions == _free_dimensions(session.inputs, shapes):
+        if (
+            session is not None
+            and rewrite is self._rewrite
+            and session.dimensions == _free_dimensions(session.inputs, shapes)
+        ):
             return session
         self.close()
         graph = self.component.graph(self.dtype)
+        if rewrite is not None:
+            rewrite(graph)
+        self._rewrite = rewrite
         dimensions = _free_dimensions(graph.inputs, shapes)
         weights = self.component.weights
         self._session = Session(
@@ -53,11 +69,13 @@ class Runner:
             self._session = None
 
 
-def _free_dimensions(inputs: Mapping[str, Value], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+def _free_dimensions(
+    inputs: Mapping[str, Value], shapes: Mapping[str, tuple[int | None, ...]]
+) -> dict[str, int]:
     """Sizes of a graph's named dimensions, read off the shapes that its inputs will have."""
     return {
         dimension: size
         for name, shape in shapes.items()
         for dimension, size in zip(inputs[name].shape, shape, strict=True)
-        if isinstance(dimension, str)
+        if isinstance(dimension, str) and size is not None
     }

@@ -231,7 +231,7 @@ def test_interface(compute):
         assert {v.type.tensor_type.elem_type for v in graph.output} == {kind}
 
 
-@pytest.mark.parametrize("component", BUILDERS)
+@pytest.mark.parametrize("component", [name for name in BUILDERS if name != "taesd_decoder"])
 def test_published_graphs_are_what_is_shipped(component):
     config = {"text_encoder": SD1_TEXT_ENCODER, "unet": SD1_UNET}.get(component, SD1_VAE)
     for compute in COMPUTES:
