@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from latentrt.blend import Blend
 from latentrt.denoiser import Denoiser
 from latentrt.errors import InputError
 from latentrt.images import save_image
 from latentrt.metadata import GenerationParameters, format_parameters
-from latentrt.noise import NoiseSource, PerImage, TorchGenerator
 from latentrt.request import Request
+from latentrt.samplers.step import Denoise
+from latentrt.start import Posteriors, begin, encode
 from latentrt.text.conditioning import encode_prompts
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ class Result:
 
 
 class Generation:
-    """An iterator of `GenerationStep`, made by `Pipeline.start_txt2img` and `start_img2img`.
+    """An iterator of `GenerationStep`, made by `Pipeline.start_txt2img`, `start_img2img` and `start_inpaint`.
 
     Nothing is computed before it is iterated. Leave the loop, or call `close`, to give it up: no further step is
     computed. `result` runs what is left, decodes, and returns the pictures.
@@ -95,7 +97,7 @@ class Generation:
 
     def __init__(self, pipeline: "Pipeline", request: Request) -> None:
         self.request = request
-        self.total = len(request.schedule) * len(request.batches)
+        self.total = len(request.schedule) * len(request.seeds.batches)
         self._pipeline = pipeline
         self._latents: list[Array] = []
         self._timings: dict[str, float] = {}
@@ -118,7 +120,7 @@ class Generation:
 
     def close(self) -> None:
         """Give up: no further step is computed."""
-        self._ended_early = len(self._latents) < len(self.request.batches)
+        self._ended_early = len(self._latents) < len(self.request.seeds.batches)
         self._steps.close()
 
     def result(self) -> Result:
@@ -128,41 +130,59 @@ class Generation:
             RuntimeError: it was given up, or failed before.
         """
         if self._result is None:
-            for _ in self:
-                pass
-            if self._ended_early:
-                raise RuntimeError(
-                    "this generation was given up or failed before its last step; start another"
-                )
-            self._result = self._finish()
+            self._result = self._finish(self.latents())
         return self._result
+
+    def latents(self) -> Array:
+        """Run the steps that are left, and return the final latents, float32 (n, c, h/8, w/8), not decoded.
+
+        Raises:
+            RuntimeError: it was given up, or failed before.
+        """
+        for _ in self:
+            pass
+        if self._ended_early:
+            raise RuntimeError("this generation was given up or failed before its last step; start another")
+        return np.concatenate(self._latents)
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds by stage, so far."""
+        return dict(self._timings)
 
     def _run(self) -> Generator[GenerationStep, None, None]:
         request, pipeline = self.request, self._pipeline
         with pipeline.stage("text_encoder") as runner, self._timed("text_encoder"):
-            prompts = (
-                [request.prompt] if request.guidance_scale <= 1 else [request.negative_prompt, request.prompt]
-            )
+            prompts = [request.negative_prompt] * request.guidance.some + [request.prompt]
             states = encode_prompts(runner, pipeline.tokenizer, prompts, request.clip_skip)
-        moments = None
+        posteriors = Posteriors()
         if request.pixels is not None:
             with pipeline.stage("vae_encoder"), self._timed("vae_encoder"):
-                moments = pipeline.autoencoder.encode(request.pixels)
+                posteriors = encode(pipeline.autoencoder, request)
         with pipeline.stage("unet"):
-            for seeds in request.batches:
-                rng = _noise_source(seeds, request.one_stream)
-                x = self._initial(rng, len(seeds), moments)
-                context = [np.repeat(state[None], len(seeds), axis=0) for state in states]
-                batch = len(seeds) * len(context)
-                denoiser = Denoiser(
-                    partial(pipeline.unet_session, batch, request.latent_size, states.shape[1:]),
+            for batch in request.seeds.batches:
+                done = sum(map(len, self._latents))
+                start = begin(pipeline.autoencoder, request, batch, posteriors, done)
+                context = [np.repeat(state[None], len(batch.seeds), axis=0) for state in states]
+                denoiser: Denoise = Denoiser(
+                    partial(
+                        pipeline.unet_session,
+                        request.guidance.unet_batch(len(batch.seeds)),
+                        request.latent_size,
+                        states.shape[1:],
+                    ),
                     context[-1],
                     context[0] if len(context) == 2 else None,
-                    request.guidance_scale,
+                    request.guidance,
                     request.sampler.prediction,
+                    start.channels,
                 )
+                blend = None
+                if request.inpainting is not None and request.blends and start.clean is not None:
+                    mask = request.inpainting.soft
+                    denoiser = blend = Blend(denoiser, start.clean, start.noise, mask, len(request.schedule))
                 options = {} if request.eta is None else {"eta": request.eta}
-                steps = request.sampler.run(denoiser, x, request.schedule, rng, **options)
+                steps = request.sampler.run(denoiser, start.x, request.schedule, start.rng, **options)
                 for _ in range(len(request.schedule)):
                     before = self._timings.get("unet", 0.0)
                     with self._timed("unet"):  # not the time of whoever iterates
@@ -172,7 +192,8 @@ class Generation:
                         self._index, self.total, step.sigma, step.timestep, step.x, step.denoised, seconds
                     )
                     self._index += 1
-                self._latents.append(request.schedule.final(x).astype(np.float32, copy=False))
+                latents = request.schedule.final(x).astype(np.float32, copy=False)
+                self._latents.append(latents if blend is None else blend.finish(latents))
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -185,30 +206,12 @@ class Generation:
         for name, value in seconds.items():
             self._timings[name] = self._timings.get(name, 0.0) + value
 
-    def _initial(self, rng: NoiseSource, batch: int, moments: tuple[Array, Array] | None) -> Array:
-        """The first state, drawing random numbers in diffusers' order: the posterior's first, then the noise."""
-        request, autoencoder = self.request, self._pipeline.autoencoder
-        shape = (batch, autoencoder.latent_channels, *request.latent_size)
-        if moments is None:
-            return request.schedule.initial(rng.randn(shape)).astype(np.float32, copy=False)
-        # One stream draws one posterior sample for the whole batch; generators of their own draw one each.
-        mean, std = (m if request.one_stream else np.repeat(m, batch, axis=0) for m in moments)
-        clean = autoencoder.scaled(mean, std, rng)
-        return request.schedule.noised(clean, rng.randn(shape)).astype(np.float32, copy=False)
-
-    def _finish(self) -> Result:
-        latents = np.concatenate(self._latents)
+    def _finish(self, latents: Array) -> Result:
+        request = self.request
         with self._timed("vae_decoder"):
             images = self._pipeline.decode(latents)
-        seeds = [seed for batch in self.request.batches for seed in batch]
+        if request.inpainting is not None:
+            images = [request.inpainting.paste(image) for image in images]
         self._timings["total"] = sum(self._timings.values())
-        parameters = [
-            self.request.parameters(i, seed, self._pipeline.model.name) for i, seed in enumerate(seeds)
-        ]
-        return Result(images, latents, seeds, parameters, self._timings)
-
-
-def _noise_source(seeds: tuple[int, ...], one_stream: bool) -> NoiseSource:
-    if one_stream:
-        return TorchGenerator(seeds[0])
-    return PerImage([TorchGenerator(seed) for seed in seeds])
+        seeds = [seed for batch in request.seeds.batches for seed in batch.seeds]
+        return Result(images, latents, seeds, request.parameters(self._pipeline.model.name), self._timings)

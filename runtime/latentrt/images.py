@@ -46,13 +46,21 @@ def load_image(source: Path | str | Image.Image | NDArray[np.generic]) -> Image.
         ImageError: it cannot be read, has several frames or pages, or more than `MAX_PIXELS` pixels; says which.
         InputError: an array of another shape, dtype or range.
     """
+    with opened(source) as (image, name):
+        return to_rgb(image, name)
+
+
+@contextmanager
+def opened(source: Path | str | Image.Image | NDArray[np.generic]) -> Iterator[tuple[Image.Image, str]]:
+    """Check a picture as `load_image` does; gives it upright but in its own mode, and what to call it."""
     if isinstance(source, np.ndarray):
-        return _to_rgb(_from_array(source), "array")
-    if isinstance(source, Image.Image):
+        yield _from_array(source), "array"
+    elif isinstance(source, Image.Image):
         _check(source, "picture")
-        return _to_rgb(source, "picture")
-    with _open(Path(source)) as image:
-        return _to_rgb(image, str(source))
+        yield _upright(source), "picture"
+    else:
+        with _open(Path(source)) as image:
+            yield _upright(image), str(source)
 
 
 def to_array(image: Image.Image) -> NDArray[np.float32]:
@@ -255,8 +263,8 @@ def _scale(array: NDArray[np.generic], maximum: float) -> NDArray[np.uint8]:
     return (array.astype(np.float64) * (255 / maximum)).round().astype(np.uint8)
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    image = _upright(image)
+def to_rgb(image: Image.Image, name: str) -> Image.Image:
+    """Plain RGB of what `opened` gives; see `load_image`."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode == "F" or image.mode.startswith("I"):

@@ -44,6 +44,8 @@ class GenerationParameters:
     eta: float | None = None
     version: str | None = f"latentrt {__version__}"
     extra: tuple[tuple[str, str], ...] = ()
+    variation_seed: int | None = None
+    variation_strength: float | None = None
 
 
 def format_parameters(parameters: GenerationParameters) -> str:
@@ -54,14 +56,16 @@ def format_parameters(parameters: GenerationParameters) -> str:
         "Steps": p.steps,
         "Sampler": p.sampler,
         "Schedule type": p.schedule_type,
-        "CFG scale": _number(p.guidance_scale),
+        "CFG scale": _optional(p.guidance_scale),
         "Seed": p.seed,
+        "Variation seed": p.variation_seed,
+        "Variation seed strength": _optional(p.variation_strength),
         "Size": size,
         "Model hash": p.model_hash,
         "Model": p.model,
-        "Denoising strength": _number(p.strength),
+        "Denoising strength": _optional(p.strength),
         "Clip skip": p.clip_skip,
-        "Eta": _number(p.eta),
+        "Eta": _optional(p.eta),
         **dict(p.extra),
         "Version": p.version,
     }
@@ -96,6 +100,8 @@ def parse_parameters(text: str) -> GenerationParameters:
         clip_skip=_int(entries.pop("Clip skip", None)),
         eta=_float(entries.pop("Eta", None)),
         version=entries.pop("Version", None),
+        variation_seed=_int(entries.pop("Variation seed", None)),
+        variation_strength=_float(entries.pop("Variation seed strength", None)),
         extra=tuple(entries.items()),
     )
 
@@ -133,11 +139,13 @@ def _unquote(value: str) -> str:
         return value
 
 
-def _number(value: float | None) -> str | None:
+def number_text(value: float) -> str:
     """7 for 7.0; otherwise all the digits that it takes to read the same number again."""
-    if value is None:
-        return None
     return str(int(value)) if math.isfinite(value) and value == int(value) else repr(float(value))
+
+
+def _optional(value: float | None) -> str | None:
+    return None if value is None else number_text(value)
 
 
 def _int(value: str | None) -> int | None:

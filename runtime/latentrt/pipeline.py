@@ -1,4 +1,4 @@
-"""txt2img and img2img: composition, nothing else."""
+"""txt2img, img2img and inpaint: composition, nothing else."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt import images
-from latentrt.autoencoder import Autoencoder
+from latentrt.autoencoder import Autoencoder, Tile
 from latentrt.bundle import COMPONENTS, Model, open_model
 from latentrt.errors import InputError
 from latentrt.generation import Generation, Result
+from latentrt.mask import make_mask
 from latentrt.noise import TorchGenerator
 from latentrt.providers import DTYPES, Provider, choose
 from latentrt.request import Settings, make_request
@@ -30,7 +31,12 @@ ImageLike: TypeAlias = "Path | str | Image | npt.NDArray[Any]"
 
 
 def load(
-    model: str | Path = "demo", *, device: str = "auto", dtype: str = "auto", low_memory: bool = False
+    model: str | Path = "demo",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    low_memory: bool = False,
+    tile: Tile = "auto",
 ) -> "Pipeline":
     """Open a model. Its networks are loaded when they are first needed.
 
@@ -40,6 +46,9 @@ def load(
         dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere.
         low_memory: close each network when its stage is over, so that the next run loads it again, and hold
             weights once while loading, which makes steps on the CPU a little slower.
+        tile: how large pictures go through the autoencoder: in tiles of so many pixels' side; "off", whole; or "auto",
+            whole up to 1024 x 1024 pixels, and in tiles of 512 above. Tiles take less memory, twice the time, and
+            give nearly the same (docs/measurements.md).
 
     Raises:
         ModelError: there is no such model, or it is not one.
@@ -49,7 +58,7 @@ def load(
         raise InputError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     opened = open_model(model)
     provider = choose(device)
-    return Pipeline(opened, provider, provider.dtype if dtype == "auto" else dtype, low_memory)
+    return Pipeline(opened, provider, provider.dtype if dtype == "auto" else dtype, low_memory, tile)
 
 
 class Pipeline:
@@ -62,7 +71,9 @@ class Pipeline:
         runners: the sessions of its components, by name.
     """
 
-    def __init__(self, model: Model, provider: Provider, dtype: str, low_memory: bool = False) -> None:
+    def __init__(
+        self, model: Model, provider: Provider, dtype: str, low_memory: bool = False, tile: Tile = "auto"
+    ) -> None:
         self.model = model
         self.provider = provider
         self.dtype = dtype
@@ -70,7 +81,7 @@ class Pipeline:
         self.runners = {
             name: Runner(model.components[name], provider, dtype, low_memory) for name in COMPONENTS
         }
-        self.autoencoder = Autoencoder(model, self.runners["vae_encoder"], self.runners["vae_decoder"])
+        self.autoencoder = Autoencoder(model, self.runners["vae_encoder"], self.runners["vae_decoder"], tile)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -109,6 +120,58 @@ class Pipeline:
             self, make_request(self.model, prompt, strength=strength, picture=picture, **settings)
         )
 
+    def start_inpaint(
+        self,
+        prompt: str,
+        image: ImageLike,
+        mask: ImageLike,
+        *,
+        strength: float = 1.0,
+        mask_blur: float = 4.0,
+        invert_mask: bool = False,
+        padding_mask_crop: int | None = None,
+        differential: bool = False,
+        overlay: bool = True,
+        **settings: Unpack[Settings],
+    ) -> Generation:
+        """Prepare pictures in which a part of `image` is painted anew.
+
+        A UNet made for inpainting is shown the mask and the picture without that part; with one made for text to image,
+        the rest of the picture is put back in every step.
+
+        Args:
+            prompt: what to paint.
+            image: a path, PIL picture or array; resized to `width` x `height`.
+            mask: likewise, of the picture's proportions: white is painted; or, where it has transparency, what is
+                transparent.
+            strength: more than 0, at most 1: how far to go from what `image` shows under the mask; 1 forgets it.
+            mask_blur: radius in pixels of the Gaussian that softens the edge.
+            invert_mask: paint what the mask keeps.
+            padding_mask_crop: paint the masked region alone, with so many pixels around it, at `width` x `height`
+                (default: what the model was made for), and put it into the picture, which keeps its size.
+            differential: grey is painted too, the darker the less: a latent is painted in that share of the steps, the
+                last, that the mask says.
+            overlay: leave what is outside of the (blurred) mask as it was, to the pixel; else it has gone through the
+                autoencoder, as diffusers gives it.
+            **settings: see `Settings`.
+
+        Raises:
+            InputError: a value is out of range, the mask has other proportions, or there is nothing to paint.
+            ImageError: a picture cannot be read.
+        """
+        asked = make_mask(
+            mask,
+            blur=mask_blur,
+            invert=invert_mask,
+            padding=padding_mask_crop,
+            differential=differential,
+            overlay=overlay,
+        )
+        picture = images.load_image(image)
+        return Generation(
+            self, make_request(self.model, prompt, strength=strength, picture=picture, mask=asked, **settings)
+        )
+
     def txt2img(self, prompt: str, **settings: Unpack[Settings]) -> Result:
         """Paint pictures of a prompt: `start_txt2img`, run to the end."""
         return self.start_txt2img(prompt, **settings).result()
@@ -119,25 +182,56 @@ class Pipeline:
         """Paint over a picture: `start_img2img`, run to the end."""
         return self.start_img2img(prompt, image, strength=strength, **settings).result()
 
-    def encode(self, image: ImageLike, *, seed: int | None = None) -> Array:
+    def inpaint(
+        self,
+        prompt: str,
+        image: ImageLike,
+        mask: ImageLike,
+        *,
+        strength: float = 1.0,
+        mask_blur: float = 4.0,
+        invert_mask: bool = False,
+        padding_mask_crop: int | None = None,
+        differential: bool = False,
+        overlay: bool = True,
+        **settings: Unpack[Settings],
+    ) -> Result:
+        """Paint a part of a picture anew: `start_inpaint`, run to the end."""
+        return self.start_inpaint(
+            prompt,
+            image,
+            mask,
+            strength=strength,
+            mask_blur=mask_blur,
+            invert_mask=invert_mask,
+            padding_mask_crop=padding_mask_crop,
+            differential=differential,
+            overlay=overlay,
+            **settings,
+        ).result()
+
+    def encode(self, image: ImageLike, *, seed: int | None = None, tile: Tile | None = None) -> Array:
         """Latents float32 (1, c, h/8, w/8) of a picture, scaled for the UNet.
 
         Args:
             image: its sides must be multiples of the VAE's factor.
             seed: draw from the encoder's distribution with this seed. None: its mean.
+            tile: see `load`. None: as it was loaded.
         """
         with self.stage("vae_encoder"):
-            mean, std = self.autoencoder.encode(images.to_array(images.load_image(image)))
+            mean, std = self.autoencoder.encode(images.to_array(images.load_image(image)), tile)
         return self.autoencoder.scaled(mean, std, None if seed is None else TorchGenerator(seed))
 
-    def decode(self, latents: Array) -> list["Image"]:
-        """Pictures of scaled latents (b, c, h, w)."""
+    def decode(self, latents: Array, *, tile: Tile | None = None) -> list["Image"]:
+        """Pictures of scaled latents (b, c, h, w); for `tile` see `load`."""
         with self.stage("vae_decoder"):
-            return images.to_images(self.autoencoder.decode(np.asarray(latents, np.float32)))
+            return images.to_images(self.autoencoder.decode(np.asarray(latents, np.float32), tile))
 
-    def unet_session(self, batch: int, latent_size: tuple[int, int], context: tuple[int, ...]) -> Session:
-        """The UNet's session for a batch (guidance counted in), latents of a size, and a context (s, d)."""
-        shapes = {
+    def unet_session(
+        self, batch: int | None, latent_size: tuple[int, int], context: tuple[int, ...]
+    ) -> Session:
+        """The UNet's session for a batch (guidance counted in; None: any), latents of a size, and a context (s, d)."""
+        shapes: dict[str, tuple[int | None, ...]] = {
             "sample": (batch, self.model.unet_channels, *latent_size),
             "timestep": (),
             "encoder_hidden_states": (batch, *context),

@@ -1,8 +1,5 @@
 """What is asked of one generation, checked before anything is computed."""
 
-import math
-import operator
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -11,11 +8,15 @@ import numpy.typing as npt
 
 from latentrt import images
 from latentrt.bundle import Model
+from latentrt.checks import count, number, whole
 from latentrt.errors import InputError, ModelError
-from latentrt.metadata import GenerationParameters
-from latentrt.noise import TorchGenerator
+from latentrt.guidance import WHOLE_RUN, Guidance, GuidanceScale, make_guidance
+from latentrt.inpainting import Inpainting, make_inpainting
+from latentrt.mask import Mask
+from latentrt.metadata import GenerationParameters, number_text
 from latentrt.samplers import Sampler, resolve
 from latentrt.schedule import Schedule
+from latentrt.seeds import Seeds, make_seeds
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,47 +30,81 @@ DEFAULT_GUIDANCE_SCALE = 7.5
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request. `batches` are the seeds of each batch; `pixels` float32 (1, 3, h, w) in img2img."""
+    """A checked request. `pixels` are those that img2img and inpaint begin with, float32 (1, 3, h, w); `latents`, clean
+    and scaled (n, c, h, w), those that a second pass begins with in their stead, one for each picture.
+    """
 
     prompt: str
     negative_prompt: str
     width: int
     height: int
     latent_size: tuple[int, int]
-    guidance_scale: float
+    guidance: Guidance
     sampler: Sampler
     schedule: Schedule
     num_inference_steps: int
-    batches: tuple[tuple[int, ...], ...]
-    one_stream: bool
+    seeds: Seeds
     clip_skip: int | None
     eta: float | None
     strength: float | None
     pixels: Array | None
+    inpainting: Inpainting | None
+    masked_unet: bool
+    latents: Array | None = None
 
-    def parameters(self, index: int, seed: int, model_name: str) -> GenerationParameters:
-        """What to write into the picture of this index and seed."""
-        count = len(self.batches[0])
-        shared = self.one_stream and count > 1
+    @property
+    def from_noise(self) -> bool:
+        """Whether the run begins with noise alone, and not with a picture under noise."""
+        if self.inpainting is None:
+            return self.pixels is None and self.latents is None
+        return self.strength == 1 and not self.inpainting.asked.differential
+
+    @property
+    def blends(self) -> bool:
+        """Whether what is to be kept is put back in each step; an inpainting UNet sees to that itself."""
+        return self.inpainting is not None and (not self.masked_unet or self.inpainting.asked.differential)
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Width and height of the finished pictures."""
+        return (self.width, self.height) if self.inpainting is None else self.inpainting.picture.size
+
+    def parameters(self, model_name: str) -> list[GenerationParameters]:
+        """What to write into each picture."""
         sampler, schedule_type, extra = self.sampler.metadata
-        if shared:
-            extra += (("Batch size", str(count)), ("Batch pos", str(index)))
-        return GenerationParameters(
-            prompt=self.prompt,
-            negative_prompt=self.negative_prompt,
-            steps=self.num_inference_steps,
-            sampler=sampler,
-            schedule_type=schedule_type,
-            guidance_scale=self.guidance_scale,
-            seed=seed,
-            width=self.width,
-            height=self.height,
-            model=model_name,
-            strength=self.strength,
-            clip_skip=None if not self.clip_skip else self.clip_skip + 1,  # AUTOMATIC1111 counts from 1
-            eta=self.eta,
-            extra=extra,
-        )
+        extra += _guidance_entries(self.guidance)
+        if self.seeds.rng != "cpu":
+            extra += (("RNG", self.seeds.rng.upper()),)
+        if self.inpainting is not None:
+            extra += self.inpainting.asked.metadata
+        made = []
+        for batch in self.seeds.batches:
+            for index, seed in enumerate(batch.seeds):
+                shared = self.seeds.one_stream and len(batch.seeds) > 1
+                place = (("Batch size", str(len(batch.seeds))), ("Batch pos", str(index))) if shared else ()
+                made.append(
+                    GenerationParameters(
+                        prompt=self.prompt,
+                        negative_prompt=self.negative_prompt,
+                        steps=self.num_inference_steps,
+                        sampler=sampler,
+                        schedule_type=schedule_type,
+                        guidance_scale=self.guidance.points[0],
+                        seed=seed,
+                        variation_seed=batch.variations[index] if batch.variations else None,
+                        variation_strength=self.seeds.variation_strength if batch.variations else None,
+                        width=self.width,
+                        height=self.height,
+                        model=model_name,
+                        strength=self.strength,
+                        clip_skip=self.clip_skip + 1
+                        if self.clip_skip
+                        else None,  # AUTOMATIC1111 counts from 1
+                        eta=self.eta,
+                        extra=extra + place,
+                    )
+                )
+        return made
 
 
 class Settings(TypedDict, total=False):
@@ -83,9 +118,19 @@ class Settings(TypedDict, total=False):
         num_inference_steps: 1 or more; img2img computes about `strength` times as many. Default: what the model's files
             advise, else 25.
         guidance_scale: how far to go from the negative prompt to the prompt; 1 or less turns guidance off, and halves
-            the work. Default: what the model's files advise, else 7.5.
+            the work. One number; several, which are spread evenly over the run with straight lines between them
+            (as many as steps: one for each); or a function of the step, counted from 0. Default: what the model's
+            files advise, else 7.5.
+        guidance_rescale: how far to bring the guided output's deviation back to that of the prompt's, 0 to 1
+            (arXiv:2305.08891 §3.4). Default: 0.
+        guidance_interval: (start, end), shares of the steps that are run: guidance in the steps between them alone,
+            which costs half in the others (arXiv:2404.07724). Default: (0, 1).
         seed: one seed for one stream of noise over all pictures (as diffusers does with one generator), or a seed for
             each picture, which then comes out the same alone. Default: drawn at random; `Result.seeds` tells.
+        rng: "cpu" draws noise as torch does on the CPU, "nv" as on CUDA, which AUTOMATIC1111 does. Default: "cpu".
+        variation_seed: one for all pictures, or one for each: where the noise is turned to. Default: drawn at random.
+        variation_strength: how far the noise is turned from that of the seed to that of the variation seed, 0 to 1,
+            as in AUTOMATIC1111. Default: 0.
         num_images: how many pictures. Default: as many as seeds.
         batch_size: how many at a time, where each has its seed. Default: all at once.
         sampler: a name of `latentrt.samplers`, as diffusers, ComfyUI or AUTOMATIC1111 call it. Default: what the
@@ -98,8 +143,13 @@ class Settings(TypedDict, total=False):
     width: int | None
     height: int | None
     num_inference_steps: int | None
-    guidance_scale: float | None
+    guidance_scale: GuidanceScale | None
+    guidance_rescale: float | None
+    guidance_interval: tuple[float, float] | None
     seed: int | Sequence[int] | None
+    rng: str | None
+    variation_seed: int | Sequence[int] | None
+    variation_strength: float | None
     num_images: int | None
     batch_size: int | None
     sampler: str | None
@@ -115,8 +165,13 @@ def make_request(
     width: int | None = None,
     height: int | None = None,
     num_inference_steps: int | None = None,
-    guidance_scale: float | None = None,
+    guidance_scale: GuidanceScale | None = None,
+    guidance_rescale: float | None = None,
+    guidance_interval: tuple[float, float] | None = None,
     seed: int | Sequence[int] | None = None,
+    rng: str | None = None,
+    variation_seed: int | Sequence[int] | None = None,
+    variation_strength: float | None = None,
     num_images: int | None = None,
     batch_size: int | None = None,
     sampler: str | None = None,
@@ -124,6 +179,7 @@ def make_request(
     clip_skip: int | None = None,
     strength: float | None = None,
     picture: "Image | None" = None,
+    mask: Mask | None = None,
 ) -> Request:
     """Fill in what the model's files say, and check the rest.
 
@@ -133,13 +189,8 @@ def make_request(
     for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
         if not isinstance(text, str):
             raise InputError(f"{name}: expected text, got {type(text).__name__}")
-    channels, latent_channels = model.unet_channels, model.latent_channels
-    if channels != latent_channels:
-        raise ModelError(
-            f"{model.name}: its UNet takes {channels} channels, not the {latent_channels} of its latents: it is made "
-            "for inpainting or editing, which txt2img and img2img cannot drive. Use a text-to-image checkpoint."
-        )
-    if picture is not None:
+    _check_channels(model, inpainting=mask is not None)
+    if picture is not None and (mask is None or mask.padding is None):
         factor = model.vae_scale_factor
         width = max(picture.width // factor, 1) * factor if width is None else width
         height = max(picture.height // factor, 1) * factor if height is None else height
@@ -147,68 +198,78 @@ def make_request(
     steps = num_inference_steps
     if steps is None:
         steps = int(model.defaults.get("num_inference_steps", DEFAULT_STEPS))
-    steps = _count("num_inference_steps", steps)
+    steps = count("num_inference_steps", steps)
     if guidance_scale is None:
         guidance_scale = float(model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE))
-    guidance_scale = _number("guidance_scale", guidance_scale)
-    if strength is not None and not 0 < _number("strength", strength) <= 1:
+    if strength is not None and not 0 < number("strength", strength) <= 1:
         raise InputError(f"strength: expected more than 0 and at most 1, got {strength}")
     if sampler is None:
         sampler = model.defaults.get("sampler")
     resolved = resolve(sampler, model.scheduler_config)
     if eta is not None:
-        resolved.check_options(eta=_number("eta", eta))
+        resolved.check_options(eta=number("eta", eta))
     schedule = resolved.schedule(steps)
     if strength is not None:
         schedule = schedule.truncated(strength)
     layers = model.text_layers
-    if clip_skip is not None and not 0 <= _whole("clip_skip", clip_skip) < layers:
+    if clip_skip is not None and not 0 <= whole("clip_skip", clip_skip) < layers:
         raise InputError(
             f"clip_skip: expected 0 to {layers - 1} for a text encoder of {layers} layers, got {clip_skip}"
         )
-    batches, one_stream = _batches(seed, num_images, batch_size)
+    seeds = make_seeds(seed, num_images, batch_size, rng, variation_seed, variation_strength)
+    inpainting = pixels = None
+    if picture is not None and mask is not None:
+        inpainting = make_inpainting(picture, mask, width, height, model.vae_scale_factor)
+        pixels = inpainting.pixels
+    elif picture is not None:
+        pixels = images.to_array(images.resize_to(picture, width, height))
     return Request(
         prompt=prompt,
         negative_prompt=negative_prompt,
         width=width,
         height=height,
         latent_size=(height // model.vae_scale_factor, width // model.vae_scale_factor),
-        guidance_scale=guidance_scale,
+        guidance=make_guidance(
+            guidance_scale, len(schedule), schedule.order, guidance_interval, guidance_rescale
+        ),
         sampler=resolved,
         schedule=schedule,
         num_inference_steps=steps,
-        batches=batches,
-        one_stream=one_stream,
+        seeds=seeds,
         clip_skip=clip_skip,
         strength=strength,
         eta=eta,
-        pixels=None if picture is None else images.to_array(images.resize_to(picture, width, height)),
+        pixels=pixels,
+        inpainting=inpainting,
+        masked_unet=model.unet_channels != model.latent_channels,
     )
 
 
-def _batches(
-    seed: int | Sequence[int] | None, num_images: int | None, batch_size: int | None
-) -> tuple[tuple[tuple[int, ...], ...], bool]:
-    """Seeds by batch, and whether one stream of random numbers serves the whole batch."""
-    if seed is None:
-        seed = secrets.randbits(32)
-    seeds = tuple(seed) if isinstance(seed, Sequence) else (seed,)
-    if not seeds:
-        raise InputError("seed: expected a seed, or a list of at least one; got none")
-    for one in seeds:
-        TorchGenerator(one)  # refuses what is no seed
-    if isinstance(seed, Sequence):
-        if num_images not in (None, len(seeds)):
-            raise InputError(f"num_images: expected {len(seeds)}, one for each seed, got {num_images}")
-        size = _count("batch_size", len(seeds) if batch_size is None else batch_size)
-        return tuple(seeds[i : i + size] for i in range(0, len(seeds), size)), False
-    count = _count("num_images", 1 if num_images is None else num_images)
-    if batch_size not in (None, count):
-        raise InputError(
-            f"batch_size: one seed draws its noise for all {count} pictures at once; "
-            f"give a seed for each picture to split them into batches of {batch_size}"
+def _check_channels(model: Model, inpainting: bool) -> None:
+    """Refuse a UNet that takes other channels than there are to give."""
+    channels, latent_channels = model.unet_channels, model.latent_channels
+    masked = 2 * latent_channels + 1  # of the sample, the mask, and the masked picture
+    if channels == latent_channels or (inpainting and channels == masked):
+        return
+    if inpainting:
+        raise ModelError(
+            f"{model.name}: its UNet takes {channels} channels; expected the {latent_channels} of its latents, or "
+            f"{masked} with those of a mask and a masked picture. Use a text-to-image or an inpainting checkpoint."
         )
-    return ((seed,) * count,), True
+    raise ModelError(
+        f"{model.name}: its UNet takes {channels} channels, not the {latent_channels} of its latents: it is made "
+        "for inpainting or editing, which txt2img and img2img cannot drive. Use a text-to-image checkpoint."
+    )
+
+
+def _guidance_entries(guidance: Guidance) -> tuple[tuple[str, str], ...]:
+    """Entries of a picture's text for what the scale alone does not say."""
+    entries = {
+        "CFG schedule": guidance.points if len(guidance.points) > 1 else (),
+        "CFG interval": guidance.interval if guidance.interval != WHOLE_RUN else (),
+        "CFG rescale": (guidance.rescale,) if guidance.rescale else (),
+    }
+    return tuple((key, " ".join(map(number_text, values))) for key, values in entries.items() if values)
 
 
 def _size(name: str, asked: int | None, model: Model) -> int:
@@ -218,33 +279,10 @@ def _size(name: str, asked: int | None, model: Model) -> int:
         asked = model.defaults.get(name)
     if asked is None:
         asked = model.default_size
-    size = _count(name, asked)
+    size = count(name, asked)
     if size % multiple:
         below = max(size // multiple, 1) * multiple
         raise InputError(
             f"{name}: expected a multiple of {multiple}, got {size}; try {below} or {below + multiple}"
         )
     return size
-
-
-def _count(name: str, value: Any) -> int:
-    count = _whole(name, value)
-    if count < 1:
-        raise InputError(f"{name}: expected a whole number of 1 or more, got {value!r}")
-    return count
-
-
-def _whole(name: str, value: Any) -> int:
-    """An integer of any kind, numpy's too, but no truth value."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise InputError(f"{name}: expected a whole number, got {value!r}") from None
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, str | bool | None) or not math.isfinite(value):
-        raise InputError(f"{name}: expected a finite number, got {value!r}")
-    return float(value)
