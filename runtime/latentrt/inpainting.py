@@ -144,10 +144,13 @@ def _cover(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _uncover(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Undo `_cover`: cut what was filled, and resize to the part's own size."""
-    inner = _inner((width, height), *image.size)
-    left, top = image.width // 2 - inner[0] // 2, image.height // 2 - inner[1] // 2
-    return images.resize_to(image.crop((left, top, left + inner[0], top + inner[1])), width, height)
+    """Undo `_cover`: resize until width × height is covered, and cut what stands out."""
+    if width / height > image.width / image.height:
+        size = width, image.height * width // image.width
+    else:
+        size = image.width * height // image.height, height
+    left, top = size[0] // 2 - width // 2, size[1] // 2 - height // 2
+    return images.resize_to(image, *size).crop((left, top, left + width, top + height))
 
 
 def _inner(size: tuple[int, int], width: int, height: int) -> tuple[int, int]:

@@ -63,7 +63,10 @@ def make_text_encoder(seed: int = 2, **config: object) -> CLIPTextModel:
 
 
 def save_pipeline(
-    folder: Path, dtype: torch.dtype = torch.float32, **kwargs: object
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    unet: UNet2DConditionModel | None = None,
+    **kwargs: object,
 ) -> StableDiffusionPipeline:
     """Save a whole pipeline; `kwargs` go to `save_pretrained` (variant, max_shard_size, safe_serialization)."""
     tokenizer_folder = folder / "tokenizer"
@@ -74,7 +77,7 @@ def save_pipeline(
         vae=make_vae(),
         text_encoder=make_text_encoder(),
         tokenizer=CLIPTokenizer.from_pretrained(tokenizer_folder),
-        unet=make_unet(),
+        unet=make_unet() if unet is None else unet,
         scheduler=DDIMScheduler(beta_schedule="scaled_linear", clip_sample=False),
         safety_checker=None,
         feature_extractor=None,
