@@ -13,7 +13,7 @@ from latentrt.errors import InputError
 from latentrt.noise import TorchGenerator
 from latentrt.samplers.clip import threshold
 from latentrt.samplers.ddim import ddim
-from latentrt.samplers.dpmpp_2m import dpmpp_2m
+from latentrt.samplers.dpm_multistep import dpm_multistep
 from latentrt.samplers.euler import euler
 from latentrt.samplers.euler_ancestral import euler_ancestral
 from latentrt.samplers.pndm import pndm
@@ -284,9 +284,9 @@ COUNTS = (40, 80, 160, 320)
 def test_order_of_convergence() -> None:
     assert order_of(euler, COUNTS) == pytest.approx(1, abs=0.1)
     assert order_of(ddim, COUNTS) == pytest.approx(1, abs=0.1)
-    assert order_of(dpmpp_2m, COUNTS, solver_order=1) == pytest.approx(1, abs=0.1)
+    assert order_of(dpm_multistep, COUNTS, solver_order=1) == pytest.approx(1, abs=0.1)
     for kind in ("midpoint", "heun"):
-        orders = order_of(dpmpp_2m, COUNTS, solver_type=kind, lower_order_final=False)
+        orders = order_of(dpm_multistep, COUNTS, solver_type=kind, lower_order_final=False)
         assert orders == pytest.approx(2, abs=0.15)
 
 
@@ -295,7 +295,7 @@ def test_ddim_euler_and_first_order_dpm_are_one_solver() -> None:
     runs: list[Iterator[samplers.Step]] = [
         ddim(gaussian, x, log_even(9)),
         euler(gaussian, x, log_even(9)),
-        dpmpp_2m(gaussian, x, log_even(9), solver_order=1),
+        dpm_multistep(gaussian, x, log_even(9), solver_order=1),
     ]
     for a, b, c in zip(*runs, strict=True):
         np.testing.assert_allclose(a.x, b.x, rtol=1e-13)

@@ -65,7 +65,7 @@ def dpm_multistep(
 def _order(known: int, h: float, steps: Sequence[float]) -> int:
     """What order the outputs known allow. Equal timesteps make a step of length 0, across which there is no slope."""
     order = 1
-    while order < known and h > 0 and steps[order - 1] > 0:
+    while order < known and h != 0 and steps[order - 1] != 0:
         order += 1
     return order
 

@@ -82,16 +82,16 @@ def _terms(
         solver_type: `midpoint` or `heun`.
     """
     h = log_step(sigmas[0], sigmas[-1])
-    if len(outputs) == 1 or not h > 0:
+    if len(outputs) == 1 or h == 0:
         return []
     r0 = log_step(sigmas[0], sigmas[-2]) / h
-    if not r0 > 0:  # equal timesteps: no slope
+    if r0 == 0:  # equal timesteps: no slope
         return []
     slope = (outputs[0] - outputs[-1]) / r0
     if len(outputs) == 2:
         return [(w.midpoint if solver_type == "midpoint" else w.slope, slope)]
     r1 = log_step(sigmas[0], sigmas[1]) / h
-    if solver_type == "midpoint" or not 0 < r1 < r0:
+    if solver_type == "midpoint" or r1 in (0, r0):
         return [(w.slope, slope)]
     early = (outputs[1] - outputs[2]) / r1
     curvature = 2 * (slope - early) / (r0 - r1)

@@ -36,7 +36,7 @@ def from_config(class_name: str, config: Mapping[str, Any], **overrides: Any) ->
         InputError: an option has a value that is not supported; a number is out of range.
     """
     built = CLASSES[class_name]
-    defaults = built.defaults
+    defaults = {**built.defaults, **built.carried}
     ignored = config.get("_use_default_values") or ()
     options = {
         **defaults,
@@ -89,7 +89,9 @@ def make_schedule(
     custom = {key: _numbers(key, value) for key, value in (("timesteps", timesteps), ("sigmas", sigmas))}
     lengths = [len(values) for values in custom.values() if values is not None]
     if not lengths:
-        return built.build(options, Steps(_count(num_inference_steps, options["num_train_timesteps"]), mu=mu))
+        return built.build(
+            options, Steps(check_count(num_inference_steps, options["num_train_timesteps"]), mu=mu)
+        )
     schedule = built.build(options, Steps(lengths[0], **custom, mu=mu))
     if num_inference_steps not in (None, schedule.num_inference_steps):
         raise InputError(
@@ -99,7 +101,12 @@ def make_schedule(
     return schedule
 
 
-def _count(value: Any, train: int) -> int:
+def check_count(value: Any, train: int) -> int:
+    """A number of steps from 1 to `train`.
+
+    Raises:
+        InputError: it is none.
+    """
     try:
         count = operator.index(value)
     except TypeError:

@@ -53,6 +53,8 @@ class SchedulerClass:
         custom: which of `timesteps`, `sigmas` and `mu` its `set_timesteps` takes; the others never reach `build`.
         predicts: how the network's output is read.
         renamed: values of options that mean something to a kindred class, and what the class takes them for.
+        carried: options that its signature lacks, but that it heeds where they come in the config of another class,
+            with what counts without them.
     """
 
     defaults: Mapping[str, Any]
@@ -61,6 +63,7 @@ class SchedulerClass:
     custom: tuple[str, ...] = ()
     predicts: Callable[[Options], Prediction] = by_type
     renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    carried: Mapping[str, Any] = field(default_factory=dict)
 
 
 COMMON: dict[str, Any] = {
@@ -83,6 +86,9 @@ SIGMA_RAMPS: dict[str, Any] = {
     "use_exponential_sigmas": False,
     "use_beta_sigmas": False,
 }
+
+# Between what sigmas of their own kind lie.
+BOUNDS: dict[str, Any] = {"sigma_min": None, "sigma_max": None}
 
 
 def chained(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from latentrt.schedule.classes.common import (
+    BOUNDS,
     COMMON,
     SIGMA_RAMPS,
     THRESHOLDING,
@@ -51,6 +52,7 @@ DEIS_MULTISTEP = SchedulerClass(
     },
     custom=("mu",),
     predicts=read_by_flow,
+    carried=BOUNDS,
     renamed={
         "algorithm_type": {"dpmsolver": "deis", "dpmsolver++": "deis"},
         "solver_type": {"midpoint": "logrho", "heun": "logrho", "bh1": "logrho", "bh2": "logrho"},

@@ -6,6 +6,7 @@ import numpy as np
 
 from latentrt.errors import InputError
 from latentrt.schedule.classes.common import (
+    BOUNDS,
     COMMON,
     SIGMA_RAMPS,
     THRESHOLDING,
@@ -90,5 +91,6 @@ DPMSOLVER_MULTISTEP = SchedulerClass(
     },
     custom=("timesteps", "mu"),
     predicts=read_by_flow,
+    carried=BOUNDS,
     renamed=RENAMED,
 )

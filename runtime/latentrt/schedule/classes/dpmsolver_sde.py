@@ -3,6 +3,7 @@
 import numpy as np
 
 from latentrt.schedule.classes.common import (
+    BOUNDS,
     COMMON,
     SIGMA_RAMPS,
     Options,
@@ -11,6 +12,7 @@ from latentrt.schedule.classes.common import (
     chained,
     euler_scale,
     ramp_of,
+    sigma_bound,
     ve_sigmas,
     within,
 )
@@ -29,7 +31,11 @@ def _build(options: Options, steps: Steps) -> Schedule:
     sigmas = np.interp(timesteps, np.arange(train), train_sigmas)
     ramp = ramp_of(options)
     if ramp is not None:
-        sigmas = RAMPS[ramp](float(sigmas[0]), float(sigmas[-1]), count)
+        highest, lowest = float(sigmas[0]), float(sigmas[-1])
+        if ramp != "use_karras_sigmas":
+            highest = sigma_bound(options, "sigma_max", highest)
+            lowest = sigma_bound(options, "sigma_min", lowest)
+        sigmas = RAMPS[ramp](highest, lowest, count)
         timesteps = sigma_to_timestep(sigmas, np.log(train_sigmas))
     # Between every two a middle, in log σ; after the last there is none, for it steps to 0.
     t = -np.log(sigmas)
@@ -58,4 +64,5 @@ DPMSOLVER_SDE = SchedulerClass(
     },
     build=_build,
     supported={"prediction_type": ("epsilon", "v_prediction")},
+    carried=BOUNDS,
 )

@@ -3,6 +3,7 @@
 import math
 
 from latentrt.schedule.classes.common import (
+    BOUNDS,
     COMMON,
     SIGMA_RAMPS,
     THRESHOLDING,
@@ -46,5 +47,6 @@ DPMSOLVER_SINGLESTEP = SchedulerClass(
     },
     custom=("timesteps", "mu"),
     predicts=read_by_flow,
+    carried=BOUNDS,
     renamed=RENAMED,
 )

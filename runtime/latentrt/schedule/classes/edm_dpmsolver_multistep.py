@@ -17,11 +17,10 @@ def _build(options: Options, steps: Steps) -> Schedule:
     if not 0 < low < high:
         raise InputError(f"scheduler config: expected 0 < sigma_min < sigma_max, got {low:g} and {high:g}")
     # In float32 as there, since the network is told c_noise of these very sigmas.
-    if options["sigma_schedule"] == "karras" or steps.count == 1:
-        # One exponential step of diffusers denoises noise of sigma_max as if it were of sigma_min; we begin above.
+    if options["sigma_schedule"] == "karras":
         top, bottom = np.float32(high ** (1 / rho)), low ** (1 / rho) - high ** (1 / rho)
         sigmas = (top + linspace(0, 1, steps.count) * np.float32(bottom)).astype(np.float64) ** rho
-    else:
+    else:  # a single step begins at sigma_min, and is given noise of sigma_max all the same, as in diffusers
         sigmas = np.exp(linspace(math.log(low), math.log(high), steps.count)[::-1].astype(np.float64))
     sigmas = sigmas.astype(np.float32)
     timesteps = np.float32(0.25) * np.log(sigmas)  # c_noise, arXiv:2206.00364 table 1

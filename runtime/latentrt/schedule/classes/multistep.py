@@ -1,14 +1,14 @@
 """What the DPM-Solver classes and their kin share: DEIS, SA-Solver, UniPC."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latentrt.errors import InputError
 from latentrt.prediction import Prediction
-from latentrt.schedule.classes.common import Float64, Options, Steps, ramp_of, ve_sigmas, within
+from latentrt.schedule.classes.common import Float64, Options, Steps, ramp_of, sigma_bound, ve_sigmas, within
 from latentrt.schedule.ramps import RAMPS, sigma_to_timestep
 from latentrt.schedule.spacing import spaced_multistep
 
@@ -100,16 +100,15 @@ def shift_of(options: Options, steps: Steps) -> float:
 
 
 def by_ramp(
-    options: Mapping[str, Any],
-    ramp: str,
-    train_sigmas: np.ndarray[Any, np.dtype[np.float32]],
-    count: int,
-    *,
-    rounded: bool,
-    bounds: tuple[float, float] | None = None,
+    options: Options, ramp: str, train_sigmas: NDArray[np.float32], count: int, *, rounded: bool
 ) -> tuple[Float64, Float64]:
-    """Timesteps and sigmas of a ramp between `bounds`, (lowest, highest), or between those of training."""
-    lowest, highest = bounds or (float(train_sigmas[0]), float(train_sigmas[-1]))
+    """Timesteps and sigmas of a ramp between those of training; between `sigma_min` and `sigma_max`, but for Lu's."""
+    lowest, highest = float(train_sigmas[0]), float(train_sigmas[-1])
+    if ramp != "use_lu_lambdas":
+        lowest, highest = (
+            sigma_bound(options, "sigma_min", lowest),
+            sigma_bound(options, "sigma_max", highest),
+        )
     sigmas = RAMPS[ramp](highest, lowest, count)
     timesteps = sigma_to_timestep(sigmas, np.log(train_sigmas))
     rounds = rounded and ramp in ("use_karras_sigmas", "use_lu_lambdas")
@@ -135,12 +134,22 @@ def refuse_unread_flow(options: Options) -> None:
 
     Raises:
         InputError: Karras' sigmas and the like, which go above 1, as the times of flow; the velocity of flow from a
-            network that is fed variance-preserving samples.
+            network that is fed variance-preserving samples; ε extrapolated of v on the straight path of flow, where
+            diffusers' ε and x₀ of one v contradict each other.
     """
-    ramp = ramp_of(options)
-    if options["use_flow_sigmas"] and ramp is not None:
+    ramp, flow, kind = ramp_of(options), options["use_flow_sigmas"], options["prediction_type"]
+    noise = (
+        options.get("algorithm_type") in ("dpmsolver", "sde-dpmsolver", "noise_prediction")
+        or options.get("predict_x0") is False
+    )
+    if flow and ramp is not None:
         raise InputError(f"scheduler config: {ramp} with use_flow_sigmas: expected one of them, got both")
-    if options["prediction_type"] == "flow_prediction" and not options["use_flow_sigmas"]:
+    if kind == "flow_prediction" and not flow:
         raise InputError(
             "scheduler config: prediction_type flow_prediction without use_flow_sigmas; expected both"
+        )
+    if kind == "v_prediction" and flow and noise:
+        raise InputError(
+            "scheduler config: prediction_type v_prediction with use_flow_sigmas and a solver of noise; expected "
+            "flow_prediction, or a solver that predicts x0"
         )

@@ -4,6 +4,7 @@ import math
 
 from latentrt.errors import InputError
 from latentrt.schedule.classes.common import (
+    BOUNDS,
     COMMON,
     SIGMA_RAMPS,
     THRESHOLDING,
@@ -50,4 +51,5 @@ SASOLVER = SchedulerClass(
         "variance_type": LEARNED,
     },
     predicts=read_by_flow,
+    carried=BOUNDS,
 )

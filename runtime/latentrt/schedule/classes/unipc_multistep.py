@@ -4,6 +4,7 @@ import numpy as np
 
 from latentrt.errors import InputError
 from latentrt.schedule.classes.common import (
+    BOUNDS,
     COMMON,
     SIGMA_RAMPS,
     THRESHOLDING,
@@ -13,7 +14,6 @@ from latentrt.schedule.classes.common import (
     Steps,
     chained,
     ramp_of,
-    sigma_bound,
     ve_sigmas,
 )
 from latentrt.schedule.classes.multistep import (
@@ -37,11 +37,7 @@ def _build(options: Options, steps: Steps) -> Schedule:
     train_sigmas, ramp, flow = ve_sigmas(options), ramp_of(options), options["use_flow_sigmas"]
     last = float(train_sigmas[0])
     if ramp is not None:
-        bounds = (
-            sigma_bound(options, "sigma_min", float(train_sigmas[0])),
-            sigma_bound(options, "sigma_max", float(train_sigmas[-1])),
-        )
-        timesteps, sigmas = by_ramp(options, ramp, train_sigmas, steps.count, rounded=True, bounds=bounds)
+        timesteps, sigmas = by_ramp(options, ramp, train_sigmas, steps.count, rounded=True)
         if flow:  # the same noise levels, told as times of flow
             s = sigmas / (1 + sigmas)
             timesteps, sigmas = np.trunc(s * len(train_sigmas)), flow_to_sigma(s)
@@ -67,6 +63,10 @@ def _flow_times(options: Options, steps: Steps) -> Float64:
         shift = shift_of(options, steps)
         s = shift * s / (1 + (shift - 1) * s)  # with e^mu for the shift, arXiv:2403.03206 eq. 23
     if options["shift_terminal"]:
+        if s[-1] == 1:
+            raise InputError(
+                "num_inference_steps: a single step cannot end at shift_terminal; expected 2 or more"
+            )
         s = 1 - (1 - s) / ((1 - s[-1]) / (1 - float(options["shift_terminal"])))  # to end where it says
     if abs(s[0] - 1) < _BELOW_ONE:
         s = np.concatenate([s[:1] - _BELOW_ONE, s[1:]])
@@ -118,8 +118,7 @@ UNIPC_MULTISTEP = SchedulerClass(
         "timestep_spacing": "linspace",
         "final_sigmas_type": "zero",
         "rescale_betas_zero_snr": False,
-        "sigma_min": None,
-        "sigma_max": None,
+        **BOUNDS,
         "shift_terminal": None,
     },
     build=_build,
