@@ -37,7 +37,7 @@ class FakeGeneration:
 
     def __init__(self, result: FakeResult, width: int, height: int) -> None:
         self._result = result
-        self.request = SimpleNamespace(width=width, height=height)
+        self.request = SimpleNamespace(width=width, height=height, output_size=(width, height))
 
     def __iter__(self) -> Iterator[Any]:
         return iter([SimpleNamespace(index=index, seconds=0.5) for index in range(self.total)])
@@ -596,7 +596,7 @@ STUCK = """
 
     class Stuck:
         total = 3
-        request = SimpleNamespace(width=8, height=8)
+        request = SimpleNamespace(width=8, height=8, output_size=(8, 8))
         model = None
         def __enter__(self): return self
         def __exit__(self, *exception): pass

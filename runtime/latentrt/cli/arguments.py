@@ -79,6 +79,11 @@ def seed(text: str) -> int:
     return int(text)
 
 
+def seeds(text: str) -> list[int]:
+    """Seeds with commas between them."""
+    return [seed(part.strip()) for part in text.split(",")]
+
+
 def drawn(seed: int | None) -> int:
     """The seed that was asked for, or a random one of 32 bits where none was."""
     return secrets.randbits(32) if seed is None or seed == -1 else seed
@@ -92,6 +97,28 @@ def finite(text: str) -> float:
         number = math.nan
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"expected a finite number, got {text!r}")
+    return number
+
+
+def scale(text: str) -> float | list[float]:
+    """A number, or several with commas between them."""
+    points = [finite(part.strip()) for part in text.split(",")]
+    return points if len(points) > 1 else points[0]
+
+
+def interval(text: str) -> tuple[float, float]:
+    """Two shares, the first below the second, with a comma between them."""
+    shares = [share(part.strip()) for part in text.split(",")]
+    if len(shares) != 2 or shares[0] >= shares[1]:
+        raise argparse.ArgumentTypeError(f"expected START,END with 0 <= START < END <= 1, got {text!r}")
+    return shares[0], shares[1]
+
+
+def radius(text: str) -> float:
+    """A number of 0 or more."""
+    number = finite(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"expected a number of 0 or more, got {text!r}")
     return number
 
 

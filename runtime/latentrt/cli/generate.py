@@ -1,12 +1,16 @@
 """`latentrt generate`: a prompt becomes pictures."""
 
 import argparse
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from latentrt.cli import arguments, paint
 from latentrt.cli.console import warn
 from latentrt.errors import InputError
+
+if TYPE_CHECKING:
+    from latentrt.metadata import GenerationParameters
 
 EXAMPLES = """\
 examples:
@@ -58,7 +62,8 @@ def recall(args: argparse.Namespace) -> None:
     if "Batch pos" in extra and args.seed is None:
         raise InputError(
             f"{args.picture}: was one of {extra.get('Batch size', 'several')} pictures drawn from one seed, and cannot "
-            "be made again alone; make all again in Python, with that seed and num_images, or say another --seed"
+            f"be made again alone; make all again with --one-stream --seed {p.seed} --count "
+            f"{extra.get('Batch size', 'N')}, or say another --seed"
         )
     if args.model is None and p.model not in (None, "demo"):
         raise InputError(
@@ -77,12 +82,40 @@ def recall(args: argparse.Namespace) -> None:
         "negative": p.negative_prompt,
         "size": size,
         "steps": p.steps,
-        "guidance_scale": p.guidance_scale,
-        "seed": p.seed,
+        "guidance_scale": _numbers(extra.get("CFG schedule")) or p.guidance_scale,
+        "guidance_rescale": _first(_numbers(extra.get("CFG rescale"))),
+        "guidance_interval": _interval(_numbers(extra.get("CFG interval"))),
+        "seed": None if p.seed is None else [p.seed],
+        "rng": _rng(p),
         "sampler": extra.get(CLASS_ENTRY, label),
         "eta": p.eta,
         "clip_skip": None if p.clip_skip is None else max(p.clip_skip - 1, 0),
     }
+    if args.seed is None:  # another seed is another picture, with no part of its noise
+        known |= {"variation_seed": p.variation_seed, "variation_strength": p.variation_strength}
     for name, value in known.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+
+
+def _rng(p: "GenerationParameters") -> str | None:
+    """Who drew the noise: AUTOMATIC1111 and its kin on CUDA, if they say nothing else; latentrt on the CPU."""
+    named = dict(p.extra).get("RNG", "").lower()
+    foreign = p.version is not None and re.match("[vf][0-9]", p.version) is not None
+    return "nv" if named == "nv" or (foreign and named != "cpu") else None
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    """The numbers of an entry of ours; None where they make no sense."""
+    try:
+        return None if text is None else [arguments.finite(part) for part in text.split()]
+    except argparse.ArgumentTypeError:
+        return None
+
+
+def _first(numbers: list[float] | None) -> float | None:
+    return numbers[0] if numbers else None
+
+
+def _interval(numbers: list[float] | None) -> tuple[float, float] | None:
+    return (numbers[0], numbers[1]) if numbers is not None and len(numbers) == 2 else None

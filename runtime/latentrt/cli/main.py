@@ -14,6 +14,7 @@ from latentrt.errors import LatentrtError
 COMMANDS = {
     "generate": "paint pictures from a prompt",
     "img2img": "paint over a picture",
+    "inpaint": "paint a part of a picture anew",
     "encode": "turn a picture into latents",
     "decode": "turn latents into a picture",
     "info": "tell what a model is made of",

@@ -1,17 +1,16 @@
-"""What generate and img2img share: arguments, the loop over the steps, and writing the pictures."""
+"""What generate, img2img and inpaint share: arguments, the loop over the steps, and writing the pictures."""
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentrt.cli import arguments
+from latentrt.cli import arguments, seeding
 from latentrt.cli.console import say
 from latentrt.cli.output import Output, plan
-from latentrt.errors import InputError
 
 if TYPE_CHECKING:
     from latentrt.generation import Generation, Result
@@ -36,30 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--guidance-scale",
-        type=arguments.finite,
-        metavar="G",
-        help="how closely to follow the prompt; 1 turns guidance off and halves the time (default: the model's)",
+        type=arguments.scale,
+        metavar="G[,G…]",
+        help="how closely to follow the prompt; 1 turns guidance off and halves the time; several are spread over the "
+        "steps, so that 9,3 falls from 9 to 3 (default: the model's)",
     )
     parser.add_argument(
-        "--seed",
-        type=arguments.seed,
-        metavar="S",
-        help="the same seed paints the same picture (default: random, and told)",
+        "--guidance-rescale",
+        type=arguments.share,
+        metavar="F",
+        help="bring the contrast of the guided prediction back to the prompt's, 0 to 1 (default: 0)",
     )
     parser.add_argument(
-        "--count",
-        type=arguments.count,
-        default=1,
-        metavar="N",
-        help="how many pictures, of seeds S, S+1, … (default: 1)",
+        "--guidance-interval",
+        type=arguments.interval,
+        metavar="START,END",
+        help="guide in that share of the steps alone, as 0.1,0.8; the others take half the time (default: 0,1)",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=arguments.natural,
-        default=1,
-        metavar="B",
-        help="how many at a time, written when they are done; more is worth while on a GPU (default: 1)",
-    )
+    seeding.add_arguments(parser)
     parser.add_argument(
         "--sampler",
         metavar="NAME",
@@ -95,16 +88,10 @@ def paint(args: argparse.Namespace, start: "Callable[[Pipeline, Settings], Gener
     """Load the model, paint batch after batch, write each one's pictures when it is done, and say where they are."""
     from latentrt.metadata import GenerationParameters, format_parameters
 
-    output = plan(args.out, args.count)
+    output = plan(args.out, seeding.count(args))
     prompts = format_parameters(GenerationParameters(args.prompt, args.negative or ""))
     output.check(args.size, prompts)
-    first = arguments.drawn(args.seed)
-    if first + args.count - 1 > arguments.MAX_SEED:
-        raise InputError(f"--seed: {args.count} seeds from {first} go beyond {arguments.MAX_SEED}")
-    seeds = range(first, first + args.count)
-    # Networks that are freed after their stage are worth one stage for all pictures, not one for each batch.
-    at_once = args.count if args.low_memory else min(args.batch_size, args.count)
-    batches = [seeds[i : i + at_once] for i in range(0, args.count, at_once)]
+    batches = seeding.batches(args)
 
     import latentrt
 
@@ -115,7 +102,7 @@ def paint(args: argparse.Namespace, start: "Callable[[Pipeline, Settings], Gener
         with _Bar(len(batches), quiet=args.quiet) as bar:
             for generation in generations:
                 # A picture's own size, and the model's, are known only now.
-                output.check((generation.request.width, generation.request.height), prompts)
+                output.check(generation.request.output_size, prompts)
                 result = bar.run(generation)
                 painted.add(result)
                 for file in _write(result, output):
@@ -186,20 +173,24 @@ class _Bar:
         print(line, flush=True)
 
 
-def _settings(args: argparse.Namespace, seeds: Sequence[int]) -> "Settings":
+def _settings(args: argparse.Namespace, noise: "Settings") -> "Settings":
     width, height = (None, None) if args.size is None else args.size
-    return {
+    settings: Settings = {
+        **noise,
         "negative_prompt": "" if args.negative is None else args.negative,
         "width": width,
         "height": height,
         "num_inference_steps": args.steps,
         "guidance_scale": args.guidance_scale,
-        "seed": list(seeds),
-        "batch_size": min(args.batch_size, len(seeds)),
         "sampler": args.sampler,
         "eta": args.eta,
         "clip_skip": args.clip_skip,
     }
+    if args.guidance_rescale is not None:
+        settings["guidance_rescale"] = args.guidance_rescale
+    if args.guidance_interval is not None:
+        settings["guidance_interval"] = args.guidance_interval
+    return settings
 
 
 def _write(result: "Result", output: Output) -> Iterator[Path]:
@@ -211,7 +202,7 @@ def _write(result: "Result", output: Output) -> Iterator[Path]:
 
 def _report(painted: _Painted, pipeline: "Pipeline") -> dict[str, Any]:
     settings = asdict(painted.parameters[0])
-    for key in ("seed", "extra"):
+    for key in ("seed", "variation_seed", "extra"):
         del settings[key]
     settings |= {"device": pipeline.provider.name, "dtype": pipeline.dtype}
     return {
