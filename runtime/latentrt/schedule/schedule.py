@@ -39,6 +39,8 @@ class Schedule:
         order: evaluations to a step, by which `truncated` counts.
         train_sigmas: float64 (num_train_timesteps,), the sigma of every timestep, for a solver that goes to others than
             `timesteps` (TCD); None where none does.
+        added: float64 (n,), variance-preserving sigmas that `noised` brings clean latents to instead of `sigmas`, where
+            a class adds noise by other sigmas than it steps along (SA-Solver with Karras' and the like); else None.
     """
 
     sigmas: Float64
@@ -50,6 +52,7 @@ class Schedule:
     initial_scale: float | None = None
     order: int = 1
     train_sigmas: Float64 | None = None
+    added: Float64 | None = None
 
     def __post_init__(self) -> None:
         for array in (self.sigmas, self.timesteps, self.stops, self.starts):
@@ -72,7 +75,13 @@ class Schedule:
             x0: clean latents (b, c, h, w), scaled as the network expects them.
             noise: unit variance, of the same shape.
         """
-        return x0 + float(self.sigmas[0]) * noise
+        sigma = float(self.sigmas[0])
+        if self.added is None:
+            return x0 + sigma * noise
+        added = float(self.added[0])
+        return (x0 + added * noise) * (
+            FORMS[self.form](sigma) / FORMS["vp"](added)
+        )  # taken for a sample at sigma
 
     def truncated(self, strength: float) -> "Schedule":
         """Keep the last steps, as img2img does: min(⌊n·strength⌋, n) of them (diffusers' `get_timesteps`).
@@ -96,6 +105,7 @@ class Schedule:
             timesteps=self.timesteps[begin:],
             stops=self.stops[begin:],
             starts=self.starts[begin:],
+            added=None if self.added is None else self.added[begin:],
         )
 
     def final(self, x: Latents) -> Latents:

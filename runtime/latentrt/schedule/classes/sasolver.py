@@ -1,6 +1,9 @@
 """SASolverScheduler."""
 
 import math
+from dataclasses import replace
+
+import numpy as np
 
 from latentrt.errors import InputError
 from latentrt.schedule.classes.common import (
@@ -11,6 +14,7 @@ from latentrt.schedule.classes.common import (
     Options,
     SchedulerClass,
     Steps,
+    vp_sigmas,
 )
 from latentrt.schedule.classes.deis_multistep import ended_above_zero
 from latentrt.schedule.classes.multistep import LEARNED, WITH_FLOW, read_by_flow, visited
@@ -23,7 +27,9 @@ def _build(options: Options, steps: Steps) -> Schedule:
         raise InputError(
             f"scheduler config: tau_func: expected a function of the timestep or None, got {tau!r}"
         )
-    return ended_above_zero(options, *visited(options, steps))
+    schedule = ended_above_zero(options, *visited(options, steps))
+    # `add_noise` goes by timesteps; sigmas of another kind lie next to theirs, times of flow far from them.
+    return replace(schedule, added=vp_sigmas(options)[schedule.timesteps.astype(np.int64)])
 
 
 SASOLVER = SchedulerClass(
