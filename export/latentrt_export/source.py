@@ -11,7 +11,8 @@ import numpy.typing as npt
 from latentrt.errors import ModelError, WeightsError
 from latentrt.files import contained, read_json
 from latentrt.manifest import MANIFEST_NAME
-from latentrt.weights import Weights, extends, find_weight_files, names_of
+from latentrt.weight_files import find_weight_files
+from latentrt.weights import Weights, extends, names_of
 
 Half = npt.NDArray[np.float16]
 

@@ -15,7 +15,8 @@ from latentrt.fingerprint import find_graph, load_graph
 from latentrt.graph import Graph
 from latentrt.manifest import COMPONENTS as COMPONENTS
 from latentrt.manifest import GRAPH_FILES, MANIFEST_NAME, Manifest, read_manifest
-from latentrt.weights import Weights, find_weight_files
+from latentrt.weight_files import find_weight_files
+from latentrt.weights import Weights
 
 # A diffusers folder holds both halves of the autoencoder in one.
 _DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}

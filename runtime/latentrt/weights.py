@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import ModelError, WeightsError
-from latentrt.files import atomic_write, contained, read_json
+from latentrt.files import atomic_write
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +43,6 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items() if name != "BF16"}
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
-_PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".pkl"})
 
 # Checkpoints in circulation bear older or newer names for the same tensor: (ours, theirs).
 _ALIASES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -168,38 +167,6 @@ def extends(stored: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     return stored[: len(shape)] == shape and all(size == 1 for size in stored[len(shape) :])
 
 
-def find_weight_files(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of a component's folder.
-
-    Full precision is taken before the `.fp16.` variant, one file before shards.
-
-    Raises:
-        WeightsError: there is none; a shard is missing or outside of the folder; or there are only pickle files.
-    """
-    for variant in ("", ".fp16"):
-        for stem in ("diffusion_pytorch_model", "model"):
-            single = folder / f"{stem}{variant}.safetensors"
-            if single.is_file():
-                return (single,)
-            for index in (
-                f"{stem}.safetensors.index{variant}.json",
-                f"{stem}{variant}.safetensors.index.json",
-            ):
-                if (folder / index).is_file():
-                    return _shards(folder, folder / index)
-    found = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
-    if pickles := [name for name in found if Path(name).suffix in _PICKLE_SUFFIXES]:
-        raise WeightsError(
-            f"{folder}: {pickles[0]} holds pickled weights, which can run code when read; refused. Expected "
-            "safetensors: take the model's .safetensors files, or convert with `latentrt export`, which reads "
-            "pickle with torch's weights_only."
-        )
-    raise WeightsError(
-        f"{folder}: no weights. Expected diffusion_pytorch_model.safetensors or model.safetensors (or .fp16. "
-        f"variants, or shards with an index); found {', '.join(found) if found else 'nothing'}."
-    )
-
-
 def read_safetensors(path: Path) -> dict[str, Array]:
     """All tensors of one file, as arrays of their own (bf16 as float32).
 
@@ -236,21 +203,6 @@ def safetensors_header(entries: Mapping[str, Any]) -> bytes:
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
     return len(text).to_bytes(8, "little") + text
-
-
-def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
-    weight_map = read_json(index, WeightsError).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise WeightsError(f"{index}: expected a `weight_map` of tensor names to files")
-    files = []
-    for name in sorted({str(value) for value in weight_map.values()}):
-        file = contained(folder, name)
-        if not file.is_file():
-            raise WeightsError(
-                f"{index}: names the shard {name}, which is not there; download the missing file"
-            )
-        files.append(file)
-    return tuple(files)
 
 
 def _read_header(file: Path) -> dict[str, Tensor]:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentrt.errors import ModelError, WeightsError
-from latentrt.weights import Weights, find_weight_files, read_safetensors, write_safetensors
+from latentrt.weight_files import find_weight_files
+from latentrt.weights import Weights, read_safetensors, write_safetensors
 
 DTYPES = [np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint8, np.bool_]
 
