@@ -136,7 +136,7 @@ def check_folder(folder: Path, may_make: bool = False) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from None
+        raise OSError(error.errno, f"cannot write into this folder: {error.strerror}", str(folder)) from None
 
 
 def _claimed(path: Path) -> bool:
