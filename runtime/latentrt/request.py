@@ -135,6 +135,8 @@ class Settings(TypedDict, total=False):
         batch_size: how many at a time, where each has its seed. Default: all at once.
         sampler: a name of `latentrt.samplers`, as diffusers, ComfyUI or AUTOMATIC1111 call it. Default: what the
             model's files say.
+        schedule: one of ComfyUI's sigma schedules ("sgm_uniform"), or AUTOMATIC1111's schedule type, in place of the
+            sampler's own spacing. Default: the sampler's own.
         eta: share of fresh noise in each step of DDIM (default 0) and TCD (0.3), 0 to 1.
         clip_skip: how many of the text encoder's last layers to leave out, as diffusers counts. Default: 0.
     """
@@ -153,6 +155,7 @@ class Settings(TypedDict, total=False):
     num_images: int | None
     batch_size: int | None
     sampler: str | None
+    schedule: str | None
     eta: float | None
     clip_skip: int | None
 
@@ -175,6 +178,7 @@ def make_request(
     num_images: int | None = None,
     batch_size: int | None = None,
     sampler: str | None = None,
+    schedule: str | None = None,
     eta: float | None = None,
     clip_skip: int | None = None,
     strength: float | None = None,
@@ -205,12 +209,12 @@ def make_request(
         raise InputError(f"strength: expected more than 0 and at most 1, got {strength}")
     if sampler is None:
         sampler = model.defaults.get("sampler")
-    resolved = resolve(sampler, model.scheduler_config)
+    resolved = resolve(sampler, model.scheduler_config, schedule)
     if eta is not None:
         resolved.check_options(eta=number("eta", eta))
-    schedule = resolved.schedule(steps)
+    visited = resolved.schedule(steps)
     if strength is not None:
-        schedule = schedule.truncated(strength)
+        visited = visited.truncated(strength)
     layers = model.text_layers
     if clip_skip is not None and not 0 <= whole("clip_skip", clip_skip) < layers:
         raise InputError(
@@ -230,10 +234,10 @@ def make_request(
         height=height,
         latent_size=(height // model.vae_scale_factor, width // model.vae_scale_factor),
         guidance=make_guidance(
-            guidance_scale, len(schedule), schedule.order, guidance_interval, guidance_rescale
+            guidance_scale, len(visited), visited.order, guidance_interval, guidance_rescale
         ),
         sampler=resolved,
-        schedule=schedule,
+        schedule=visited,
         num_inference_steps=steps,
         seeds=seeds,
         clip_skip=clip_skip,

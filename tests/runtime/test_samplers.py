@@ -74,8 +74,7 @@ def test_a_name_fixes_the_sigmas_and_a_class_leaves_them_to_the_config() -> None
     assert samplers.resolve("DPMSolverMultistepScheduler", exponential).label == "DPM++ 2M Exponential"
     sde = {**config, "algorithm_type": "sde-dpmsolver++"}
     assert samplers.resolve("DPM++ 2M", sde).options["algorithm_type"] == "dpmsolver++"
-    with pytest.raises(InputError, match="sde-dpmsolver"):
-        samplers.resolve(None, sde)
+    assert samplers.resolve(None, sde).name == "dpmpp_2m_sde_karras"
 
 
 DPM = "DPMSolverMultistepScheduler"
@@ -95,17 +94,21 @@ DPM = "DPMSolverMultistepScheduler"
             ("DPM++ 2M", "Automatic", (("Sampler class", DPM),)),
         ),
         (DPM, {"solver_order": 1}, ("DPM++ 2M", "Automatic", (("Sampler class", DPM),))),
-        (DPM, {"use_lu_lambdas": True}, ("DPM++ 2M", "Lu", (("Sampler class", DPM),))),
+        (DPM, {"use_lu_lambdas": True}, ("DPM++ 2M", "Lu", ())),
         (
             None,
             {"_class_name": "EulerDiscreteScheduler", "use_exponential_sigmas": True},
-            ("Euler", "Exponential", (("Sampler class", "EulerDiscreteScheduler"),)),
+            ("Euler", "Exponential", ()),
         ),
+        ("EulerDiscreteScheduler", {"use_beta_sigmas": True}, ("Euler", "Beta", ())),
         (
-            "EulerDiscreteScheduler",
-            {"use_beta_sigmas": True},
-            ("Euler", "Beta", (("Sampler class", "EulerDiscreteScheduler"),)),
+            "UniPCMultistepScheduler",
+            {},
+            ("UniPC bh2", "Automatic", (("Sampler class", "UniPCMultistepScheduler"),)),
         ),
+        ("euler_ancestral karras", {}, ("Euler a", "Karras", ())),
+        ("Heun SGM Uniform", {}, ("Heun", "SGM Uniform", ())),
+        ("dpmpp_2m_sde exponential", {}, ("DPM++ 2M SDE", "Exponential", ())),
     ],
 )
 def test_what_a_picture_says_of_its_sampler_finds_it_again(
@@ -119,20 +122,55 @@ def test_what_a_picture_says_of_its_sampler_finds_it_again(
     assert samplers.resolve(again, config) == sampler
 
 
+@pytest.mark.parametrize(
+    "name", [None, "euler", "DPM++ 2M Karras", "heun sgm_uniform", "UniPCMultistepScheduler"]
+)
+@pytest.mark.parametrize("schedule", ["karras", "SGM Uniform", "kl_optimal", "beta"])
+def test_a_schedule_asked_for_is_found_again(name: str | None, schedule: str) -> None:
+    config = {**SD, "_class_name": DPM, "solver_order": 1}
+    sampler = samplers.resolve(name, config, schedule)
+    assert sampler.schedule_type.lower().replace(" ", "_") == schedule.lower().replace(" ", "_")
+    label, kind, extra = sampler.metadata
+    entries = dict(extra)
+    stored = entries.get(samplers.SCHEDULE_ENTRY)
+    named = label if stored is not None else f"{label} {kind}"
+    again = samplers.resolve(entries.get(samplers.CLASS_ENTRY, named), config, stored)
+    assert (again.row, again.sigma_schedule) == (sampler.row, sampler.sigma_schedule)
+    mine, theirs = again.schedule(8), sampler.schedule(8)
+    np.testing.assert_array_equal(mine.sigmas, theirs.sigmas)
+    np.testing.assert_array_equal(mine.timesteps, theirs.timesteps)
+    assert again.options == sampler.options
+
+
+def test_a_schedule_behind_a_name() -> None:
+    flagged = samplers.resolve("dpmpp_2m exponential", SD)
+    assert (flagged.sigma_schedule, flagged.options["use_exponential_sigmas"]) == (None, True)
+    assert flagged.name == "dpmpp_2m_exponential"
+    comfy = samplers.resolve("Euler a Karras", SD)
+    assert (comfy.sigma_schedule, comfy.name) == ("karras", "euler_ancestral_karras")
+    assert samplers.resolve("euler", SD, "Automatic") == samplers.resolve("euler", SD)
+    assert samplers.resolve("DPM++ 2M SDE Heun Karras", SD).row == "dpmpp_2m_sde_heun"
+    for name in ("pndm karras", "tcd simple", "dpmpp_2m nothing"):
+        with pytest.raises(InputError, match="no such sampler"):
+            samplers.resolve(name, SD)
+    with pytest.raises(InputError, match="no such schedule, 'nothing'"):
+        samplers.resolve("euler", SD, "nothing")
+    with pytest.raises(InputError, match="sigmas of its own"):
+        samplers.resolve("pndm", SD, "karras")
+
+
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(InputError, match="no such sampler, 'heun'") as caught:
-        samplers.resolve("heun", SD)
+    with pytest.raises(InputError, match="no such sampler, 'dpm fast'") as caught:
+        samplers.resolve("dpm fast", SD)
     for name in samplers.names():
         assert name in str(caught.value)
 
 
 def test_a_models_own_scheduler_is_never_replaced_in_silence() -> None:
-    with pytest.raises(InputError, match=r"LMSDiscreteScheduler, is not built.*dpmpp_2m_karras"):
-        samplers.resolve(None, {**SD, "_class_name": "LMSDiscreteScheduler"})
+    with pytest.raises(InputError, match=r"RePaintScheduler, is not built.*dpmpp_2m"):
+        samplers.resolve(None, {**SD, "_class_name": "RePaintScheduler"})
     with pytest.raises(InputError, match="_class_name"):
         samplers.resolve(None, {})
-    with pytest.raises(InputError, match="skip_prk_steps"):
-        samplers.resolve(None, {**SD, "skip_prk_steps": False})
 
 
 # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -185,7 +223,8 @@ def test_steps_do_not_share_their_arrays() -> None:
 @pytest.mark.parametrize("name", samplers.names())
 def test_a_thousand_steps_stay_finite(name: str) -> None:
     """DPM++ rounds two of 1001 points to one timestep, between which diffusers divides 0 by 0."""
-    sampler = samplers.resolve(name, {**SD, "timestep_spacing": "linspace"})
+    config = {**SD, "timestep_spacing": "linspace", "original_inference_steps": 1000}
+    sampler = samplers.resolve(name, config)
     schedule = sampler.schedule(1000)
     x = schedule.initial(TorchGenerator(0).randn((1, 1, 2, 2)))
     for step in sampler.run(half, x, schedule, TorchGenerator(1)):

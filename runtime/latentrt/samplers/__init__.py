@@ -11,15 +11,17 @@ With a network of one's own, all in one:
 >>> sample = run(scheduler_config, network, noise, 25)
 """
 
-from latentrt.samplers.names import names, resolve
+from latentrt.samplers.names import names, resolve, table
 from latentrt.samplers.network import iterate, run
-from latentrt.samplers.registry import REGISTRY, Spec
-from latentrt.samplers.sampler import CLASS_ENTRY, Sampler
+from latentrt.samplers.registry import REGISTRY, SCHEDULE_LABELS, Spec
+from latentrt.samplers.sampler import CLASS_ENTRY, SCHEDULE_ENTRY, Sampler
 from latentrt.samplers.step import Denoise, Solver, Step
 
 __all__ = [
     "CLASS_ENTRY",
     "REGISTRY",
+    "SCHEDULE_ENTRY",
+    "SCHEDULE_LABELS",
     "Denoise",
     "Sampler",
     "Solver",
@@ -29,4 +31,5 @@ __all__ = [
     "names",
     "resolve",
     "run",
+    "table",
 ]

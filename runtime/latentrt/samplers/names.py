@@ -4,30 +4,53 @@ from collections.abc import Mapping
 from typing import Any
 
 from latentrt.errors import InputError
-from latentrt.samplers.registry import BY_KEY, REGISTRY, Spec, full_label, key_of
+from latentrt.samplers.registry import (
+    FLAG_LABELS,
+    REGISTRY,
+    SCHEDULE_LABELS,
+    Spec,
+    find,
+    key_of,
+    schedule_of,
+)
 from latentrt.samplers.sampler import Sampler
 from latentrt.schedule import CLASSES, from_config
 
 
 def names() -> list[str]:
-    """List the canonical names."""
+    """List the canonical names; a schedule may follow each."""
     return list(REGISTRY)
 
 
-def resolve(name: str | None, scheduler_config: Mapping[str, Any]) -> Sampler:
+def resolve(name: str | None, scheduler_config: Mapping[str, Any], schedule: str | None = None) -> Sampler:
     """Find a sampler by any of its names, and settle its options by the model's scheduler config.
 
     Args:
-        name: canonical ("dpmpp_2m_karras"), of ComfyUI ("dpmpp_2m karras"), of AUTOMATIC1111 ("DPM++ 2M Karras"): these
-            fix the kind of sigmas; or a diffusers class, which takes the config as it is. Case, spaces and underscores
-            do not matter. None: the class that the config names.
+        name: canonical ("dpmpp_2m"), of ComfyUI, or of AUTOMATIC1111 ("DPM++ 2M"), with or without a schedule behind it
+            ("DPM++ 2M Karras"): these fix the kind of sigmas; or a diffusers class, which takes the config as it is.
+            Case, spaces and underscores do not matter. None: the class that the config names.
         scheduler_config: a parsed `scheduler_config.json`, of any class.
+        schedule: one of ComfyUI's sigma schedules, by its name or AUTOMATIC1111's, in place of the class's own spacing
+            and of what the name says; "automatic" or None: none.
 
     Raises:
-        InputError: an unknown name, a class that is not built, or an option that is not supported.
+        InputError: an unknown name, a class that is not built, an option that is not supported, or a schedule that the
+            sampler cannot take.
     """
+    sampler = _named(name, scheduler_config)
+    if schedule is None or key_of(schedule) == "automatic":
+        return sampler
+    found = schedule_of(schedule)
+    if found is None:
+        raise InputError(
+            f"schedule: no such schedule, {schedule!r}; expected one of: {', '.join(SCHEDULE_LABELS)}"
+        )
+    return sampler.with_schedule(found)
+
+
+def _named(name: str | None, config: Mapping[str, Any]) -> Sampler:
     if name is None:
-        asked = scheduler_config.get("_class_name")
+        asked = config.get("_class_name")
         if not isinstance(asked, str):
             raise InputError(
                 f"scheduler config: expected a _class_name, got {asked!r}; or name a sampler: {_listed()}"
@@ -36,14 +59,18 @@ def resolve(name: str | None, scheduler_config: Mapping[str, Any]) -> Sampler:
         asked = name
     class_name = next((known for known in CLASSES if key_of(known) == key_of(asked)), None)
     if class_name is not None:
-        return _of_class(class_name, scheduler_config)
+        return _of_class(class_name, config)
     if name is None:
         raise InputError(f"sampler: the model's scheduler, {asked}, is not built; name another: {_listed()}")
-    found = BY_KEY.get(key_of(name))
+    found = find(name)
     if found is None:
-        raise InputError(f"sampler: no such sampler, {name!r}; expected one of: {_listed()}")
-    spec = REGISTRY[found]
-    return Sampler(found, spec, from_config(spec.class_name, scheduler_config, **spec.overrides))
+        raise InputError(
+            f"sampler: no such sampler, {name!r}; expected one of: {_listed()}; with or without a schedule behind it: "
+            f"{', '.join(SCHEDULE_LABELS)}"
+        )
+    spec = REGISTRY[found.row]
+    options = from_config(spec.class_name, config, **found.overrides)
+    return Sampler(found.row, spec, options, found.sigma_schedule)
 
 
 def _of_class(class_name: str, config: Mapping[str, Any]) -> Sampler:
@@ -59,5 +86,24 @@ def _of_class(class_name: str, config: Mapping[str, Any]) -> Sampler:
 
 
 def _listed() -> str:
-    labels = (f"{name} ({full_label(spec)})" for name, spec in REGISTRY.items())
-    return ", ".join(labels)
+    return ", ".join(f"{name} ({spec.label})" for name, spec in REGISTRY.items())
+
+
+def table() -> list[dict[str, Any]]:
+    """The rows of `latentrt samplers`: every sampler by the names of the three communities, and its schedules."""
+    rows = []
+    for name, spec in REGISTRY.items():
+        defaults = CLASSES[spec.class_name].defaults
+        flags = [flag for flag in FLAG_LABELS if flag in defaults]
+        rows.append(
+            {
+                "name": name,
+                "comfyui": spec.k_diffusion,
+                "automatic1111": spec.label if spec.webui else None,
+                "diffusers": spec.class_name,
+                "options": dict(spec.overrides),
+                "flags": flags,
+                "takes_schedules": Sampler(name, spec, {}).takes_schedules,
+            }
+        )
+    return rows

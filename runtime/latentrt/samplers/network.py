@@ -94,7 +94,7 @@ def iterate(
     if isinstance(source, TorchGenerator) and x.dtype == np.float64:
         source = _Double(source)
     mu = sampler_options.pop("mu", None)
-    sampler = resolve(None, config)
+    sampler = resolve(None, config, sampler_options.pop("schedule", None))
     schedule = sampler.schedule(num_inference_steps, timesteps=timesteps, sigmas=sigmas, mu=mu)
     if strength is None:
         state = schedule.initial(x)

@@ -13,6 +13,7 @@ from latentrt.samplers.dpm_2 import dpm_2, dpm_2_ancestral
 from latentrt.samplers.dpm_multistep import dpm_multistep
 from latentrt.samplers.dpm_sde import dpm_sde
 from latentrt.samplers.dpm_singlestep import dpm_singlestep
+from latentrt.samplers.dpmpp_2s_ancestral import dpmpp_2s_ancestral
 from latentrt.samplers.euler import euler
 from latentrt.samplers.euler_ancestral import euler_ancestral
 from latentrt.samplers.flow_euler import flow_euler
@@ -25,15 +26,20 @@ from latentrt.samplers.sa_solver import sa_solver
 from latentrt.samplers.step import Step
 from latentrt.samplers.tcd import tcd
 from latentrt.samplers.unipc import unipc
+from latentrt.schedule import CLASSES
+from latentrt.schedule.comfy import EVALUATES
 
-_NO_RAMP: dict[str, Any] = {
+# A name without a schedule means the class's own spacing, whatever the config says.
+_PLAIN: dict[str, Any] = {
     "use_karras_sigmas": False,
     "use_exponential_sigmas": False,
     "use_beta_sigmas": False,
     "use_lu_lambdas": False,
 }
-_KARRAS: dict[str, Any] = {**_NO_RAMP, "use_karras_sigmas": True}
 _2M: dict[str, Any] = {"algorithm_type": "dpmsolver++", "solver_order": 2, "solver_type": "midpoint"}
+_2M_SDE: dict[str, Any] = {**_2M, "algorithm_type": "sde-dpmsolver++"}
+_UNIPC: dict[str, Any] = {"solver_order": 3, "predict_x0": True, "lower_order_final": True}
+_DDPM: dict[str, Any] = {"variance_type": "fixed_small", "clip_sample": False, "thresholding": False}
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,12 @@ class Spec:
     """A sampler as people name it.
 
     Attributes:
-        class_name: the diffusers scheduler whose options it reads.
+        class_name: the diffusers scheduler whose options and schedule it has.
         overrides: options of that class that the name fixes, whatever the config says.
-        k_diffusion: the name in k-diffusion and ComfyUI, sampler and schedule; None where they have none.
-        label: the name in AUTOMATIC1111, without its schedule.
+        k_diffusion: the name in k-diffusion and ComfyUI; None where they have none that computes the same.
+        label: the name in AUTOMATIC1111, or one like it.
         solver: the generator function.
+        webui: whether AUTOMATIC1111 has it.
     """
 
     class_name: str
@@ -53,6 +60,7 @@ class Spec:
     k_diffusion: str | None
     label: str
     solver: Callable[..., Iterator[Step]]
+    webui: bool = True
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -65,43 +73,85 @@ class Spec:
         return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
+_SINGLESTEP, _MULTISTEP = "DPMSolverSinglestepScheduler", "DPMSolverMultistepScheduler"
+
 REGISTRY: dict[str, Spec] = {
     "ddim": Spec("DDIMScheduler", {}, "ddim", "DDIM", ddim),
+    "ddpm": Spec("DDPMScheduler", _DDPM, "ddpm", "DDPM", ddpm, False),
     "pndm": Spec("PNDMScheduler", {"skip_prk_steps": True}, None, "PLMS", pndm),
-    "euler": Spec("EulerDiscreteScheduler", _NO_RAMP, "euler", "Euler", euler),
-    "euler_karras": Spec("EulerDiscreteScheduler", _KARRAS, "euler karras", "Euler", euler),
+    "euler": Spec("EulerDiscreteScheduler", {}, "euler", "Euler", euler),
     "euler_ancestral": Spec(
         "EulerAncestralDiscreteScheduler", {}, "euler_ancestral", "Euler a", euler_ancestral
     ),
-    "heun": Spec("HeunDiscreteScheduler", _NO_RAMP, "heun", "Heun", heun),
-    "dpm_2": Spec("KDPM2DiscreteScheduler", _NO_RAMP, "dpm_2", "DPM2", dpm_2),
+    "heun": Spec("HeunDiscreteScheduler", {}, "heun", "Heun", heun),
+    "dpm_2": Spec("KDPM2DiscreteScheduler", {}, "dpm_2", "DPM2", dpm_2),
     "dpm_2_ancestral": Spec(
-        "KDPM2AncestralDiscreteScheduler", _NO_RAMP, "dpm_2_ancestral", "DPM2 a", dpm_2_ancestral
+        "KDPM2AncestralDiscreteScheduler", {}, "dpm_2_ancestral", "DPM2 a", dpm_2_ancestral
     ),
-    "lms": Spec("LMSDiscreteScheduler", _NO_RAMP, "lms", "LMS", lms),
-    "ddpm": Spec("DDPMScheduler", {}, "ddpm", "DDPM", ddpm),
-    "edm_euler": Spec("EDMEulerScheduler", {}, None, "EDM Euler", euler),
-    "flow_euler": Spec("FlowMatchEulerDiscreteScheduler", {}, None, "Flow Euler", flow_euler),
-    "dpmpp_2m": Spec(
-        "DPMSolverMultistepScheduler", {**_2M, **_NO_RAMP}, "dpmpp_2m", "DPM++ 2M", dpm_multistep
-    ),
-    "dpmpp_2m_karras": Spec(
-        "DPMSolverMultistepScheduler",
-        {**_2M, **_KARRAS},
-        "dpmpp_2m karras",
-        "DPM++ 2M",
+    "lms": Spec("LMSDiscreteScheduler", {}, "lms", "LMS", lms),
+    "dpmpp_2m": Spec(_MULTISTEP, _2M, "dpmpp_2m", "DPM++ 2M", dpm_multistep),
+    "dpmpp_2m_sde": Spec(_MULTISTEP, _2M_SDE, "dpmpp_2m_sde", "DPM++ 2M SDE", dpm_multistep),
+    "dpmpp_2m_sde_heun": Spec(
+        _MULTISTEP,
+        {**_2M_SDE, "solver_type": "heun"},
+        "dpmpp_2m_sde_heun",
+        "DPM++ 2M SDE Heun",
         dpm_multistep,
     ),
-    "dpmpp_2s": Spec("DPMSolverSinglestepScheduler", {**_2M, **_NO_RAMP}, None, "DPM++ 2S", dpm_singlestep),
-    "dpmpp_sde": Spec("DPMSolverSDEScheduler", _NO_RAMP, "dpmpp_sde", "DPM++ SDE", dpm_sde),
-    "unipc": Spec("UniPCMultistepScheduler", _NO_RAMP, "uni_pc", "UniPC", unipc),
-    "deis": Spec("DEISMultistepScheduler", _NO_RAMP, "deis", "DEIS", deis),
-    "ipndm": Spec("IPNDMScheduler", {}, "ipndm", "iPNDM", ipndm),
-    "sa_solver": Spec("SASolverScheduler", _NO_RAMP, "sa_solver", "SA-Solver", sa_solver),
-    "edm_dpmpp_2m": Spec("EDMDPMSolverMultistepScheduler", {}, None, "EDM DPM++ 2M", dpm_multistep),
-    "lcm": Spec("LCMScheduler", {}, "lcm", "LCM", lcm),
-    "tcd": Spec("TCDScheduler", {}, None, "TCD", tcd),
+    "dpmpp_2s": Spec(_SINGLESTEP, _2M, None, "DPM++ 2S", dpm_singlestep, False),
+    "dpmpp_2s_ancestral": Spec(
+        "KDPM2AncestralDiscreteScheduler", {}, "dpmpp_2s_ancestral", "DPM++ 2S a", dpmpp_2s_ancestral
+    ),
+    "dpmpp_sde": Spec("DPMSolverSDEScheduler", {}, "dpmpp_sde", "DPM++ SDE", dpm_sde),
+    "unipc": Spec("UniPCMultistepScheduler", {**_UNIPC, "solver_type": "bh1"}, "uni_pc", "UniPC", unipc),
+    "unipc_bh2": Spec(
+        "UniPCMultistepScheduler", {**_UNIPC, "solver_type": "bh2"}, "uni_pc_bh2", "UniPC bh2", unipc, False
+    ),
+    "deis": Spec("DEISMultistepScheduler", {}, None, "DEIS", deis, False),
+    "ipndm": Spec("EulerDiscreteScheduler", {}, "ipndm", "iPNDM", ipndm, False),
+    "ipndm_sine": Spec("IPNDMScheduler", {}, None, "iPNDM sine", ipndm, False),
+    "sa_solver": Spec("SASolverScheduler", {}, None, "SA-Solver", sa_solver, False),
+    "lcm": Spec("LCMScheduler", {}, None, "LCM", lcm, False),
+    "tcd": Spec("TCDScheduler", {}, None, "TCD", tcd, False),
+    "edm_euler": Spec("EDMEulerScheduler", {}, None, "EDM Euler", euler, False),
+    "edm_dpmpp_2m": Spec("EDMDPMSolverMultistepScheduler", {}, None, "EDM DPM++ 2M", dpm_multistep, False),
+    "flow_euler": Spec("FlowMatchEulerDiscreteScheduler", {}, None, "Flow Euler", flow_euler, False),
 }
+
+# AUTOMATIC1111's "Schedule type" of ComfyUI's schedules, or a name like it.
+SCHEDULE_LABELS = {
+    "simple": "Simple",
+    "sgm_uniform": "SGM Uniform",
+    "normal": "Normal",
+    "karras": "Karras",
+    "exponential": "Exponential",
+    "ddim_uniform": "DDIM",
+    "beta": "Beta",
+    "linear_quadratic": "Linear Quadratic",
+    "kl_optimal": "KL Optimal",
+}
+# Those that a diffusers class may have itself, by a flag; these and Lu's lambdas.
+FLAG_LABELS = {
+    "use_karras_sigmas": "Karras",
+    "use_exponential_sigmas": "Exponential",
+    "use_beta_sigmas": "Beta",
+    "use_lu_lambdas": "Lu",
+}
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a name says.
+
+    Attributes:
+        row: a key of `REGISTRY`.
+        overrides: options of its class that the name fixes, the flag of a schedule among them.
+        sigma_schedule: one of ComfyUI's, where the class has no flag for it.
+    """
+
+    row: str
+    overrides: Mapping[str, Any]
+    sigma_schedule: str | None = None
 
 
 def key_of(name: str) -> str:
@@ -109,14 +159,37 @@ def key_of(name: str) -> str:
     return re.sub(r"[\s_+-]+", "", name.lower().replace("++", "pp"))
 
 
-def full_label(spec: Spec) -> str:
-    """AUTOMATIC1111's name with its schedule."""
-    return f"{spec.label} Karras" if spec.overrides.get("use_karras_sigmas") else spec.label
+def find(name: str) -> Named | None:
+    """Read a name, with or without a schedule behind it ("dpmpp_2m karras"); None where there is no such sampler."""
+    key = key_of(name)
+    if key in _ROWS:
+        return Named(_ROWS[key], {**_PLAIN, **REGISTRY[_ROWS[key]].overrides})
+    for end, (flag, schedule) in _ENDS.items():
+        row = _ROWS.get(key.removesuffix(end)) if key.endswith(end) else None
+        if row is not None:
+            spec = REGISTRY[row]
+            if flag in CLASSES[spec.class_name].defaults:
+                return Named(row, {**_PLAIN, **spec.overrides, str(flag): True})
+            if schedule is not None and spec.class_name in EVALUATES:
+                return Named(row, {**_PLAIN, **spec.overrides}, schedule)
+    return None
 
 
-BY_KEY: dict[str, str] = {
+def schedule_of(name: str) -> str | None:
+    """Find one of ComfyUI's schedules by its own name or AUTOMATIC1111's."""
+    return _SCHEDULES.get(key_of(name))
+
+
+_ROWS = {
     key_of(alias): name
     for name, spec in REGISTRY.items()
-    for alias in (name, spec.k_diffusion, full_label(spec))
+    for alias in (name, spec.k_diffusion, spec.label)
     if alias is not None
 }
+_SCHEDULES = {
+    **{key_of(name): name for name in SCHEDULE_LABELS},
+    **{key_of(label): name for name, label in SCHEDULE_LABELS.items()},
+}
+_FLAGS = {key_of(label): flag for flag, label in FLAG_LABELS.items()}
+# What may stand behind a sampler's name: the flag of a class, and one of ComfyUI's schedules.
+_ENDS = {key: (_FLAGS.get(key), _SCHEDULES.get(key)) for key in {**_SCHEDULES, **_FLAGS}}

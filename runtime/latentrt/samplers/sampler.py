@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -10,12 +10,16 @@ from latentrt.errors import InputError
 from latentrt.noise import NoiseSource
 from latentrt.prediction import Prediction
 from latentrt.samplers.clip import clip_of
-from latentrt.samplers.registry import BY_KEY, REGISTRY, Spec, key_of
+from latentrt.samplers.registry import FLAG_LABELS, REGISTRY, SCHEDULE_LABELS, Spec, find
 from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import CLASSES, Schedule, make_schedule
+from latentrt.schedule.comfy import EVALUATES, comfy_schedule
+from latentrt.schedule.config import check_count
 
 # The entry of a picture's metadata that wins over its "Sampler"; see `Sampler.metadata`.
 CLASS_ENTRY = "Sampler class"
+# And that which wins over its "Schedule type".
+SCHEDULE_ENTRY = "Sigma schedule"
 
 # What follows from the config's options.
 _SETTLED = ("clip", "prediction")
@@ -30,27 +34,47 @@ _RANGES: dict[str, tuple[float, float]] = {
     "order": (1, 4),
 }
 
-_SCHEDULE_TYPES = {
-    "use_karras_sigmas": "Karras",
-    "use_exponential_sigmas": "Exponential",
-    "use_beta_sigmas": "Beta",
-    "use_lu_lambdas": "Lu",
-}
-
 
 @dataclass(frozen=True)
 class Sampler:
     """A solver with all its options settled; made by `resolve`.
 
     Attributes:
-        name: canonical, a key of `REGISTRY`.
-        spec: its row there.
+        row: a key of `REGISTRY`.
+        spec: what stands there.
         options: every option of the diffusers class.
+        sigma_schedule: one of ComfyUI's schedules, in place of the class's own.
     """
 
-    name: str
+    row: str
     spec: Spec = field(repr=False)
     options: Mapping[str, Any] = field(repr=False)
+    sigma_schedule: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Canonical, with its schedule: "dpmpp_2m_karras"."""
+        kind = self.schedule_type
+        return self.row if kind == "Automatic" else f"{self.row}_{self.sigma_schedule or kind.lower()}"
+
+    @property
+    def takes_schedules(self) -> bool:
+        """Whether ComfyUI's schedules can be had with it."""
+        return self.spec.class_name in EVALUATES
+
+    def with_schedule(self, sigma_schedule: str) -> "Sampler":
+        """The same with one of ComfyUI's schedules.
+
+        Raises:
+            InputError: its class has sigmas of its own.
+        """
+        if not self.takes_schedules:
+            takers = ", ".join(row for row, spec in REGISTRY.items() if spec.class_name in EVALUATES)
+            raise InputError(
+                f"schedule: {self.row} has sigmas of its own; expected None, or one of: {takers}"
+            )
+        plain = {key: False for key in FLAG_LABELS if key in self.options}
+        return replace(self, options={**self.options, **plain}, sigma_schedule=sigma_schedule)
 
     @property
     def prediction(self) -> Prediction:
@@ -64,8 +88,10 @@ class Sampler:
 
     @property
     def schedule_type(self) -> str:
-        """AUTOMATIC1111's "Schedule type": Karras, Exponential, Beta, Lu, or Automatic."""
-        return next((t for key, t in _SCHEDULE_TYPES.items() if self.options.get(key)), "Automatic")
+        """AUTOMATIC1111's "Schedule type": Karras, SGM Uniform and so on, or Automatic."""
+        if self.sigma_schedule is not None:
+            return SCHEDULE_LABELS[self.sigma_schedule]
+        return next((t for key, t in FLAG_LABELS.items() if self.options.get(key)), "Automatic")
 
     @property
     def label(self) -> str:
@@ -77,16 +103,21 @@ class Sampler:
     def metadata(self) -> tuple[str, str, tuple[tuple[str, str], ...]]:
         """What a picture says of its sampler: AUTOMATIC1111's name, its "Schedule type", and entries of our own.
 
-        Options that the model's config sets and no name fixes (exponential sigmas, `solver_type: heun`) would be lost
-        with the name alone; `Sampler class` then names the class that, asked for as a sampler, reads them again.
+        Options that the model's config sets and no name fixes (`solver_type: heun`) would be lost with the name alone;
+        `Sampler class` then names the class that, asked for as a sampler, reads them again. `Sigma schedule` says that
+        the schedule is ComfyUI's where the same words would be taken for a flag of the class.
         """
-        named = REGISTRY.get(BY_KEY.get(key_of(self.label), ""))
+        said = find(self.label if self.sigma_schedule is None else self.spec.label)
         fixed = (
-            named is not None
-            and named.class_name == self.spec.class_name
-            and all(self.options.get(key, value) == value for key, value in named.overrides.items())
+            said is not None
+            and said.row == self.row
+            and all(self.options.get(key, value) == value for key, value in said.overrides.items())
         )
-        extra = () if fixed else ((CLASS_ENTRY, self.spec.class_name),)
+        extra: tuple[tuple[str, str], ...] = () if fixed else ((CLASS_ENTRY, self.spec.class_name),)
+        if self.sigma_schedule is not None:
+            whole = find(self.label)
+            if not fixed or whole is None or whole.sigma_schedule is None:
+                extra += ((SCHEDULE_ENTRY, self.sigma_schedule),)
         return self.spec.label, self.schedule_type, extra
 
     def schedule(
@@ -108,6 +139,12 @@ class Sampler:
         Raises:
             InputError: a number out of range, or something that the class does not take.
         """
+        if self.sigma_schedule is not None:
+            for key, value in (("timesteps", timesteps), ("sigmas", sigmas), ("mu", mu)):
+                if value is not None:
+                    raise InputError(f"{key}: expected None with the schedule {self.sigma_schedule}")
+            count = check_count(num_inference_steps, self.options["num_train_timesteps"])
+            return comfy_schedule(self.sigma_schedule, self.spec.class_name, self.options, count)
         return make_schedule(
             self.spec.class_name, self.options, num_inference_steps, timesteps=timesteps, sigmas=sigmas, mu=mu
         )

@@ -96,7 +96,7 @@ def _update(
     # r of the paper, newest first, and the differences D over them; equal timesteps leave no slope behind them.
     ratios = [log_step(sigma, other) / h for other in reversed(earlier)]
     pairs = list(zip(ratios, outputs[1:], strict=True))
-    used = next((n for n, (r, _) in enumerate(pairs) if r == 0), len(pairs))
+    used = next((n for n, r in enumerate(ratios) if r == 0 or r in ratios[:n]), len(pairs))
     terms = [(output - outputs[0]) / r for r, output in pairs[:used]]
     ratios = ratios[:used]
     if corrected_by is not None:
