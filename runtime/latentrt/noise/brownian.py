@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class BrownianPath:
     def __init__(self, seeds: Sequence[int], shape: Sequence[int]) -> None:
         self._seeds = tuple(check_seed(seed) % 2**64 for seed in seeds)
         self._shape = tuple(shape)
+        # Neighbouring questions share the upper part of the tree.
+        self._normal = lru_cache(maxsize=32 * len(self._seeds))(self._draw)
 
     @classmethod
     def drawn(cls, rng: NoiseSource, shape: Sequence[int]) -> "BrownianPath":
@@ -80,7 +83,6 @@ class BrownianPath:
                 low, at_low, index = middle, at_middle, index + 1
         return np.asarray(at_middle)
 
-    def _normal(self, seed: int, *node: int) -> FloatArray:
-        octave, depth, index = node
+    def _draw(self, seed: int, octave: int, depth: int, index: int) -> FloatArray:
         key = np.random.SeedSequence(seed, spawn_key=(octave + 2048, depth, index))
         return TorchGenerator(int(key.generate_state(1, np.uint64)[0])).randn(self._shape).astype(np.float64)

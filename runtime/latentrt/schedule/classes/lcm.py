@@ -16,6 +16,7 @@ from latentrt.schedule.classes.common import (
     refuse_blind_epsilon,
     vp_sigmas,
 )
+from latentrt.schedule.classes.interpolated import descending
 from latentrt.schedule.schedule import Schedule
 
 # Of LCM and TCD. `steps_offset`, `set_alpha_to_one` and `timestep_spacing` change nothing, there as here.
@@ -53,12 +54,7 @@ def distilled_timesteps(options: Options, steps: Steps) -> Float64:
             f"scheduler config: original_inference_steps: expected an integer from 1 to {train}, got {original}"
         )
     if steps.timesteps is not None:
-        timesteps = np.trunc(steps.timesteps)
-        if (np.diff(timesteps) >= 0).any() or not (timesteps[0] < train and timesteps[-1] >= 0):
-            raise InputError(
-                f"timesteps: expected falling ones from {train - 1} to 0, got {timesteps.tolist()!r:.80}"
-            )
-        return timesteps
+        return descending(np.trunc(steps.timesteps), options)
     if steps.count > original:
         raise InputError(
             f"num_inference_steps: expected at most the scheduler config's original_inference_steps, {original}, "

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from latentrt.errors import InputError
 from latentrt.prediction import Prediction
 from latentrt.schedule.classes.common import Float64, Options, Steps, ramp_of, sigma_bound, ve_sigmas, within
+from latentrt.schedule.classes.interpolated import descending
 from latentrt.schedule.ramps import RAMPS, sigma_to_timestep
 from latentrt.schedule.spacing import spaced_multistep
 
@@ -68,11 +69,7 @@ def visited(options: Options, steps: Steps, *, rounded: bool = True) -> tuple[Fl
         s = np.flip(shift * s / (1 + (shift - 1) * s))[:-1]
         return np.trunc(s * train), flow_to_sigma(s)
     if steps.timesteps is not None:
-        timesteps = np.trunc(steps.timesteps)  # an int64 array in diffusers
-        if (np.diff(timesteps) > 0).any() or timesteps[-1] < 0:
-            raise InputError(
-                f"timesteps: expected descending ones from {train - 1} to 0, got {timesteps.tolist()!r:.80}"
-            )
+        timesteps = descending(np.trunc(steps.timesteps), options)  # an int64 array in diffusers
     else:
         # λ = −log σ; timesteps whose λ falls below the clip are left out.
         clip = options.get("lambda_min_clipped", -math.inf)
