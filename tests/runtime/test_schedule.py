@@ -17,10 +17,26 @@ from latentrt.schedule.ramps import exponential, karras, sigma_to_timestep
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 NAMES = sorted(CLASSES)
+EDM = ("EDMDPMSolverMultistepScheduler", "EDMEulerScheduler")  # whose network is told c_noise
+TWICE = (
+    "DPMSolverSDEScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+)
+# Which start from σ times noise where the spacing is not leading, and call the state itself a sample.
+EULERS = (*TWICE, "EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler", "LMSDiscreteScheduler")
 
 
 def schedule(name: str, count: int, **config: Any) -> Schedule:
-    return make_schedule(name, from_config(name, {**SD, "skip_prk_steps": True, **config}), count)
+    whole = {**SD, "skip_prk_steps": True, "original_inference_steps": 1000, **config}
+    return make_schedule(name, from_config(name, whole), count)
+
+
+def evaluations(name: str, count: int) -> int:
+    if name in TWICE:
+        return 2 * count - 1
+    return count + 1 if name == "PNDMScheduler" and count > 1 else count
 
 
 def test_alphas_cumprod_of_stable_diffusion() -> None:
@@ -43,16 +59,17 @@ def test_alphas_cumprod_of_stable_diffusion() -> None:
 def test_invariants(name: str, spacing: str, count: int) -> None:
     s = schedule(name, count, timestep_spacing=spacing)
     n = len(s)
-    assert n == (count + 1 if name == "PNDMScheduler" and count > 1 else count)
+    assert n == evaluations(name, count)
     assert s.num_inference_steps == count
     assert s.sigmas.shape == (n + 1,)
     assert s.stops.shape == s.starts.shape == s.timesteps.shape == (n,)
     assert all(array.dtype == np.float64 for array in (s.sigmas, s.timesteps, s.stops, s.starts))
-    assert np.all(np.diff(s.sigmas) <= 0)
-    assert np.all(np.diff(s.timesteps) <= 0)
+    assert np.all(np.diff(s.sigmas) <= 1e-12 * s.sigmas[:-1])
+    # Half way in log σ is a timestep that float32 may find beyond its neighbour.
+    assert np.all(np.diff(s.timesteps) <= (1e-3 if name in TWICE else 0))
     assert np.all(s.sigmas[:-1] > 0)
-    assert s.timesteps.max() <= 999
-    assert s.timesteps.min() >= 0
+    assert s.timesteps.max() <= (1000 if name == "FlowMatchEulerDiscreteScheduler" else 999)
+    assert s.timesteps.min() >= (-2 if name in EDM else 0)
     assert s.stops[-1] == s.sigmas[-1]
 
 
@@ -69,10 +86,13 @@ def test_initial_scale(name: str, spacing: str) -> None:
     s = schedule(name, 20, timestep_spacing=spacing)
     noise = np.ones((1, 4, 2, 2), np.float32)
     sigma = s.sigmas[0]
-    euler = name.startswith("Euler") and spacing == "trailing"
-    expected = sigma if euler else math.sqrt(1 + sigma**2)
+    if name == "FlowMatchEulerDiscreteScheduler":
+        expected = 1 + sigma
+    else:
+        expected = sigma if name in EULERS and spacing == "trailing" else math.sqrt(1 + sigma**2)
     assert s.initial(noise).dtype == np.float32
-    np.testing.assert_allclose(s.initial(noise), expected, rtol=1e-7)
+    # EDM's first sigma and its scale of noise are rounded to float32 separately.
+    np.testing.assert_allclose(s.initial(noise), expected, rtol=2e-7 if name in EDM else 1e-7)
     np.testing.assert_allclose(s.noised(noise, 2 * noise), 1 + 2 * sigma, rtol=1e-6)
 
 
@@ -94,12 +114,13 @@ def test_final_scale_at_a_nonzero_end() -> None:
 def test_truncated_keeps_what_img2img_keeps(count: int, strength: float, name: str) -> None:
     whole = schedule(name, count)
     kept = min(int(count * strength), count)
+    assert whole.order == (2 if name in TWICE else 1)
     if kept == 0:
         with pytest.raises(InputError, match="leaves none"):
             whole.truncated(strength)
         return
     part = whole.truncated(strength)
-    begin = count - kept
+    begin = (count - kept) * whole.order
     assert part.timesteps.tolist() == whole.timesteps[begin:].tolist()
     assert part.sigmas.tolist() == whole.sigmas[begin:].tolist()
     assert len(part.stops) == len(part.starts) == len(part)
@@ -121,14 +142,19 @@ def test_refuses_a_number_of_steps(name: str, count: Any) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_thousand_steps(name: str) -> None:
-    if name == "DPMSolverMultistepScheduler":  # of 1001 points
-        with pytest.raises(InputError, match="at most 999"):
-            schedule(name, 1000, timestep_spacing="leading")
-    else:
-        assert schedule(name, 1000, timestep_spacing="leading").timesteps[0] == 999
-        with pytest.raises(InputError, match="beyond the last"):
-            schedule(name, 1000, timestep_spacing="leading", steps_offset=1)
     assert len(schedule(name, np.int64(1000), timestep_spacing="linspace")) >= 1000  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DDPMScheduler", "PNDMScheduler", *EULERS])
+def test_leading_to_the_last_timestep(name: str) -> None:
+    assert schedule(name, 1000, timestep_spacing="leading").timesteps[0] == 999
+    with pytest.raises(InputError, match="beyond the last"):
+        schedule(name, 1000, timestep_spacing="leading", steps_offset=1)
+
+
+def test_a_multistep_class_leaves_the_lowest_of_its_points_out() -> None:
+    with pytest.raises(InputError, match="at most 999"):
+        schedule("DPMSolverMultistepScheduler", 1000, timestep_spacing="leading")
 
 
 @pytest.mark.parametrize(
@@ -151,11 +177,15 @@ def test_a_thousand_steps(name: str) -> None:
         ("DDIMScheduler", {"trained_betas": "many"}, "trained_betas"),
         ("EulerDiscreteScheduler", {"use_karras_sigmas": True, "sigma_max": -1.0}, "sigma_max"),
         ("EulerDiscreteScheduler", {"use_beta_sigmas": True, "sigma_min": "low"}, "sigma_min"),
-        ("PNDMScheduler", {"skip_prk_steps": False}, "skip_prk_steps"),
-        ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}, "algorithm_type"),
-        ("DPMSolverMultistepScheduler", {"solver_order": 3}, "solver_order"),
-        ("DPMSolverMultistepScheduler", {"use_flow_sigmas": True}, "use_flow_sigmas"),
-        ("DPMSolverMultistepScheduler", {"variance_type": "learned"}, "variance_type"),
+        ("DPMSolverMultistepScheduler", {"algorithm_type": "dpm"}, "algorithm_type"),
+        ("DPMSolverMultistepScheduler", {"solver_order": 4}, "solver_order"),
+        ("DDIMScheduler", {"beta_schedule": "sigmoid"}, "beta_schedule"),
+        ("DDPMScheduler", {"variance_type": "fixed"}, "variance_type"),
+        ("EDMEulerScheduler", {"prediction_type": "sample"}, "prediction_type"),
+        ("EDMEulerScheduler", {"sigma_schedule": "beta"}, "sigma_schedule"),
+        ("EDMEulerScheduler", {"sigma_min": 0.0}, "sigma_min"),
+        ("FlowMatchEulerDiscreteScheduler", {"time_shift_type": "square"}, "time_shift_type"),
+        ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}, "mu"),
         ("DPMSolverMultistepScheduler", {"final_sigmas_type": "half"}, "final_sigmas_type"),
         ("EulerDiscreteScheduler", {"use_karras_sigmas": True, "use_beta_sigmas": True}, "only one"),
     ],
@@ -228,3 +258,57 @@ def test_reinterpret_keeps_the_variance_preserving_sample() -> None:
     assert reinterpret(x, 2.0, 2.0) is x
     moved = reinterpret(x, 2.0, 0.5)
     np.testing.assert_allclose(moved / math.sqrt(1 + 0.25), x / math.sqrt(1 + 4), rtol=1e-15)
+
+
+# ── timesteps and sigmas of one's own ────────────────────────────────────────────────────────────────────────────────
+
+
+def given(name: str, count: int | None = None, config: dict[str, Any] | None = None, **own: Any) -> Schedule:
+    return make_schedule(name, from_config(name, {**SD, **(config or {})}), count, **own)
+
+
+def test_own_timesteps_and_sigmas() -> None:
+    s = given("DDPMScheduler", timesteps=[900, 500, 20])
+    assert (s.timesteps.tolist(), s.num_inference_steps, s.sigmas[-1]) == ([900, 500, 20], 3, 0)
+    s = given("HeunDiscreteScheduler", 3, timesteps=[900, 500, 20])
+    assert s.timesteps.tolist() == [900, 500, 500, 20, 20]
+    s = given("EulerDiscreteScheduler", sigmas=[10.0, 2.0, 0.5, 0.0])
+    assert s.sigmas.tolist() == [10, 2, 0.5, 0]
+    assert len(s) == s.num_inference_steps == 3
+    s = given("FlowMatchEulerDiscreteScheduler", sigmas=[1.0, 0.5])
+    assert s.sigmas.tolist() == [ZERO_SNR_SIGMA, 1.0, 0.0]
+    assert s.timesteps.tolist() == [1000, 500]
+    s = given("EDMEulerScheduler", sigmas=[0.0, 1.0])
+    np.testing.assert_allclose(s.sigmas, [80, 0.002, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "match"),
+    [
+        ("DDIMScheduler", {"timesteps": [3]}, "timesteps: DDIMScheduler takes none"),
+        ("LMSDiscreteScheduler", {"sigmas": [3.0, 0.0]}, "sigmas: LMSDiscreteScheduler takes none"),
+        ("EulerDiscreteScheduler", {"mu": 1.0}, "mu: EulerDiscreteScheduler takes none"),
+        ("EulerDiscreteScheduler", {"timesteps": [3], "sigmas": [3.0, 0.0]}, "expected None with sigmas"),
+        ("EulerDiscreteScheduler", {"timesteps": [3, 5]}, "descend"),
+        ("EulerDiscreteScheduler", {"timesteps": [1000, 5]}, "at most 999"),
+        ("EulerDiscreteScheduler", {"timesteps": []}, "at least one"),
+        ("EulerDiscreteScheduler", {"timesteps": "many"}, "list of numbers"),
+        ("EulerDiscreteScheduler", {"timesteps": [float("nan")]}, "finite"),
+        ("EulerDiscreteScheduler", {"sigmas": [0.0]}, "two or more"),
+        ("EulerDiscreteScheduler", {"sigmas": [1.0, 2.0, 0.0]}, "descend"),
+        ("EulerDiscreteScheduler", {"count": 5, "timesteps": [9, 5]}, "expected that or None, got 5"),
+        ("FlowMatchEulerDiscreteScheduler", {"sigmas": [0.5, 0.7]}, "descend"),
+        ("FlowMatchEulerDiscreteScheduler", {"sigmas": [0.7], "timesteps": [3, 2]}, "as many of each"),
+        ("EDMEulerScheduler", {"sigmas": [1.0, 0.0]}, "rise"),
+        ("PNDMScheduler", {"count": 3, "config": {"skip_prk_steps": False}}, "at least 4"),
+        (
+            "EulerDiscreteScheduler",
+            {"timesteps": [9], "config": {"use_karras_sigmas": True}},
+            "use_karras_sigmas",
+        ),
+    ],
+)
+def test_refuses_what_a_class_does_not_take(name: str, own: dict[str, Any], match: str) -> None:
+    own = {"count": 5, **own} if not {"timesteps", "sigmas", "count"} & set(own) else own
+    with pytest.raises(InputError, match=match):
+        given(name, **own)
