@@ -167,7 +167,15 @@ def test_masked_region_alone(models, size, overlay):
         PROMPT, image=image, mask_image=mask, padding_mask_crop=6, generator=generator(5), **settings
     ).images[0]  # fmt: skip
     result = pipeline.inpaint(
-        PROMPT, image, mask, mask_blur=0, padding_mask_crop=6, seed=5, sampler="ddim", overlay=overlay, **settings
+        PROMPT,
+        image,
+        mask,
+        mask_blur=0,
+        padding_mask_crop=6,
+        seed=5,
+        sampler="ddim",
+        overlay=overlay,
+        **settings,
     )
     ours = result.images[0]
     assert ours.size == theirs.size == size
@@ -192,7 +200,7 @@ def differential_reference(pipe, image, mask, strength, steps, seed, guidance_sc
         noise = torch.randn(clean.shape, generator=rng)
         embeds = pipe.encode_prompt(PROMPT, "cpu", 1, True, NEGATIVE)
         context = torch.cat([embeds[1], embeds[0]])
-        keep = 1 - torch.from_numpy(mask)
+        keep, latents = 1 - torch.from_numpy(mask), clean
         for i, t in enumerate(timesteps):
             known = scheduler.add_noise(clean, noise, t[None])
             latents = known if i == 0 else torch.where(keep > i / len(timesteps), known, latents)
