@@ -48,7 +48,7 @@ def recall(args: argparse.Namespace) -> None:
     """Fill in what was not given from the metadata of the picture `args.picture`."""
     from latentrt.images import read_parameters
     from latentrt.metadata import parse_parameters
-    from latentrt.samplers import CLASS_ENTRY
+    from latentrt.samplers import CLASS_ENTRY, SCHEDULE_ENTRY
 
     text = read_parameters(args.picture)
     if text is None:
@@ -75,7 +75,8 @@ def recall(args: argparse.Namespace) -> None:
         size = None if p.width is None or p.height is None else arguments.size(f"{p.width}x{p.height}")
     except argparse.ArgumentTypeError as error:
         raise InputError(f"{args.picture}: its size: {error}") from None
-    automatic = p.schedule_type in (None, "Automatic") or p.sampler is None
+    schedule = extra.get(SCHEDULE_ENTRY)
+    automatic = p.schedule_type in (None, "Automatic") or p.sampler is None or schedule is not None
     label = p.sampler if automatic else f"{p.sampler} {p.schedule_type}"
     known: dict[str, Any] = {
         "prompt": p.prompt,
@@ -88,6 +89,7 @@ def recall(args: argparse.Namespace) -> None:
         "seed": None if p.seed is None else [p.seed],
         "rng": _rng(p),
         "sampler": extra.get(CLASS_ENTRY, label),
+        "schedule": schedule if args.sampler is None else None,
         "eta": p.eta,
         "clip_skip": None if p.clip_skip is None else max(p.clip_skip - 1, 0),
     }

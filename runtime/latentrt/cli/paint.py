@@ -56,13 +56,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sampler",
         metavar="NAME",
-        help="as ddim, euler_ancestral, 'DPM++ 2M Karras' (default: the model's; a wrong one lists all)",
+        help="as ddim, euler_ancestral, 'DPM++ 2M Karras' (default: the model's; `latentrt samplers` lists all)",
+    )
+    parser.add_argument(
+        "--schedule",
+        metavar="NAME",
+        help="ComfyUI's or AUTOMATIC1111's sigma schedule, as karras, sgm_uniform, beta (default: the sampler's own)",
     )
     parser.add_argument(
         "--eta",
         type=arguments.share,
         metavar="E",
-        help="share of fresh noise in each step of ddim (default: 0)",
+        help="share of fresh noise in each step of ddim (default: 0) and tcd (0.3)",
     )
     parser.add_argument(
         "--clip-skip",
@@ -183,6 +188,7 @@ def _settings(args: argparse.Namespace, noise: "Settings") -> "Settings":
         "num_inference_steps": args.steps,
         "guidance_scale": args.guidance_scale,
         "sampler": args.sampler,
+        "schedule": args.schedule,
         "eta": args.eta,
         "clip_skip": args.clip_skip,
     }
