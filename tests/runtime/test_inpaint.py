@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 import latentrt
+from latentrt import samplers
 from latentrt.blend import Blend
 from latentrt.cli import main
 from latentrt.errors import InputError, ModelError
@@ -17,6 +18,7 @@ from latentrt.images import read_parameters
 from latentrt.inpainting import crop_region, make_inpainting
 from latentrt.mask import Mask, load_mask
 from latentrt.metadata import parse_parameters
+from latentrt.noise import TorchGenerator
 
 QUICK = {"num_inference_steps": 2, "seed": 1, "sampler": "euler", "guidance_scale": 1.0}
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8))
@@ -114,6 +116,42 @@ def test_differential_frees_the_light_before_the_dark():
         [0, 7, 7, 7, 7],
     ]
     assert blend.finish(np.full((1, 1, 1, 5), 9, np.float32)).tolist() == [[[[0, 9, 9, 9, 9]]]]
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+@pytest.mark.parametrize("name", samplers.names())
+def test_every_sampler_keeps_and_paints(name, strength):
+    """With a network that looks at each latent by itself: the free ones as without a mask, the others the picture."""
+    config = {
+        "_class_name": "DDIMScheduler",
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+    }
+    sampler = samplers.resolve(name, config)
+    schedule = sampler.schedule(8).truncated(strength)
+    clean, noise = (TorchGenerator(seed).randn((1, 4, 6, 6)) for seed in (1, 2))
+    mask = np.zeros((1, 1, 6, 6), np.float32)
+    mask[..., 2:5, 1:4] = 1
+    calls = []
+
+    def denoise(x, sigma, timestep):
+        calls.append(sigma)
+        return np.float32(0.8) * x / np.float32(1 + sigma**2)
+
+    def run(network):
+        x = schedule.noised(clean, noise).astype(np.float32)
+        for step in sampler.run(network, x, schedule, TorchGenerator(5)):
+            x = step.x
+        return schedule.final(x)
+
+    plain = run(denoise)
+    assert len(calls) == len(schedule)  # what guidance and masks count steps by
+    blend = Blend(denoise, clean, noise, mask, len(schedule))
+    latents = blend.finish(run(blend))
+    free = np.broadcast_to(mask > 0, latents.shape)
+    np.testing.assert_array_equal(latents[~free], clean[~free])
+    np.testing.assert_allclose(latents[free], plain[free], rtol=0, atol=1e-5 * np.abs(plain).max())
 
 
 def test_transparency_is_the_mask_where_there_is_any():
