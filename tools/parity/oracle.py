@@ -1,0 +1,200 @@
+"""diffusers itself, run step by step with given noise, in float32 as it is or in float64 throughout."""
+
+import contextlib
+import importlib
+import inspect
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import diffusers
+import numpy as np
+import torch
+
+from latentrt.schedule import from_config
+from latentrt.schedule.classes.common import alphas_cumprod_of
+from parity.case import Case, Noise
+
+# Its scheduler of stochastic differential equations is hidden where torchsde is missing; with a path that is given
+# nothing is asked of it.
+sys.modules.setdefault("torchsde", types.ModuleType("torchsde"))
+_FILES = {"DPMSolverSDEScheduler": "diffusers.schedulers.scheduling_dpmsolver_sde"}
+
+diffusers.logging.set_verbosity_error()
+torch.set_grad_enabled(False)
+
+
+class _Wide:
+    """A module in which float32 is float64, but for `linspace`, which rounds timesteps to float32 in diffusers."""
+
+    def __init__(self, module: Any, wide: Any, narrow: Any) -> None:
+        self._module, self._narrow, self.float32 = module, narrow, wide
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def linspace(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("dtype") is self.float32 and self._module is np:
+            kwargs["dtype"] = self._narrow
+        return self._module.linspace(*args, **kwargs)
+
+
+def scheduler_class(class_name: str) -> Any:
+    """The class of this name."""
+    return getattr(importlib.import_module(_FILES.get(class_name, "diffusers")), class_name)
+
+
+@contextlib.contextmanager
+def patched(class_name: str, noise: Noise, dtype: type) -> Iterator[None]:
+    """Give a scheduler's module our noise and, for float64, modules whose float32 is that."""
+    module = sys.modules[scheduler_class(class_name).__module__]
+
+    def randn_tensor(shape: Sequence[int], **kwargs: Any) -> torch.Tensor:
+        return torch.from_numpy(noise.randn(shape).astype(dtype))
+
+    with contextlib.ExitStack() as stack:
+        if hasattr(module, "randn_tensor"):
+            stack.enter_context(mock.patch.object(module, "randn_tensor", randn_tensor))
+        if dtype is np.float64:
+            stack.enter_context(
+                mock.patch.object(module, "torch", _Wide(torch, torch.float64, torch.float32))
+            )
+            stack.enter_context(mock.patch.object(module, "np", _Wide(np, np.float64, np.float32), create=True))
+            stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+            torch.set_default_dtype(torch.float64)
+        yield
+
+
+def case_scheduler(case: Case) -> Any:
+    """Make the scheduler, its tables in float32 as ever."""
+    scheduler = scheduler_class(case.class_name)
+    original, module = scheduler.set_timesteps, sys.modules[scheduler.__module__]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with (
+            mock.patch.object(module, "torch", torch),
+            mock.patch.object(module, "np", np, create=True),
+            # Some make a schedule of all training timesteps there, to no purpose, and take seconds for it.
+            mock.patch.object(scheduler, "set_timesteps", lambda self, *args, **kwargs: original(self, 1)),
+        ):
+            return scheduler.from_config(dict(case.config))
+    finally:
+        torch.set_default_dtype(before)
+
+
+def widen(scheduler: Any, case: Case) -> None:
+    """Take the float32 tables for exact, as ours does, and compute with them in float64.
+
+    torch rounds a float32 square root or exponential in one way, on some CPUs not correctly, and numpy in another.
+    Where ᾱ comes of such (zero terminal SNR, `sigmoid`), the table itself is given: ours, but for the last ᾱ, which
+    some classes set.
+    """
+    for key, value in vars(scheduler).items():
+        if isinstance(value, torch.Tensor) and value.dtype == torch.float32:
+            setattr(scheduler, key, value.double())
+    if case.config.get("rescale_betas_zero_snr") or case.config.get("beta_schedule") == "sigmoid":
+        table = alphas_cumprod_of(from_config(case.class_name, case.config)).astype(np.float64)
+        table[-1] = scheduler.alphas_cumprod[-1]
+        scheduler.alphas_cumprod = torch.from_numpy(table)
+        if case.config.get("set_alpha_to_one") is False:
+            scheduler.final_alpha_cumprod = scheduler.alphas_cumprod[0]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What diffusers gives: float timesteps and, after each `step`, the sample."""
+
+    timesteps: np.ndarray
+    samples: list[np.ndarray]
+
+
+class Invalid(Exception):
+    """diffusers itself refuses the combination."""
+
+
+def reference(
+    case: Case,
+    dtype: type = np.float32,
+    sigmas: np.ndarray | None = None,
+    told: np.ndarray | None = None,
+) -> Reference:
+    """Run diffusers' scheduler as its pipelines do.
+
+    Args:
+        case: what to run.
+        dtype: float32, as it is, or float64.
+        sigmas: in its terms, to step along in place of its own, if they are its own but for float32's rounding.
+        told: timesteps that the network is told in place of its own.
+
+    Raises:
+        Invalid: it refuses.
+    """
+    noise = Noise(case.seed)
+    x = torch.from_numpy(noise.randn(case.shape).astype(dtype))
+    with patched(case.class_name, noise, dtype):
+        try:
+            scheduler, begin = _prepared(case, dtype)
+        except Exception as error:
+            raise Invalid(f"{type(error).__name__}: {error}") from error
+        _exchange_sigmas(scheduler, sigmas)
+        timesteps = scheduler.timesteps[begin:]
+        if begin and hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(begin)
+        if case.strength is None:
+            x = x * getattr(scheduler, "init_noise_sigma", 1.0)
+        else:
+            noised = scheduler.add_noise if hasattr(scheduler, "add_noise") else scheduler.scale_noise
+            drawn = torch.from_numpy(noise.randn(case.shape).astype(dtype))
+            at = timesteps[:1].repeat(case.shape[0])
+            x = noised(x, drawn, at) if hasattr(scheduler, "add_noise") else noised(x, at, drawn)
+        if hasattr(scheduler, "noise_sampler"):
+            scheduler.noise_sampler = lambda *sigmas: torch.from_numpy(noise.randn(case.shape).astype(dtype))
+        accepted = inspect.signature(scheduler.step).parameters
+        options = {key: value for key, value in case.run.items() if key in accepted}
+        samples = []
+        for index, timestep in enumerate(timesteps):
+            fed = scheduler.scale_model_input(x, timestep) if hasattr(scheduler, "scale_model_input") else x
+            output = torch.from_numpy(case.network(fed.numpy(), float(timestep if told is None else told[index])))
+            try:
+                x = scheduler.step(output, timestep, x, **options).prev_sample
+            except Exception as error:
+                raise Invalid(f"{type(error).__name__}: {error}") from error
+            if x.dtype != (torch.float64 if dtype is np.float64 else torch.float32):
+                raise AssertionError(f"{case.class_name} computed in {x.dtype}")
+            samples.append(x.numpy())
+    return Reference(timesteps.numpy().astype(np.float64), samples)
+
+
+def _exchange_sigmas(scheduler: Any, sigmas: np.ndarray | None) -> None:
+    own = getattr(scheduler, "sigmas", None)
+    if sigmas is not None and own is not None and own.shape == sigmas.shape:
+        if np.allclose(own.numpy(), sigmas, rtol=2e-6, atol=1e-12):
+            scheduler.sigmas = torch.from_numpy(sigmas)
+
+
+def _prepared(case: Case, dtype: type) -> tuple[Any, int]:
+    """Make the scheduler with its timesteps, and say at which of them to begin."""
+    scheduler = case_scheduler(case)
+    if dtype is np.float64:
+        widen(scheduler, case)
+    given: dict[str, Any] = {}
+    if case.timesteps is not None:
+        given["timesteps"] = list(case.timesteps)
+    if case.sigmas is not None:
+        array = np.array(case.sigmas)
+        given["sigmas"] = torch.from_numpy(array) if case.class_name == "EDMEulerScheduler" else array
+    if "mu" in case.run:
+        given["mu"] = case.run["mu"]
+    if not (case.timesteps or case.sigmas):
+        given["num_inference_steps"] = case.count
+    scheduler.set_timesteps(**given)
+    if case.strength is None:
+        return scheduler, 0
+    kept = min(int(case.count * case.strength), case.count)
+    if kept == 0:
+        raise ValueError("no step left")
+    return scheduler, (case.count - kept) * scheduler.order
