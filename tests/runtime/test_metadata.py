@@ -123,6 +123,8 @@ NATURALS = st.none() | st.integers(0, 99999)
         strength=FLOATS,
         clip_skip=NATURALS,
         eta=FLOATS,
+        variation_seed=st.none() | st.integers(0, 2**64 - 1),
+        variation_strength=FLOATS,
         version=st.none() | TEXTS,
         extra=st.dictionaries(st.sampled_from(["RNG", "VAE hash", "Hires-fix/x"]), TEXTS).map(
             lambda d: tuple(d.items())
