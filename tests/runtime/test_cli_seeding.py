@@ -115,6 +115,7 @@ def test_all_of_one_stream_are_made_again_together(random_model, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     common = ["--model", str(random_model), "--device", "cpu", "--quiet"]
     words = ["--size", "64x64", "--steps", "2", "--seed", "3", "--count", "2", "--one-stream"]
+    words += ["--variation-seed", "8", "--variation-strength", "0.5"]
     assert main(["generate", "x", *common, *words, "--out", "a-{index}.png"]) == 0
     assert main(["generate", "--from", "a-2.png", *common, "--out", "b.png"]) == 2
     advice = "--one-stream --seed 3 --count 2"

@@ -93,7 +93,7 @@ def recall(args: argparse.Namespace) -> None:
         "eta": p.eta,
         "clip_skip": None if p.clip_skip is None else max(p.clip_skip - 1, 0),
     }
-    if args.seed is None:  # another seed is another picture, with no part of its noise
+    if args.seed in (None, [p.seed]):  # another seed is another picture, with no part of its noise
         known |= {"variation_seed": p.variation_seed, "variation_strength": p.variation_strength}
     for name, value in known.items():
         if getattr(args, name) is None:
