@@ -5,6 +5,7 @@
 The model is the included demo; both compute in fp32 on the CPU, with the same seeds, sampler and steps.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -75,4 +76,8 @@ def main(out: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="the picture to write")
+    sys.exit(main(parser.parse_args().out))

@@ -9,6 +9,7 @@ from latentrt.manifest import COMPUTES, RELATIVE_BOUNDS, Manifest
 
 EXAMPLES = """\
 examples:
+  latentrt export demo demo-bundle
   latentrt export path/to/checkpoint path/to/bundle
   latentrt export path/to/checkpoint path/to/bundle --overwrite --json
 
@@ -19,7 +20,7 @@ written if one differs by more than the bounds in the table.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", type=Path, help="the folder of a diffusers checkpoint")
+    parser.add_argument("model", metavar="MODEL", help="demo, or the folder of a diffusers checkpoint")
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write the bundle to")
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a bundle")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from latentrt.bundle import model_folder
 from latentrt.errors import ModelError, WeightsError
 from latentrt.files import contained, read_json
 from latentrt.manifest import MANIFEST_NAME
@@ -70,7 +71,7 @@ def open_source(model: str | Path) -> Source:
     Raises:
         ModelError: there is none, or it is of another kind; says which part is not supported.
     """
-    root = Path(model).expanduser()
+    root = model_folder(model)
     if not root.is_dir():
         raise ModelError(
             f"{model}: no such folder. Expected a diffusers checkpoint on disk; a model of a hub is downloaded first "

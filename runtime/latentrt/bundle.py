@@ -232,10 +232,15 @@ def _unexpected(path: Path, key: str, expected: str, value: Any) -> ModelError:
     return ModelError(f"{path}: {key}: expected {expected}, got {reprlib.repr(value)}")
 
 
-def _find(model: str | Path) -> Path:
+def model_folder(model: str | Path) -> Path:
+    """The folder that a model's name stands for; whether there is one is not looked at."""
     if model == "demo":
         return Path(str(importlib.resources.files("latentrt"))) / "models" / "demo"
-    root = Path(model).expanduser()
+    return Path(model).expanduser()
+
+
+def _find(model: str | Path) -> Path:
+    root = model_folder(model)
     if root.is_file():
         raise ModelError(
             f"{root}: is a file. Expected the folder of a diffusers checkpoint (with model_index.json) or a bundle; "

@@ -156,6 +156,28 @@ def test_generate_asks_for_what_was_said(
         assert (p.prompt, p.negative_prompt, p.seed, p.guidance_scale) == ("cat", "dog", index, 0)
 
 
+def test_ctrl_c_while_a_native_module_is_imported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pybind11 makes an ImportError of the KeyboardInterrupt."""
+
+    def interrupted(*_args: Any, **_settings: Any) -> None:
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr(latentrt, "load", interrupted)
+    assert main(["generate", "cat"]) == 130
+    assert capsys.readouterr().err == "latentrt: interrupted\n"
+
+
+def test_an_unknown_option_names_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "cat", "--stepz", "3"]) == 2
+    err = capsys.readouterr().err
+    assert "unrecognized arguments: --stepz 3" in err
+    assert "latentrt generate --help" in err
+    assert main(["generate", "a", "cat"]) == 2
+    assert "unrecognized arguments: cat; a value of several words stands in quotes" in capsys.readouterr().err
+
+
 def test_each_batch_is_written_before_the_next_is_painted(
     asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

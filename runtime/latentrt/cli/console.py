@@ -97,6 +97,19 @@ def interruptible(last: bool) -> Iterator[None]:
                 timer.cancel()
 
 
+def interrupted(last: bool) -> int:
+    """Say that Ctrl-C ended the command; returns the exit code, or with `last` ends the process at once.
+
+    A thread may still be making a session; an interpreter that ends beneath it makes C++ abort now and then.
+    """
+    say("latentrt: interrupted")
+    if last:
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(130)
+    return 130
+
+
 def _leave() -> None:
     os.write(2, b"\nlatentrt: interrupted\n")
     os._exit(130)

@@ -45,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SystemExit as stop:  # argparse's, after --help or a usage error
             return stop.code if isinstance(stop.code, int) else 1
         except KeyboardInterrupt:
-            console.say("latentrt: interrupted")
-            return 130
+            return console.interrupted(last=argv is None)
         except LatentrtError as error:
             return console.fail(str(error), error.exit_code)
         except BrokenPipeError:
@@ -58,6 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return console.fail(
                 "onnxruntime is not installed; this needs: pip install 'latentrt[cpu]' (or cuda, openvino)"
             )
+        except ImportError as error:  # what Ctrl-C becomes while a native module is loaded
+            if not isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+                raise
+            return console.interrupted(last=argv is None)
         except OSError as error:
             console.drop_stdout()
             return console.fail(_describe(error))

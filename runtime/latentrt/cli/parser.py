@@ -24,7 +24,15 @@ class Parser(argparse.ArgumentParser):
         fill, self.fill = self.fill, None
         if fill is not None:
             fill(self)
-        return super().parse_known_args(args, namespace)
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # said here, where the command's own page can be named
+            hint = (
+                ""
+                if any(word.startswith("-") for word in unknown)
+                else "; a value of several words stands in quotes"
+            )
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return known, unknown
 
     def error(self, message: str) -> NoReturn:
         """Print the error and where to read more; exit with 2."""
