@@ -4,7 +4,7 @@ import io
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,6 +90,17 @@ def resize_to(image: Image.Image, width: int, height: int) -> Image.Image:
     if image.size == (width, height):
         return image
     return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def beside(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size in a row."""
+    if len(pictures) == 1:
+        return pictures[0]
+    width, height = pictures[0].size
+    row = Image.new("RGB", (width * len(pictures), height))
+    for index, picture in enumerate(pictures):
+        row.paste(picture, (index * width, 0))
+    return row
 
 
 def output_format(path: Path) -> str:

@@ -16,33 +16,48 @@ from latentrt.graph import DTYPES, Graph, Value
 Array = npt.NDArray[Any]
 
 _NORM = "InstanceNormalization"
-_FLOAT = 1  # TensorProto.FLOAT
-_ATTRIBUTE_FLOAT, _ATTRIBUTE_INT = 1, 2  # AttributeProto.type
-_LAST_AXIS = "norm.axes"
+_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
+_ATTRIBUTE_INT = 2  # AttributeProto.type
+_LAST_AXIS, _ROW, _COLUMN = "norm.last_axis", "norm.row_axis", "norm.column_axis"
 
 
 def tell_moments(graph: Graph) -> list[float]:
-    """Add outputs `norm.i.mean` and `norm.i.square`, float32 (1, groups, 1), of each norm; return their epsilons."""
+    """Add outputs for each norm i and return the norms' epsilons.
+
+    `norm.i.mean`, float32 (1, groups, 1); `norm.i.product`, x·x, float32 (1, groups, 1, 1); `norm.i.shape`, int64,
+    (batch, groups, rest).
+    """
     nodes: list[Any] = []
     epsilons: list[float] = []
     body = graph.proto.graph
     for node in body.node:
-        nodes.append(node)
         if node.op_type != _NORM:
+            nodes.append(node)
             continue
         index, groups = len(epsilons), _groups(graph, node)
-        wide = f"norm.{index}.float32"
-        cast = _node(body, "Cast", [node.input[0]], wide)
-        cast.attribute.add(name="to", i=_FLOAT, type=_ATTRIBUTE_INT)
-        square = _node(body, "Mul", [wide, wide], f"{wide}.squared")
-        nodes += [cast, square]
-        for source, output in ((wide, f"norm.{index}.mean"), (f"{wide}.squared", f"norm.{index}.square")):
-            nodes.append(_node(body, "ReduceMean", [source, _LAST_AXIS], output))
-            _declare(body.output.add(), graph.outputs, output, _FLOAT, groups)
+        wide = node.input[0]
+        if _compute_type(graph) != np.float32:
+            wide = f"norm.{index}.float32"
+            cast = _node(body, "Cast", [node.input[0]], wide)
+            cast.attribute.add(name="to", i=_FLOAT, type=_ATTRIBUTE_INT)
+            nodes.append(cast)
+        nodes.append(_node(body, "ReduceMean", [wide, _LAST_AXIS], f"norm.{index}.mean"))
+        # x·x as a product of matrices: it needs no memory for the squares.
+        row, column = f"norm.{index}.row", f"norm.{index}.column"
+        nodes.append(_node(body, "Unsqueeze", [wide, _ROW], row))
+        nodes.append(_node(body, "Unsqueeze", [wide, _COLUMN], column))
+        nodes.append(_node(body, "MatMul", [row, column], f"norm.{index}.product"))
+        _declare(body.output.add(), graph.outputs, f"norm.{index}.mean", _FLOAT, (1, groups, 1))
+        _declare(body.output.add(), graph.outputs, f"norm.{index}.product", _FLOAT, (1, groups, 1, 1))
+        size = _node(body, "Shape", [node.input[0]], f"norm.{index}.shape")
+        nodes.append(size)
+        _declare(body.output.add(), graph.outputs, f"norm.{index}.shape", _INT64, (3,))
+        nodes.append(node)
         epsilons.append(_epsilon(node))
     if epsilons:
-        raw = np.array([-1], np.int64).tobytes()
-        body.initializer.add(name=_LAST_AXIS, data_type=7, dims=[1], raw_data=raw)
+        for name, axis in ((_LAST_AXIS, -1), (_ROW, 2), (_COLUMN, 3)):
+            raw = np.array([axis], np.int64).tobytes()
+            body.initializer.add(name=name, data_type=_INT64, dims=[1], raw_data=raw)
         _replace(body, nodes)
     return epsilons
 
@@ -58,7 +73,7 @@ def take_moments(graph: Graph) -> None:
             continue
         mean, scale, groups = f"whole.{index}.mean", f"whole.{index}.scale", _groups(graph, node)
         for name in (mean, scale):
-            _declare(body.input.add(), graph.inputs, name, kind, groups)
+            _declare(body.input.add(), graph.inputs, name, kind, (1, groups, 1))
         nodes.append(_node(body, "Sub", [node.input[0], mean], f"norm.{index}.centred"))
         nodes.append(_node(body, "Mul", [f"norm.{index}.centred", scale], node.output[0]))
         index += 1
@@ -77,8 +92,11 @@ def combine(
     """
     sums: dict[str, Array] = {}
     for outputs, share in zip(told, shares, strict=True):
-        for name, value in outputs.items():
-            sums[name] = sums.get(name, 0) + share * value.astype(np.float64)
+        for index in range(len(epsilons)):
+            mean, product = (outputs[f"norm.{index}.{of}"].astype(np.float64) for of in ("mean", "product"))
+            square = product[..., 0] / outputs[f"norm.{index}.shape"][-1]
+            for name, value in ((f"norm.{index}.mean", mean), (f"norm.{index}.square", square)):
+                sums[name] = sums.get(name, 0) + share * value
     feeds = {}
     for index, epsilon in enumerate(epsilons):
         mean = sums[f"norm.{index}.mean"]
@@ -102,12 +120,12 @@ def _replace(body: Any, nodes: list[Any]) -> None:
     body.node.extend(copies)
 
 
-def _declare(value: Any, known: dict[str, Value], name: str, kind: int, groups: int) -> None:
+def _declare(value: Any, known: dict[str, Value], name: str, kind: int, shape: tuple[int, ...]) -> None:
     value.name = name
     value.type.tensor_type.elem_type = kind
-    for size in (1, groups, 1):
+    for size in shape:
         value.type.tensor_type.shape.dim.add(dim_value=size)
-    known[name] = Value(name, DTYPES[kind], (1, groups, 1))
+    known[name] = Value(name, DTYPES[kind], shape)
 
 
 def _groups(graph: Graph, node: Any) -> int:

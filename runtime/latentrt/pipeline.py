@@ -15,6 +15,7 @@ from latentrt.autoencoder import Autoencoder, Tile
 from latentrt.bundle import COMPONENTS, Model, open_model
 from latentrt.errors import InputError
 from latentrt.generation import Generation, Result
+from latentrt.hires import Hires, HiresGeneration, start_hires
 from latentrt.mask import make_mask
 from latentrt.noise import TorchGenerator
 from latentrt.providers import DTYPES, Provider, choose
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Array = npt.NDArray[Any]
+Painting: TypeAlias = Generation | HiresGeneration
 ImageLike: TypeAlias = "Path | str | Image | npt.NDArray[Any]"
 
 
@@ -88,16 +90,21 @@ class Pipeline:
         """The model's tokenizer."""
         return load_tokenizer(self.model.root / "tokenizer", self.model.text_positions)
 
-    def start_txt2img(self, prompt: str, **settings: Unpack[Settings]) -> Generation:
+    def start_txt2img(
+        self, prompt: str, *, hires: Hires | None = None, **settings: Unpack[Settings]
+    ) -> Painting:
         """Prepare pictures of a prompt; iterate the `Generation` for its steps, or ask it for its `result`.
 
         Args:
             prompt: what to paint.
+            hires: a second pass, which paints over the enlarged pictures; None: there is none.
             **settings: see `Settings`.
 
         Raises:
             InputError: a value is out of range; the message names it.
         """
+        if hires is not None:
+            return start_hires(self, prompt, hires, **settings)
         return Generation(self, make_request(self.model, prompt, **settings))
 
     def start_img2img(
@@ -172,9 +179,9 @@ class Pipeline:
             self, make_request(self.model, prompt, strength=strength, picture=picture, mask=asked, **settings)
         )
 
-    def txt2img(self, prompt: str, **settings: Unpack[Settings]) -> Result:
+    def txt2img(self, prompt: str, *, hires: Hires | None = None, **settings: Unpack[Settings]) -> Result:
         """Paint pictures of a prompt: `start_txt2img`, run to the end."""
-        return self.start_txt2img(prompt, **settings).result()
+        return self.start_txt2img(prompt, hires=hires, **settings).result()
 
     def img2img(
         self, prompt: str, image: ImageLike, *, strength: float = 0.8, **settings: Unpack[Settings]

@@ -4,6 +4,7 @@ import argparse
 import math
 import re
 import secrets
+from typing import Any
 
 MAX_SEED = 2**64 - 1
 MAX_PIXELS = 2**26
@@ -31,6 +32,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_tile(parser: argparse.ArgumentParser) -> None:
+    """--tile."""
+    parser.add_argument(
+        "--tile",
+        type=tile,
+        default="auto",
+        metavar="auto|off|SIZE",
+        help="send large pictures through the autoencoder in tiles of SIZE pixels, which takes less memory and twice "
+        "the time (default: auto, tiles of 512 for pictures above 1024x1024)",
+    )
+
+
 def add_reporting(parser: argparse.ArgumentParser) -> None:
     """--json, --quiet."""
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of paths")
@@ -48,6 +61,17 @@ def size(text: str) -> tuple[int, int]:
     if width * height > MAX_PIXELS:
         raise argparse.ArgumentTypeError(f"expected at most {MAX_PIXELS:,} pixels, got {text}")
     return width, height
+
+
+def hires(text: str) -> float | tuple[int, int]:
+    """`2x`, how many times larger; or `WxH`."""
+    match = re.fullmatch(r"([0-9]{1,2}(?:\.[0-9]{1,4})?)[x×]", text.lower())
+    return size(text) if match is None else float(match[1])
+
+
+def tile(text: str) -> Any:
+    """`auto`, `off`, or a side in pixels. Which multiples a model takes is known once it is open."""
+    return text if text in ("auto", "off") else natural(text)
 
 
 def natural(text: str) -> int:

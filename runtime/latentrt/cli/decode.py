@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from latentrt.cli import arguments
 from latentrt.cli.output import plan
+from latentrt.cli.previews import say_tiles
 from latentrt.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, metavar="IMG", help="a .png, .jpg or .webp file, or as in `generate`"
     )
+    arguments.add_tile(parser)
     arguments.add_model(parser)
     arguments.add_reporting(parser)
 
@@ -49,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
     model = "demo" if args.model is None else args.model
     latents = weights.read(tensor)
     files = []
-    with latentrt.load(model, device=args.device, dtype=args.dtype) as pipeline:
+    with latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline:
+        if not args.quiet:
+            height, width = (side * pipeline.model.vae_scale_factor for side in latents.shape[2:])
+            say_tiles(pipeline, width, height)
         for index in range(len(latents)):
             for image in pipeline.decode(latents[index : index + 1]):
                 path = output.save(image, index)
@@ -66,9 +71,9 @@ def _find_latents(path: Path, weights: "Weights") -> "Tensor":
 
     tensor = weights.get("latents", next(iter(weights.values())) if len(weights) == 1 else None)
     if tensor is None:
-        raise InputError(
-            f"{path}: expected a tensor `latents`, or one alone, got {', '.join(weights) or 'none'}"
-        )
+        names = ", ".join(list(weights)[:4]) or "none"
+        more = f" and {len(weights) - 4} more" if len(weights) > 4 else ""
+        raise InputError(f"{path}: expected a tensor `latents`, or one alone, got {names}{more}")
     shape = tensor.shape
     if len(shape) != 4 or 0 in shape or not tensor.is_float:
         raise InputError(f"{path}: expected floats (b, c, h, w), got {tensor.dtype} {shape}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from latentrt.cli import arguments
 from latentrt.cli.console import say
 from latentrt.cli.output import check_folder
+from latentrt.cli.previews import say_tiles
 from latentrt.errors import InputError
 
 EXAMPLES = """\
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="draw from the encoder's distribution (default: its mean)",
     )
+    arguments.add_tile(parser)
     arguments.add_model(parser)
     arguments.add_reporting(parser)
 
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from latentrt.weights import write_safetensors
 
     model = "demo" if args.model is None else args.model
-    with latentrt.load(model, device=args.device, dtype=args.dtype) as pipeline:
+    with latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline:
         factor = pipeline.model.vae_scale_factor
         own = tuple(max(side // factor, 1) * factor for side in image.size)
         width, height = own if args.size is None else args.size
@@ -59,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--size: expected multiples of {factor} for this model, got {width}x{height}")
         if (width, height) != image.size and not args.quiet:
             say(f"resized from {image.width}x{image.height} to {width}x{height}")
+        if not args.quiet:
+            say_tiles(pipeline, width, height)
         seed = None if args.seed is None else arguments.drawn(args.seed)
         latents = pipeline.encode(resize_to(image, width, height), seed=seed)
         metadata = {"model": pipeline.model.name, "width": str(width), "height": str(height)}

@@ -10,6 +10,7 @@ from latentrt.cli.console import warn
 from latentrt.errors import InputError
 
 if TYPE_CHECKING:
+    from latentrt.hires import Hires
     from latentrt.metadata import GenerationParameters
 
 EXAMPLES = """\
@@ -18,6 +19,7 @@ examples:
   latentrt generate "a lighthouse at dusk" --model path/to/stable-diffusion-v1-5 --size 512x768 --steps 25 --seed 7
   latentrt generate "a fox" --negative "blurry" --sampler "DPM++ 2M Karras" --count 4 --out foxes/
   latentrt generate --from heart.png --steps 50 --out finer.png     the same picture again, in more steps
+  latentrt generate "a castle" --model path/to/checkpoint --hires 2x --preview castle-preview.png
   latentrt generate "a fox" --json --quiet | jq -r .files[0]
 """
 
@@ -32,6 +34,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PICTURE",
         help="take everything that is not given from the text that a picture made by latentrt or AUTOMATIC1111 carries",
     )
+    group = parser.add_argument_group("larger than the model was made for (AUTOMATIC1111's hires fix)")
+    group.add_argument(
+        "--hires",
+        type=arguments.hires,
+        metavar="2x|WxH",
+        help="enlarge the picture of --size so many times, or to WxH, and paint over it",
+    )
+    group.add_argument(
+        "--hires-steps",
+        type=arguments.natural,
+        metavar="N",
+        help="steps of that second pass (default: --steps)",
+    )
+    group.add_argument(
+        "--hires-strength",
+        type=arguments.strength,
+        metavar="F",
+        help="how far it goes from the enlarged picture: more than 0, at most 1 (default: 0.7)",
+    )
+    group.add_argument(
+        "--hires-upscaler",
+        metavar="NAME",
+        help="latent (default), latent-antialiased, latent-bicubic, latent-bicubic-antialiased, latent-nearest, "
+        "latent-nearest-exact; or of the decoded picture, lanczos or nearest",
+    )
     paint.add_arguments(parser)
 
 
@@ -41,7 +68,29 @@ def run(args: argparse.Namespace) -> int:
         recall(args)
     if args.prompt is None:
         raise InputError("expected a PROMPT, or --from PICTURE")
-    return paint.paint(args, lambda pipeline, settings: pipeline.start_txt2img(args.prompt, **settings))
+    hires = _hires(args)
+    return paint.paint(
+        args, lambda pipeline, settings: pipeline.start_txt2img(args.prompt, hires=hires, **settings)
+    )
+
+
+def _hires(args: argparse.Namespace) -> "Hires | None":
+    given = {
+        "steps": args.hires_steps,
+        "strength": args.hires_strength,
+        "upscaler": args.hires_upscaler,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if args.hires is None:
+        if given:
+            raise InputError(f"--hires-{next(iter(given))}: does nothing without --hires")
+        return None
+    from latentrt.hires import Hires
+    from latentrt.upscale import find_upscaler
+
+    find_upscaler(given.get("upscaler", Hires.upscaler))  # refused before a model is loaded
+    size = {"size": args.hires} if isinstance(args.hires, tuple) else {"scale": args.hires}
+    return Hires(**size, **given)
 
 
 def recall(args: argparse.Namespace) -> None:
@@ -54,7 +103,8 @@ def recall(args: argparse.Namespace) -> None:
     if text is None:
         raise InputError(f"{args.picture}: carries no `parameters` text to make it again from")
     p = parse_parameters(text)
-    if p.strength is not None:
+    hires = _recalled_hires(args.picture, dict(p.extra), p.strength, p.steps)
+    if p.strength is not None and hires is None:
         raise InputError(
             f"{args.picture}: was painted over another picture (img2img), which it does not hold"
         )
@@ -93,11 +143,34 @@ def recall(args: argparse.Namespace) -> None:
         "eta": p.eta,
         "clip_skip": None if p.clip_skip is None else max(p.clip_skip - 1, 0),
     }
+    if hires is not None:
+        known |= hires
     if args.seed in (None, [p.seed]):  # another seed is another picture, with no part of its noise
         known |= {"variation_seed": p.variation_seed, "variation_strength": p.variation_strength}
     for name, value in known.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+
+
+def _recalled_hires(
+    picture: Path, entries: dict[str, str], strength: float | None, steps: int | None
+) -> dict[str, Any] | None:
+    """The options of a second pass that a picture's text tells of; None where it had none."""
+    if "Hires upscaler" not in entries:
+        return None
+    size = entries.get("Hires resize") or f"{entries.get('Hires upscale', '')}x"
+    try:
+        hires = arguments.hires(size)
+        # AUTOMATIC1111 leaves the entry out where the second pass has as many as the first.
+        count = arguments.natural(entries["Hires steps"]) if "Hires steps" in entries else steps
+    except argparse.ArgumentTypeError as error:
+        raise InputError(f"{picture}: its second pass (hires): {error}") from None
+    return {
+        "hires": hires,
+        "hires_steps": count,
+        "hires_strength": strength,
+        "hires_upscaler": entries["Hires upscaler"],
+    }
 
 
 def _rng(p: "GenerationParameters") -> str | None:

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentrt.cli import arguments, seeding
+from latentrt.cli import arguments, previews, seeding
 from latentrt.cli.console import say
 from latentrt.cli.output import Output, plan
 
 if TYPE_CHECKING:
-    from latentrt.generation import Generation, Result
+    from latentrt.generation import Result
     from latentrt.metadata import GenerationParameters
-    from latentrt.pipeline import Pipeline
+    from latentrt.pipeline import Painting, Pipeline
     from latentrt.request import Settings
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=arguments.size,
         metavar="WxH",
-        help="in pixels, multiples of the model's factor, 8 for Stable Diffusion (default: the model's)",
+        help="in pixels, multiples of the model's factor, 8 for Stable Diffusion (default: the model's or --image's)",
     )
     parser.add_argument(
         "--steps", type=arguments.natural, metavar="N", help="more is slower and finer (default: the model's)"
@@ -80,6 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a .png, .jpg or .webp file, a name with {seed} or {index}, or a folder/ (default: latentrt-{seed}.png)",
     )
+    arguments.add_tile(parser)
+    previews.add_arguments(parser)
     arguments.add_model(parser)
     parser.add_argument(
         "--low-memory",
@@ -89,26 +91,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_reporting(parser)
 
 
-def paint(args: argparse.Namespace, start: "Callable[[Pipeline, Settings], Generation]") -> int:
+def paint(args: argparse.Namespace, start: "Callable[[Pipeline, Settings], Painting]") -> int:
     """Load the model, paint batch after batch, write each one's pictures when it is done, and say where they are."""
     from latentrt.metadata import GenerationParameters, format_parameters
 
     output = plan(args.out, seeding.count(args))
     prompts = format_parameters(GenerationParameters(args.prompt, args.negative or ""))
     output.check(args.size, prompts)
+    shown = previews.Previews(args)
     batches = seeding.batches(args)
 
     import latentrt
 
     model = "demo" if args.model is None else args.model
-    with latentrt.load(model, device=args.device, dtype=args.dtype, low_memory=args.low_memory) as pipeline:
+    options: dict[str, Any] = {"dtype": args.dtype, "low_memory": args.low_memory, "tile": args.tile}
+    with latentrt.load(model, device=args.device, **options) as pipeline:
+        shown.open(pipeline)
         painted = _Painted()
         generations = (start(pipeline, _settings(args, batch)) for batch in batches)
         with _Bar(len(batches), quiet=args.quiet) as bar:
             for generation in generations:
                 # A picture's own size, and the model's, are known only now.
                 output.check(generation.request.output_size, prompts)
-                result = bar.run(generation)
+                if not args.quiet and not painted.files:
+                    previews.say_tiles(pipeline, generation.request.width, generation.request.height)
+                result = bar.run(generation, shown)
                 painted.add(result)
                 for file in _write(result, output):
                     painted.files.append(str(file))
@@ -158,7 +165,7 @@ class _Bar:
     def __exit__(self, *exception: object) -> None:
         self._bar.close()
 
-    def run(self, generation: "Generation") -> "Result":
+    def run(self, generation: "Painting", shown: previews.Previews) -> "Result":
         bar = self._bar
         bar.total = generation.total * self._batches
         for step in generation:
@@ -169,6 +176,7 @@ class _Bar:
                 bar.set_description_str("painting", refresh=False)
             bar.set_postfix_str(f"{step.seconds:.2f} s/step", refresh=False)
             bar.update()
+            shown.show(step, generation.request.seeds)
         bar.set_description_str("decoding")
         return generation.result()
 

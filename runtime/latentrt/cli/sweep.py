@@ -1,0 +1,238 @@
+"""`latentrt sweep`: a grid of pictures over one to three axes, AUTOMATIC1111's X/Y/Z plot."""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latentrt.cli import arguments
+from latentrt.cli.axes import KINDS, NO_AXIS, Axis, axis
+from latentrt.cli.console import progress_line, say
+from latentrt.cli.output import plan
+from latentrt.cli.previews import say_tiles
+from latentrt.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from latentrt.metadata import GenerationParameters
+    from latentrt.pipeline import Painting, Pipeline
+
+EXAMPLES = f"""\
+examples:
+  latentrt sweep "a large red heart" --x "sampler=euler,ddim,DPM++ 2M Karras" --y steps=5,10,20 --out grid.png
+  latentrt sweep "a fox" --model path/to/checkpoint --x "guidance-scale=1-10 (+3)" --y seed=1-3 --keep foxes/
+  latentrt sweep "an oil painting" --image photo.jpg --x "strength=0.2-1 [5]" --y seed=7,8
+
+axes: {", ".join(KINDS)}
+values: separated by commas; those of numbers also 1-5, 10-50 (+10), 0-1 [5]. One with a comma stands in double quotes.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("prompt", metavar="PROMPT", help="what to paint")
+    for name, where in (("x", "columns"), ("y", "rows"), ("z", "blocks, one under the other")):
+        parser.add_argument(
+            f"--{name}",
+            type=axis,
+            metavar="NAME=V,V,…",
+            required=name == "x",
+            help=f"what varies over {where}",
+        )
+    parser.add_argument("--negative", metavar="TEXT", help="what to stay away from")
+    parser.add_argument("--size", type=arguments.size, metavar="WxH", help="of each picture")
+    parser.add_argument("--steps", type=arguments.natural, metavar="N", help="of each picture")
+    parser.add_argument("--guidance-scale", type=arguments.finite, metavar="G", help="of each picture")
+    parser.add_argument(
+        "--seed", type=arguments.seed, metavar="S", help="of each picture (default: random, the same for all)"
+    )
+    parser.add_argument("--sampler", metavar="NAME", help="of each picture")
+    parser.add_argument("--eta", type=arguments.share, metavar="E", help="of each picture")
+    parser.add_argument("--clip-skip", type=arguments.whole, metavar="N", help="of each picture")
+    parser.add_argument("--image", type=Path, metavar="IMG", help="paint over this picture")
+    parser.add_argument(
+        "--strength", type=arguments.strength, metavar="F", help="how far to go from it (default: 0.8)"
+    )
+    parser.add_argument(
+        "--out",
+        default="sweep.png",
+        metavar="FILE",
+        help="the grid: .png, .jpg or .webp (default: sweep.png)",
+    )
+    parser.add_argument(
+        "--keep", metavar="PATH", help="write the single pictures as well: a folder/, or a name with {index}"
+    )
+    arguments.add_tile(parser)
+    arguments.add_model(parser)
+    arguments.add_reporting(parser)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One picture to be: its place (z, y, x) and what makes it."""
+
+    place: tuple[int, int, int]
+    generation: "Painting"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it."""
+    x, y, z = (NO_AXIS if one is None else one for one in (args.x, args.y, args.z))
+    _check_axes(args, (x, y, z))
+    count = len(x.values) * len(y.values) * len(z.values)
+    output = plan(args.out, 1)
+    output.check()
+    kept = None if args.keep is None else plan(args.keep, count)
+    if kept is not None:
+        kept.check()
+    image = None
+    if args.image is not None:
+        from latentrt.images import load_image
+
+        image = load_image(args.image)
+    args.seed = arguments.drawn(args.seed)
+
+    import latentrt
+    from latentrt.metadata import format_parameters
+
+    started = time.perf_counter()
+    model = "demo" if args.model is None else args.model
+    pictures: dict[tuple[int, int, int], Image] = {}
+    made: dict[tuple[int, int, int], GenerationParameters] = {}
+    files = []
+    with latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline:
+        cells = _cells(pipeline, args, image, (x, y, z))
+        _check_size(cells, args.out)
+        if not args.quiet:
+            largest = max((cell.generation.request for cell in cells), key=lambda r: r.width * r.height)
+            say_tiles(pipeline, largest.width, largest.height)
+        with progress_line(args.quiet) as show:
+            for number, cell in enumerate(cells, 1):
+                for step in cell.generation:
+                    show(f"picture {number} of {count}, step {step.index + 1} of {step.total}")
+                result = cell.generation.result()
+                pictures[cell.place], made[cell.place] = result.images[0], result.parameters[0]
+                if kept is not None:
+                    text = format_parameters(result.parameters[0])
+                    files.append(str(kept.save(result.images[0], result.seeds[0], text)))
+        summary = f"{count} pictures, {pipeline.provider.name} {pipeline.dtype}"
+    first = made[0, 0, 0]
+    extra = (("Script", "X/Y/Z plot"), *_entries("X", x), *_entries("Y", y), *_entries("Z", z))
+    text = format_parameters(replace(first, extra=first.extra + extra))
+    grid = output.save(_draw(pictures, (x, y, z)), args.seed, text)
+    seconds = time.perf_counter() - started
+    if args.json:
+        names = ("x", "y", "z")
+        axes = {
+            name: {"type": one.kind.label, "values": one.texts}
+            for name, one in zip(names, (x, y, z), strict=True)
+            if one is not NO_AXIS
+        }
+        print(json.dumps({"grid": str(grid), "files": files, "axes": axes, "seconds": seconds}))
+    else:
+        for path in (*files, grid):
+            print(path, flush=True)
+        if not args.quiet:
+            say(f"{summary}: {seconds:.1f} s")
+    return 0
+
+
+def _check_axes(args: argparse.Namespace, axes: tuple[Axis, Axis, Axis]) -> None:
+    settings = [one.kind.setting for one in axes if one is not NO_AXIS]
+    twice = next((name for name in settings if settings.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"axes: {twice} stands on two of them")
+    if args.image is None and (args.strength is not None or "strength" in settings):
+        raise InputError("strength: is how far to go from a picture; give that with --image")
+
+
+def _cells(
+    pipeline: "Pipeline", args: argparse.Namespace, image: "Image | None", axes: tuple[Axis, Axis, Axis]
+) -> list[_Cell]:
+    """Every picture, checked, in the order in which networks are made anew least often.
+
+    Raises:
+        InputError: a value, or a combination of values, cannot be painted; the message says which.
+    """
+    x, y, z = axes
+    cells = []
+    for place in product(range(len(z.values)), range(len(y.values)), range(len(x.values))):
+        chosen = [(one, index) for one, index in zip((z, y, x), place, strict=True) if one is not NO_AXIS]
+        values = {one.kind.setting: one.values[index] for one, index in chosen}
+        try:
+            cells.append(_Cell(place, _start(pipeline, args, image, values)))
+        except InputError as error:
+            where = ", ".join(f"{one.kind.label} {one.texts[index]}" for one, index in chosen)
+            raise InputError(f"{where}: {error}") from None
+    return sorted(cells, key=lambda cell: (cell.generation.request.latent_size, cell.place))
+
+
+def _start(
+    pipeline: "Pipeline", args: argparse.Namespace, image: "Image | None", values: dict[str, Any]
+) -> "Painting":
+    settings: dict[str, Any] = {
+        "prompt": args.prompt,
+        "negative_prompt": "" if args.negative is None else args.negative,
+        "size": args.size,
+        "num_inference_steps": args.steps,
+        "guidance_scale": args.guidance_scale,
+        "seed": args.seed,
+        "sampler": args.sampler,
+        "eta": args.eta,
+        "clip_skip": args.clip_skip,
+        "strength": args.strength,
+    } | values
+    schedule, strength = settings.pop("schedule", None), settings.pop("strength")
+    if schedule is not None and schedule.lower() != "automatic":
+        sampler = settings["sampler"] or pipeline.model.defaults.get("sampler")
+        if sampler is None:
+            raise InputError("schedule: say which sampler it is for, with --sampler or another axis")
+        settings["sampler"] = f"{sampler} {schedule}"
+    size = settings.pop("size")
+    settings["width"], settings["height"] = (None, None) if size is None else size
+    settings["seed"] = [settings["seed"]]
+    if image is None:
+        return pipeline.start_txt2img(**settings)
+    return pipeline.start_img2img(image=image, strength=0.8 if strength is None else strength, **settings)
+
+
+def _check_size(cells: list[_Cell], out: str) -> None:
+    """Refuse a grid that is too large, before it is painted."""
+    from latentrt.images import MAX_PIXELS, check_writable, output_format
+
+    width, height = (
+        max(getattr(cell.generation.request, side) for cell in cells) for side in ("width", "height")
+    )
+    z, y, x = (max(cell.place[i] for cell in cells) + 1 for i in range(3))
+    size = (x * width, z * y * height)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise InputError(
+            f"{x * y * z} pictures of {width}x{height} make a grid of {size[0]}x{size[1]}; expected at most "
+            f"{MAX_PIXELS:,} pixels"
+        )
+    check_writable(output_format(Path(out)), (size[0] + width, size[1] + height))  # labels too
+
+
+def _draw(pictures: "dict[tuple[int, int, int], Image]", axes: tuple[Axis, Axis, Axis]) -> "Image":
+    from latentrt.grid import draw_grid
+
+    x, y, z = axes
+    blocks = [
+        [[pictures[k, j, i] for i in range(len(x.values))] for j in range(len(y.values))]
+        for k in range(len(z.values))
+    ]
+    return draw_grid(blocks, x.labels, y.labels, z.labels)
+
+
+def _entries(name: str, one: Axis) -> tuple[tuple[str, str], ...]:
+    if one is NO_AXIS:
+        return ()
+    return (f"{name} Type", one.kind.label), (f"{name} Values", ",".join(map(_quoted, one.texts)))
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if "," in text else text

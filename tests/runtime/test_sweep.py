@@ -1,0 +1,135 @@
+"""The grid: axes, what is refused before anything is painted, labels, and the text inside."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFont
+
+from latentrt.cli import main
+from latentrt.cli.axes import axis
+from latentrt.grid import draw_grid, wrap
+from latentrt.images import load_image, read_parameters
+from latentrt.metadata import parse_parameters
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("steps=5,10", (5, 10)),
+        ("steps=1-4", (1, 2, 3, 4)),
+        ("steps=10-50 (+20), 7", (10, 30, 50, 7)),
+        ("cfg-scale=1", None),
+        ("guidance_scale=1-2 [3]", (1.0, 1.5, 2.0)),
+        ("strength=0.2-1 [5]", (0.2, 0.4, 0.6, 0.8, 1.0)),
+        ("eta=0-0.5 (+0.25)", (0.0, 0.25, 0.5)),
+        ("size=64x64,128x64", ((64, 64), (128, 64))),
+        ('prompt="a cat, a dog",a fox', ("a cat, a dog", "a fox")),
+        ("sampler=DPM++ 2M Karras,euler", ("DPM++ 2M Karras", "euler")),
+        ("steps=", None),
+        ("steps=5,,6", None),
+        ("steps=0", None),
+        ("steps=5-1", None),
+        ("steps=1-9 (+0)", None),
+        ("steps=1-100000", None),
+        ("strength=0-1", None),
+        ("steps", None),
+        ("eta=0..5-1", None),
+    ],
+)
+def test_axes(text, values):
+    if values is None:
+        with pytest.raises(argparse.ArgumentTypeError):
+            axis(text)
+    else:
+        assert axis(text).values == values
+
+
+def test_a_random_seed_is_drawn_once_and_told():
+    drawn = axis("seed=-1,3")
+    assert drawn.labels == [f"Seed: {drawn.values[0]}", "Seed: 3"]
+
+
+def test_every_picture_stands_in_its_place_and_labels_take_room():
+    colours = [[(10 * i, 20 * j, 200) for i in range(3)] for j in range(2)]
+    block = [[Image.new("RGB", (40, 30), colour) for colour in row] for row in colours]
+    bare = draw_grid([block], ["", "", ""], ["", ""], [""])
+    assert bare.size == (3 * 44 + 4, 2 * 34 + 4)
+    for j, row in enumerate(colours):
+        for i, colour in enumerate(row):
+            assert bare.getpixel((4 + 44 * i, 4 + 34 * j)) == colour
+            assert bare.getpixel((4 + 44 * i + 39, 4 + 34 * j + 29)) == colour
+    labelled = draw_grid([block, block], ["one", "two", "three"], ["upper", "lower"], ["first", "second"])
+    assert labelled.width > bare.width
+    assert labelled.height > 2 * bare.height
+    pixels = np.asarray(labelled)
+    places = [np.argwhere((pixels == colour).all(2)) for colour in (colours[1][2],)]
+    assert len(places[0]) == 2 * 40 * 30  # twice, whole, and under no label
+
+
+def test_long_labels_are_broken():
+    font = ImageFont.load_default(12)
+    lines = wrap("DPM++ 2M SDE Karras averyveryverylongwordindeed", font, 70)
+    assert len(lines) > 2
+    assert "".join(lines).replace(" ", "") == "DPM++2MSDEKarrasaveryveryverylongwordindeed"
+    assert all(font.getlength(line) <= 70 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--x", "sampler=euler,nonesuch"], "Sampler nonesuch: sampler: no such sampler"),
+        (["--x", "steps=5", "--y", "steps=6"], "stands on two of them"),
+        (["--x", "strength=0.5"], "give that with --image"),
+        (["--x", "size=64x64,60x60"], "Size 60x60: width: expected a multiple of 8"),
+        (["--x", "eta=0.5", "--sampler", "euler"], "Eta 0.5"),
+        (["--x", "seed=1-900", "--y", "steps=1-9", "--size", "512x512"], "expected at most"),
+        (["--x", "steps=5", "--out", "a.gif"], "unknown suffix"),
+    ],
+)
+def test_bad_values_are_refused_before_the_first_picture(options, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("latentrt.generation.Generation.__next__", lambda self: pytest.fail("painted"))
+    assert main(["sweep", "a red heart", "--device", "cpu", "--keep", "kept/", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_from_one_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = [
+        "sweep",
+        "a red heart",
+        "--device",
+        "cpu",
+        "--size",
+        "64x64",
+        "--seed",
+        "2",
+        "--quiet",
+        "--json",
+    ]
+    axes = ["--x", "sampler=euler,ddim", "--y", "steps=1,2", "--z", "guidance-scale=1,2"]
+    assert main([*command, *axes, "--keep", "kept/"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["axes"]["y"] == {"type": "Steps", "values": ["1", "2"]}
+    assert len(report["files"]) == 8
+    grid = load_image(tmp_path / "sweep.png")
+    assert grid.width > 2 * 64
+    assert grid.height > 4 * 64
+    kept = {}
+    for path in report["files"]:
+        p = parse_parameters(read_parameters(path))
+        kept[p.sampler, p.steps, p.guidance_scale] = np.asarray(load_image(path))
+        assert p.seed == 2
+    assert len(kept) == 8
+    # each is the picture that `generate` paints with those settings
+    single = ["generate", "a red heart", "--device", "cpu", "--size", "64x64", "--seed", "2", "--quiet"]
+    assert (
+        main([*single, "--sampler", "ddim", "--steps", "2", "--guidance-scale", "2", "--out", "one.png"]) == 0
+    )
+    assert np.array_equal(kept["DDIM", 2, 2.0], np.asarray(load_image(tmp_path / "one.png")))
+    extra = dict(parse_parameters(read_parameters(tmp_path / "sweep.png")).extra)
+    assert (extra["Script"], extra["X Type"], extra["X Values"]) == ("X/Y/Z plot", "Sampler", "euler,ddim")
+    assert (extra["Z Type"], extra["Z Values"]) == ("CFG Scale", "1,2")
