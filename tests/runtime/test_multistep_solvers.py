@@ -161,7 +161,7 @@ def test_the_last_step_to_zero_takes_what_is_denoised(
 
 STOCHASTIC: list[tuple[Solver, dict[str, Any]]] = [
     *((dpm_multistep, {"solver_order": k, "algorithm_type": "sde-dpmsolver++"}) for k in (1, 2)),
-    *((dpm_multistep, {"solver_order": k, "algorithm_type": "sde-dpmsolver"}) for k in (1, 2)),
+    *((dpm_multistep, {"solver_order": k, "algorithm_type": "sde-dpmsolver"}) for k in (1, 2, 3)),
     *((dpm_singlestep, {"solver_order": k, "algorithm_type": "sde-dpmsolver++"}) for k in (1, 2)),
     *(
         (sa_solver, {"algorithm_type": a, "tau_func": lambda t: 1.0})
@@ -250,11 +250,6 @@ DPM, SINGLE, UNIPC = "DPMSolverMultistepScheduler", "DPMSolverSinglestepSchedule
         (DPM, {"algorithm_type": "dpmsolver"}, "final_sigmas_type"),
         (SINGLE, {"algorithm_type": "dpmsolver"}, "final_sigmas_type"),
         (SINGLE, {"algorithm_type": "sde-dpmsolver"}, "algorithm_type"),
-        (
-            DPM,
-            {"algorithm_type": "sde-dpmsolver", "solver_order": 3, "final_sigmas_type": "sigma_min"},
-            "third order",
-        ),
         (DPM, {**FLOW, "use_karras_sigmas": True}, "use_flow_sigmas"),
         (UNIPC, {**FLOW, "use_beta_sigmas": True}, "use_flow_sigmas"),
         (DPM, {"prediction_type": "flow_prediction"}, "flow_prediction"),

@@ -1,4 +1,8 @@
-"""DEISMultistepScheduler."""
+"""DEISMultistepScheduler.
+
+diffusers subtracts antiderivatives in log σ, whose float32 digits cancel at third order: differences of 1e-4, and 1e-2
+where beta sigmas lie close; in float64 the two agree to 1e-14.
+"""
 
 import numpy as np
 

@@ -1,4 +1,10 @@
-"""DPMSolverMultistepScheduler."""
+"""DPMSolverMultistepScheduler.
+
+Where diffusers cannot compute: a last step of length 0 (`final_sigmas_type` sigma_min after Karras' sigmas and the
+like) makes it divide 0 by 0 with `solver_type` heun and at third order, and take the root of a rounding with the sde-
+algorithms; here nothing happens in such a step. `sde-dpmsolver` has no third order there (UnboundLocalError); here it
+goes on as the second begins.
+"""
 
 import math
 
@@ -46,10 +52,10 @@ def ended(options: Options, timesteps: np.ndarray, sigmas: np.ndarray) -> Schedu
 
 
 def refuse_unmade(options: Options) -> None:
-    """Refuse what diffusers refuses, or fails to compute.
+    """Refuse what diffusers refuses.
 
     Raises:
-        InputError: noise as output at σ = 0; `sde-dpmsolver` of third order, which nobody wrote.
+        InputError: noise as output at σ = 0.
     """
     algorithm = options["algorithm_type"]
     if not algorithm.endswith("++") and options["final_sigmas_type"] == "zero":
@@ -57,8 +63,6 @@ def refuse_unmade(options: Options) -> None:
             f"scheduler config: algorithm_type {algorithm} divides by the last sigma; expected final_sigmas_type "
             "sigma_min, or an algorithm_type with ++"
         )
-    if algorithm == "sde-dpmsolver" and options["solver_order"] == 3:
-        raise InputError("scheduler config: sde-dpmsolver has no third order; expected solver_order 1 or 2")
 
 
 DPMSOLVER_MULTISTEP = SchedulerClass(

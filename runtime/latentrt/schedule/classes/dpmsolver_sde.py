@@ -1,4 +1,7 @@
-"""DPMSolverSDEScheduler."""
+"""DPMSolverSDEScheduler.
+
+The Brownian path is our own, `latentrt.noise.brownian`: torchsde's depends on the order in which it is asked.
+"""
 
 import numpy as np
 

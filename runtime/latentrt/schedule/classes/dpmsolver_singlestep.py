@@ -1,4 +1,8 @@
-"""DPMSolverSinglestepScheduler."""
+"""DPMSolverSinglestepScheduler.
+
+Where diffusers cannot compute: `thresholding` with algorithm_type dpmsolver reads tables at no timestep, and fails on
+shapes; here ε is taken again from the x₀ that was clipped, as in the multistep class. Last steps of length 0 as there.
+"""
 
 import math
 

@@ -1,4 +1,7 @@
-"""EDMDPMSolverMultistepScheduler."""
+"""EDMDPMSolverMultistepScheduler.
+
+`sde-dpmsolver++` has no third order in diffusers (UnboundLocalError); here it is that of DPMSolverMultistepScheduler.
+"""
 
 import math
 

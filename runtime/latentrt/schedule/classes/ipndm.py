@@ -1,4 +1,7 @@
-"""IPNDMScheduler."""
+"""IPNDMScheduler.
+
+Of `trained_betas` diffusers takes as many as there are, whatever number of steps is asked for; here the two must agree.
+"""
 
 import math
 

@@ -1,4 +1,8 @@
-"""LCMScheduler."""
+"""LCMScheduler.
+
+A strength leaves out the first steps, as in the pipelines of Stable Diffusion; the LCM pipelines' `strength` of
+`set_timesteps`, which spreads all steps over less noise, is had by giving those timesteps.
+"""
 
 from typing import Any
 

@@ -1,4 +1,8 @@
-"""UniPCMultistepScheduler."""
+"""UniPCMultistepScheduler.
+
+Where diffusers gives NaN: the step to σ = 0 multiplies an infinite B(h) by 0 with `solver_type` bh1 or `predict_x0`
+false, and without `lower_order_final`. Here that step is of first order, which is its limit: x₀.
+"""
 
 import numpy as np
 
