@@ -9,6 +9,7 @@ The runtime's tests compare with them where there is no torch. `reference` is al
 import itertools
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ from latentrt.noise import TorchGenerator
 from latentrt.schedule import Schedule
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "runtime" / "golden"
-sys.path.insert(0, str(GOLDEN.parent))
+sys.path[:0] = [str(GOLDEN.parent), str(Path(__file__).parent)]
+from parity.compare import Comparison  # noqa: E402
+from parity.grid import cases as cases_of  # noqa: E402
+from parity.options import SPACES  # noqa: E402
+from parity.oracle import InvalidError  # noqa: E402
+from parity.verdict import EQUAL, judge  # noqa: E402
 from toy_model import denoiser, network  # noqa: E402
 
 diffusers.logging.set_verbosity_error()
@@ -192,6 +198,39 @@ def make_samplers(folder: Path) -> None:
     (folder / "samplers.json").write_text(text)
 
 
+def make_grid(folder: Path) -> None:
+    """Of each class, three combinations of the parity grid for each number of steps: of every sample four values.
+
+    Only those that are equal: what tools/parity explains by rounding has nothing to say to another machine.
+    """
+    labels, timesteps, samples = [], [], []
+    for class_name in SPACES:
+        kept: Counter[int] = Counter()
+        for case in cases_of(class_name):
+            if sum(kept.values()) == 3 * len(COUNTS):
+                break
+            if kept[case.count] == 3:
+                continue
+            comparison = Comparison(case)
+            try:
+                result = comparison.diffusers
+            except InvalidError:
+                continue
+            if judge(comparison, wide=False) != EQUAL or not np.abs(result.samples[-1]).max():
+                continue
+            kept[case.count] += 1
+            labels.append(case.label())
+            timesteps.append(result.timesteps)
+            samples += [np.append(x[0, 0, 0], np.abs(x).max()) for x in result.samples]
+    np.savez_compressed(
+        folder / "grid.npz",
+        labels=np.array("\n".join(labels)),
+        lengths=[len(values) for values in timesteps],
+        timesteps=np.concatenate(timesteps),
+        samples=np.stack(samples),
+    )
+
+
 def make_noise(folder: Path) -> None:
     """Successive calls from one generator, over all paths and both dtypes; of large draws every 257th value."""
     seeds = (0, 1, 42, 2**31, 2**32 + 1, 2**63 + 12345, 2**64 - 1, -1, -(2**63))
@@ -257,6 +296,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     make_noise(folder)
     make_samplers(folder)
+    make_grid(folder)
     for path in sorted(folder.iterdir()):
         print(f"{path}: {path.stat().st_size} bytes")
 

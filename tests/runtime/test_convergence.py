@@ -1,4 +1,4 @@
-"""The order of every solver, on a Gaussian whose denoiser and path are known; no oracle. See tools/parity/convergence.py."""
+"""The order of every solver, on a Gaussian whose denoiser and path are known: tools/parity/convergence.py."""
 
 import sys
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-from parity.convergence import SOLVERS, STOCHASTIC, Solver, Stochastic, moments, order  # noqa: E402
+from parity.convergence import SOLVERS, STOCHASTIC, Solver, Stochastic, moments, order
 
-from latentrt.schedule import CLASSES  # noqa: E402
+from latentrt.schedule import CLASSES
 
 # Consistency models jump: their error does not fall with more steps.
 JUMPS = {"LCMScheduler", "TCDScheduler"}

@@ -1,1 +1,1 @@
-"""The proof that our samplers are diffusers': one grid of options, for the live tests, the golden files and the docs' table."""
+"""The proof that our samplers are diffusers': one grid of options, for the live tests and for the docs' table."""

@@ -74,9 +74,7 @@ def doubled(count: int) -> Schedule:
     """The first step made twice, as PLMS does."""
     sigmas = np.geomspace(HIGHEST, LOWEST, count + 1)
     twice = np.concatenate([sigmas[:2], sigmas[1:]])
-    return Schedule(
-        twice, np.zeros(count + 1), count, twice[1:].copy(), np.append(sigmas[:1], sigmas[:-1])
-    )
+    return Schedule(twice, np.zeros(count + 1), count, twice[1:].copy(), np.append(sigmas[:1], sigmas[:-1]))
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,13 @@ def order(solver: Solver) -> float:
 def _dpm(name: str, solver: Any, orders: dict[int, float], **options: Any) -> list[Solver]:
     label = ", ".join(value for value in options.values() if isinstance(value, str))
     return [
-        Solver(name, f"order {n}{', ' + label if label else ''}", solver, expected, {"solver_order": n, **options})
+        Solver(
+            name,
+            f"order {n}{', ' + label if label else ''}",
+            solver,
+            expected,
+            {"solver_order": n, **options},
+        )
         for n, expected in orders.items()
     ]
 
@@ -184,9 +188,18 @@ STOCHASTIC: list[Stochastic] = [
     Stochastic("EulerAncestralDiscreteScheduler", "", euler_ancestral),
     Stochastic("EulerDiscreteScheduler", "s_churn 20", euler, {"s_churn": 20.0}),
     Stochastic("KDPM2AncestralDiscreteScheduler", "", dpm_2_ancestral, layout=middles),
-    Stochastic("DPMSolverMultistepScheduler", "sde-dpmsolver++", dpm_multistep, {"algorithm_type": "sde-dpmsolver++"}),
-    Stochastic("DPMSolverMultistepScheduler", "sde-dpmsolver", dpm_multistep, {"algorithm_type": "sde-dpmsolver"}),
-    Stochastic("DPMSolverSinglestepScheduler", "sde-dpmsolver++", dpm_singlestep, {"algorithm_type": "sde-dpmsolver++"}),
+    Stochastic(
+        "DPMSolverMultistepScheduler", "sde-dpmsolver++", dpm_multistep, {"algorithm_type": "sde-dpmsolver++"}
+    ),
+    Stochastic(
+        "DPMSolverMultistepScheduler", "sde-dpmsolver", dpm_multistep, {"algorithm_type": "sde-dpmsolver"}
+    ),
+    Stochastic(
+        "DPMSolverSinglestepScheduler",
+        "sde-dpmsolver++",
+        dpm_singlestep,
+        {"algorithm_type": "sde-dpmsolver++"},
+    ),
     Stochastic("DPMSolverSDEScheduler", "", dpm_sde, layout=middles),
     Stochastic("SASolverScheduler", "tau 1", sa_solver, {"tau_func": _always}),
 ]

@@ -47,7 +47,10 @@ def _case(class_name: str, picked: dict[str, Any], count: int) -> Case:
         # Beyond the last training timestep there is nothing to look up; diffusers raises IndexError.
         last = config.get("num_train_timesteps", 1000) - 1
         stride = (last + 1) // count
-        if config.get("timestep_spacing") == "leading" and (count - 1) * stride + config["steps_offset"] > last:
+        if (
+            config.get("timestep_spacing") == "leading"
+            and (count - 1) * stride + config["steps_offset"] > last
+        ):
             config["steps_offset"] = 0
     train = config.get("num_train_timesteps", 1000)
     timesteps = given("timesteps", class_name, count, train) if kind in ("timesteps", "both") else None

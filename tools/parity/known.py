@@ -37,14 +37,25 @@ def _churn_along_log_linear(case: Case) -> bool:
 _RAMPS = ("use_flow_sigmas", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
 
-def _sa_begun_off_the_table(case: Case) -> bool:
-    ramp = any(case.config.get(key) for key in _RAMPS)
-    return case.class_name == "SASolverScheduler" and ramp and case.strength is not None
+def _ramp_over_zero_snr(case: Case) -> bool:
+    ramps = (*_RAMPS, "use_lu_lambdas")
+    return bool(case.config.get("rescale_betas_zero_snr")) and any(case.config.get(key) for key in ramps)
+
+
+def _how_many_timesteps(case: Case) -> bool:
+    flow = bool(case.config.get("use_flow_sigmas"))
+    return case.class_name == "DPMSolverSinglestepScheduler" and flow and case.timesteps is not None
 
 
 def _ends_of_given_sigmas(case: Case) -> bool:
     karras = bool(case.config.get("use_karras_sigmas"))
     return case.class_name == "UniPCMultistepScheduler" and karras and case.sigmas is not None
+
+
+def _noise_at_the_wrong_end(case: Case) -> bool:
+    config = case.config
+    flow = case.class_name == "FlowMatchEulerDiscreteScheduler"
+    return flow and bool(config["invert_sigmas"]) and bool(config["stochastic_sampling"])
 
 
 KNOWN: dict[str, tuple[Callable[[Case], bool], str]] = {
@@ -71,13 +82,22 @@ KNOWN: dict[str, tuple[Callable[[Case], bool], str]] = {
         _churn_along_log_linear,
         "diffusers counts one sigma too many with interpolation_type log_linear, and divides s_churn by n + 1.",
     ),
-    "SA-Solver, ramps, img2img": (
-        _sa_begun_off_the_table,
-        "diffusers' SASolverScheduler.add_noise takes ᾱ of the timestep, and steps go on from the sigma of a ramp (flow, "
-        "Karras, exponential, beta), which is another.",
+    "ramps over zero SNR": (
+        _ramp_over_zero_snr,
+        "Classes that look timesteps up by sigma put ᾱ = 2⁻²⁴ behind smaller ones, so that σ falls at the end of the "
+        "table; which timestep is found there is decided by the rounding of a square root.",
+    ),
+    "singlestep, flow, timesteps given": (
+        _how_many_timesteps,
+        "Of the timesteps, diffusers takes only how many they are. We refuse.",
     ),
     "UniPC, Karras, sigmas given": (
         _ends_of_given_sigmas,
         "Of sigmas that are given, diffusers takes the first and the last, and a Karras ramp between. We refuse.",
+    ),
+    "inverted and stochastic flow": (
+        _noise_at_the_wrong_end,
+        "With invert_sigmas and stochastic_sampling both, diffusers mixes by the inverted sigma, so that a run ends in "
+        "noise.",
     ),
 }

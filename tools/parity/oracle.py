@@ -6,7 +6,6 @@ import inspect
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
@@ -16,7 +15,9 @@ import torch
 
 from latentrt.schedule import from_config
 from latentrt.schedule.classes.common import alphas_cumprod_of
+from latentrt.schedule.schedule import ZERO_SNR_SIGMA
 from parity.case import Case, Noise
+from parity.run import Run
 
 # Its scheduler of stochastic differential equations is hidden where torchsde is missing; with a path that is given
 # nothing is asked of it.
@@ -28,7 +29,7 @@ torch.set_grad_enabled(False)
 
 
 class _Wide:
-    """A module in which float32 is float64, but for `linspace`, which rounds timesteps to float32 in diffusers."""
+    """A module in which float32 is float64, but where that decides between one whole timestep and another."""
 
     def __init__(self, module: Any, wide: Any, narrow: Any) -> None:
         self._module, self._narrow, self.float32 = module, narrow, wide
@@ -36,7 +37,12 @@ class _Wide:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)
 
+    def floor(self, x: Any) -> Any:
+        """Of 0.7 × 70, whose float32 is 49 and whose float64 is less."""
+        return self._module.floor(x.float() if isinstance(x, torch.Tensor) else x)
+
     def linspace(self, *args: Any, **kwargs: Any) -> Any:
+        """numpy's rounds timesteps, which are then looked up."""
         if kwargs.get("dtype") is self.float32 and self._module is np:
             kwargs["dtype"] = self._narrow
         return self._module.linspace(*args, **kwargs)
@@ -62,7 +68,9 @@ def patched(class_name: str, noise: Noise, dtype: type) -> Iterator[None]:
             stack.enter_context(
                 mock.patch.object(module, "torch", _Wide(torch, torch.float64, torch.float32))
             )
-            stack.enter_context(mock.patch.object(module, "np", _Wide(np, np.float64, np.float32), create=True))
+            stack.enter_context(
+                mock.patch.object(module, "np", _Wide(np, np.float64, np.float32), create=True)
+            )
             stack.callback(torch.set_default_dtype, torch.get_default_dtype())
             torch.set_default_dtype(torch.float64)
         yield
@@ -98,21 +106,14 @@ def widen(scheduler: Any, case: Case) -> None:
             setattr(scheduler, key, value.double())
     if case.config.get("rescale_betas_zero_snr") or case.config.get("beta_schedule") == "sigmoid":
         table = alphas_cumprod_of(from_config(case.class_name, case.config)).astype(np.float64)
-        table[-1] = scheduler.alphas_cumprod[-1]
+        if case.config.get("rescale_betas_zero_snr"):
+            table[-1] = scheduler.alphas_cumprod[-1]
         scheduler.alphas_cumprod = torch.from_numpy(table)
         if case.config.get("set_alpha_to_one") is False:
             scheduler.final_alpha_cumprod = scheduler.alphas_cumprod[0]
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What diffusers gives: float timesteps and, after each `step`, the sample."""
-
-    timesteps: np.ndarray
-    samples: list[np.ndarray]
-
-
-class Invalid(Exception):
+class InvalidError(Exception):
     """diffusers itself refuses the combination."""
 
 
@@ -121,7 +122,7 @@ def reference(
     dtype: type = np.float32,
     sigmas: np.ndarray | None = None,
     told: np.ndarray | None = None,
-) -> Reference:
+) -> Run:
     """Run diffusers' scheduler as its pipelines do.
 
     Args:
@@ -131,7 +132,7 @@ def reference(
         told: timesteps that the network is told in place of its own.
 
     Raises:
-        Invalid: it refuses.
+        InvalidError: it refuses.
     """
     noise = Noise(case.seed)
     x = torch.from_numpy(noise.randn(case.shape).astype(dtype))
@@ -139,7 +140,7 @@ def reference(
         try:
             scheduler, begin = _prepared(case, dtype)
         except Exception as error:
-            raise Invalid(f"{type(error).__name__}: {error}") from error
+            raise InvalidError(f"{type(error).__name__}: {error}") from error
         _exchange_sigmas(scheduler, sigmas)
         timesteps = scheduler.timesteps[begin:]
         if begin and hasattr(scheduler, "set_begin_index"):
@@ -158,22 +159,37 @@ def reference(
         samples = []
         for index, timestep in enumerate(timesteps):
             fed = scheduler.scale_model_input(x, timestep) if hasattr(scheduler, "scale_model_input") else x
-            output = torch.from_numpy(case.network(fed.numpy(), float(timestep if told is None else told[index])))
+            output = torch.from_numpy(
+                case.network(fed.numpy(), float(timestep if told is None else told[index]))
+            )
             try:
                 x = scheduler.step(output, timestep, x, **options).prev_sample
             except Exception as error:
-                raise Invalid(f"{type(error).__name__}: {error}") from error
+                raise InvalidError(f"{type(error).__name__}: {error}") from error
             if x.dtype != (torch.float64 if dtype is np.float64 else torch.float32):
                 raise AssertionError(f"{case.class_name} computed in {x.dtype}")
             samples.append(x.numpy())
-    return Reference(timesteps.numpy().astype(np.float64), samples)
+    return Run(timesteps.numpy().astype(np.float64), samples)
 
 
 def _exchange_sigmas(scheduler: Any, sigmas: np.ndarray | None) -> None:
+    """Step along these sigmas, if its own are the same but for float32's rounding, which powers enlarge."""
+    if sigmas is None:
+        return
+    if isinstance(scheduler, scheduler_class("IPNDMScheduler")):  # it holds sine and cosine
+        infinite = sigmas == ZERO_SNR_SIGMA
+        scheduler.betas = torch.from_numpy(np.where(infinite, 1.0, sigmas / np.sqrt(1 + sigmas**2)))
+        scheduler.alphas = torch.from_numpy(np.where(infinite, 0.0, 1 / np.sqrt(1 + sigmas**2)))
+        return
     own = getattr(scheduler, "sigmas", None)
-    if sigmas is not None and own is not None and own.shape == sigmas.shape:
-        if np.allclose(own.numpy(), sigmas, rtol=2e-6, atol=1e-12):
-            scheduler.sigmas = torch.from_numpy(sigmas)
+    for like in (sigmas, 1 - sigmas):  # flow matching with invert_sigmas
+        if (
+            own is not None
+            and own.shape == like.shape
+            and np.allclose(own.numpy(), like, rtol=2e-5, atol=1e-12)
+        ):
+            scheduler.sigmas = torch.from_numpy(like)
+            return
 
 
 def _prepared(case: Case, dtype: type) -> tuple[Any, int]:
