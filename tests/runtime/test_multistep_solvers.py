@@ -294,14 +294,18 @@ def test_refuses_custom_steps(name: str, config: dict[str, Any], given: dict[str
         samplers.resolve(name, config).schedule(5 if key == "mu" else None, **given)
 
 
-def test_bounds_of_another_class_ride_along() -> None:
-    config = {
-        "_class_name": "EulerDiscreteScheduler",
-        "sigma_min": 0.1,
-        "sigma_max": 5.0,
-        "use_karras_sigmas": True,
-    }
-    for name in (DPM, SINGLE, UNIPC, "DEISMultistepScheduler", "SASolverScheduler"):
-        sigmas = samplers.resolve(name, config).schedule(4).sigmas
-        assert sigmas[0] == pytest.approx(5, rel=1e-12)
-        assert sigmas[3] == pytest.approx(0.1, rel=1e-12)
+BOUNDED = (DPM, SINGLE, UNIPC, "DEISMultistepScheduler", "SASolverScheduler", "HeunDiscreteScheduler")
+
+
+@pytest.mark.parametrize(
+    "name", [*BOUNDED, "KDPM2DiscreteScheduler", "LMSDiscreteScheduler", "DPMSolverSDEScheduler"]
+)
+def test_bounds_of_another_class_ride_along(name: str) -> None:
+    """diffusers keeps the keys of another class's config, and most ramps look for these two."""
+    config = {"_class_name": "EulerDiscreteScheduler", "sigma_min": 0.1, "sigma_max": 5.0}
+    for ramp in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"):
+        schedule = samplers.resolve(name, {**config, ramp: True}).schedule(4)
+        sigmas = schedule.sigmas[schedule.sigmas > 0]
+        heeds = ramp != "use_karras_sigmas" or name not in ("LMSDiscreteScheduler", "DPMSolverSDEScheduler")
+        assert (sigmas[0] == pytest.approx(5, rel=1e-12)) == heeds
+        assert (sigmas[-1] == pytest.approx(0.1, rel=1e-12)) == heeds

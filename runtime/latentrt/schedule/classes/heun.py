@@ -3,6 +3,7 @@
 import numpy as np
 
 from latentrt.schedule.classes.common import (
+    BOUNDS,
     COMMON,
     SIGMA_RAMPS,
     Options,
@@ -41,4 +42,5 @@ HEUN = SchedulerClass(
     build=_build,
     supported={"beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2", "exp")},
     custom=("timesteps",),
+    carried=BOUNDS,
 )

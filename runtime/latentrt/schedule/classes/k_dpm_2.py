@@ -3,6 +3,7 @@
 import numpy as np
 
 from latentrt.schedule.classes.common import (
+    BOUNDS,
     COMMON,
     SIGMA_RAMPS,
     Float64,
@@ -62,5 +63,5 @@ _DEFAULTS = {
     "timestep_spacing": "linspace",
 }
 
-K_DPM_2 = SchedulerClass(defaults=_DEFAULTS, build=_build)
-K_DPM_2_ANCESTRAL = SchedulerClass(defaults=_DEFAULTS, build=_build_ancestral)
+K_DPM_2 = SchedulerClass(defaults=_DEFAULTS, build=_build, carried=BOUNDS)
+K_DPM_2_ANCESTRAL = SchedulerClass(defaults=_DEFAULTS, build=_build_ancestral, carried=BOUNDS)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from latentrt.schedule.classes.common import (
+    BOUNDS,
     COMMON,
     SIGMA_RAMPS,
     Options,
@@ -16,6 +17,8 @@ from latentrt.schedule.schedule import Schedule
 
 
 def _build(options: Options, steps: Steps) -> Schedule:
+    if options["use_karras_sigmas"]:
+        options = {**options, **BOUNDS}  # these alone heed no bounds
     sigmas, timesteps = interpolated(options, steps)
     return chained(np.append(sigmas, 0.0), timesteps, form="ve", initial_scale=euler_scale(options, sigmas))
 
@@ -23,4 +26,5 @@ def _build(options: Options, steps: Steps) -> Schedule:
 LMS = SchedulerClass(
     defaults={**COMMON, **SIGMA_RAMPS, "timestep_spacing": "linspace"},
     build=_build,
+    carried=BOUNDS,
 )
