@@ -37,7 +37,7 @@ class FakeGeneration:
 
     def __init__(self, result: FakeResult, width: int, height: int) -> None:
         self._result = result
-        self.request = SimpleNamespace(width=width, height=height, output_size=(width, height))
+        self.request = SimpleNamespace(width=width, height=height, output_size=(width, height), seeds=None)
 
     def __iter__(self) -> Iterator[Any]:
         return iter([SimpleNamespace(index=index, seconds=0.5) for index in range(self.total)])
@@ -54,6 +54,7 @@ class FakePipeline:
         self.provider = SimpleNamespace(name="cpu")
         self.dtype = "fp32"
         self.model = SimpleNamespace(name="fake", vae_scale_factor=8)
+        self.autoencoder = SimpleNamespace(tiling=lambda height, width: None)
 
     def __enter__(self) -> "FakePipeline":
         return self
@@ -127,7 +128,7 @@ def test_generate_asks_for_what_was_said(
     words += " --device cpu --dtype fp32 --low-memory --out a.png"
     assert main(words.split()) == 0
     assert asked == [
-        ("load", "some/model", {"device": "cpu", "dtype": "fp32", "low_memory": True}),
+        ("load", "some/model", {"device": "cpu", "dtype": "fp32", "low_memory": True, "tile": "auto"}),
         (
             "txt2img",
             "cat",
@@ -140,8 +141,10 @@ def test_generate_asks_for_what_was_said(
                 "seed": [0, 1, 2],
                 "batch_size": 2,
                 "sampler": "ddim",
+                "schedule": None,
                 "eta": 0.5,
                 "clip_skip": 1,
+                "hires": None,
             },
         ),
         ("close",),
@@ -207,7 +210,11 @@ def test_what_was_not_said_is_left_to_the_model(
     asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["generate", "cat"]) == 0
-    assert asked[0] == ("load", "demo", {"device": "auto", "dtype": "auto", "low_memory": False})
+    assert asked[0] == (
+        "load",
+        "demo",
+        {"device": "auto", "dtype": "auto", "low_memory": False, "tile": "auto"},
+    )
     settings = settings_of(asked)
     (seed,) = settings.pop("seed")
     assert 0 <= seed < 2**32
@@ -618,7 +625,8 @@ STUCK = """
 
     class Stuck:
         total = 3
-        request = SimpleNamespace(width=8, height=8, output_size=(8, 8))
+        request = SimpleNamespace(width=8, height=8, output_size=(8, 8), seeds=None)
+        autoencoder = SimpleNamespace(tiling=lambda height, width: None)
         model = None
         def __enter__(self): return self
         def __exit__(self, *exception): pass
