@@ -162,6 +162,44 @@ def test_dpmpp_2s_ancestral_is_k_diffusions() -> None:
     np.testing.assert_allclose(last.x, x, rtol=1e-11, atol=1e-12)
 
 
+def test_dpmpp_3m_sde_is_k_diffusions() -> None:
+    """Against its update as it is written there: η = 1, φ₂ and φ₃ of 2h, divided differences D₁ and D₂."""
+    sampler = samplers.resolve("dpmpp_3m_sde exponential", SD)
+    schedule = sampler.schedule(7)
+    x = schedule.initial(TorchGenerator(0).randn((2, 4, 3, 3), np.float64))
+
+    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
+        return 0.3 * np.tanh(x / (1 + sigma)) + 0.1
+
+    *_, last = sampler.run(denoise, x, schedule, TorchGenerator(1))
+    rng, sigmas = TorchGenerator(1), schedule.sigmas.tolist()
+    history: list[np.ndarray] = []
+    h_s: list[float] = []
+    for i in range(7):
+        denoised = denoise(x, sigmas[i], 0)
+        if sigmas[i + 1] == 0:
+            x = denoised
+            break
+        h = -math.log(sigmas[i + 1]) + math.log(sigmas[i])
+        h_eta = 2 * h
+        x = math.exp(-h_eta) * x + (1 - math.exp(-h_eta)) * denoised
+        phi_2 = (math.exp(-h_eta) - 1) / h_eta + 1
+        if len(history) >= 2:
+            r0, r1 = h_s[-1] / h, h_s[-2] / h
+            d1_0 = (denoised - history[-1]) / r0
+            d1_1 = (history[-1] - history[-2]) / r1
+            d1 = d1_0 + (d1_0 - d1_1) * r0 / (r0 + r1)
+            d2 = (d1_0 - d1_1) / (r0 + r1)
+            x = x + phi_2 * d1 - (phi_2 / h_eta - 0.5) * d2
+        elif history:
+            x = x + phi_2 * (denoised - history[-1]) / (h_s[-1] / h)
+        noise = rng.randn(x.shape).astype(np.float64)
+        x = x + noise * sigmas[i + 1] * math.sqrt(1 - math.exp(-2 * h))
+        history.append(denoised)
+        h_s.append(h)
+    np.testing.assert_allclose(last.x, x, rtol=1e-11, atol=1e-12)
+
+
 def network(x: np.ndarray, timestep: float) -> np.ndarray:
     return 0.4 * x + 0.2 * (timestep / 1000 - 0.5)
 

@@ -14,6 +14,7 @@ from latentrt.samplers.dpm_multistep import dpm_multistep
 from latentrt.samplers.dpm_sde import dpm_sde
 from latentrt.samplers.dpm_singlestep import dpm_singlestep
 from latentrt.samplers.dpmpp_2s_ancestral import dpmpp_2s_ancestral
+from latentrt.samplers.dpmpp_3m_sde import dpmpp_3m_sde
 from latentrt.samplers.euler import euler
 from latentrt.samplers.euler_ancestral import euler_ancestral
 from latentrt.samplers.flow_euler import flow_euler
@@ -98,6 +99,7 @@ REGISTRY: dict[str, Spec] = {
         "DPM++ 2M SDE Heun",
         dpm_multistep,
     ),
+    "dpmpp_3m_sde": Spec("EulerDiscreteScheduler", {}, "dpmpp_3m_sde", "DPM++ 3M SDE", dpmpp_3m_sde),
     "dpmpp_2s": Spec(_SINGLESTEP, _2M, None, "DPM++ 2S", dpm_singlestep, False),
     "dpmpp_2s_ancestral": Spec(
         "KDPM2AncestralDiscreteScheduler", {}, "dpmpp_2s_ancestral", "DPM++ 2S a", dpmpp_2s_ancestral
