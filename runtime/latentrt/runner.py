@@ -40,7 +40,8 @@ class Runner:
 
         Args:
             shapes: by input name.
-            rewrite: changes the graph before the session is made; another function makes another session.
+            rewrite: changes the graph before the session is made, which then runs with as little memory as it can;
+                another function makes another session.
         """
         session = self._session
         if (
@@ -57,7 +58,14 @@ class Runner:
         dimensions = _free_dimensions(graph.inputs, shapes)
         weights = self.component.weights
         self._session = Session(
-            self.component.name, graph, weights, self.provider, self.dtype, dimensions, self.low_memory
+            self.component.name,
+            graph,
+            weights,
+            self.provider,
+            self.dtype,
+            dimensions,
+            self.low_memory,
+            frugal=rewrite is not None,
         )
         self.load_seconds += self._session.load_seconds
         return self._session

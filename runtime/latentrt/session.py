@@ -31,6 +31,7 @@ class Session:
         dtype: "fp16" or "fp32", what the graph computes in.
         dimensions: sizes of free dimensions that are known now; the provider plans for them.
         low_memory: load with less memory, and run a little slower.
+        frugal: run with no more memory than one run needs, which many runs would otherwise take twice.
 
     Raises:
         WeightsError: a parameter is missing, has the wrong shape, or exceeds the range of fp16.
@@ -46,6 +47,7 @@ class Session:
         dtype: str,
         dimensions: Mapping[str, int] | None = None,
         low_memory: bool = False,
+        frugal: bool = False,
     ) -> None:
         started = time.perf_counter()
         self.component = component
@@ -57,6 +59,11 @@ class Session:
         places, arrays = _place(component, graph.parameters, weights, folder)
         graph.place(places)
         options = provider.session_options(dtype, low_memory)
+        if frugal:
+            # The second run would plan one block for everything, beside what the first has taken;
+            options.enable_mem_pattern = False
+            # and outputs that nothing waits for would be computed last, what they are made of being kept till then.
+            options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         for name, size in self.dimensions.items():
             options.add_free_dimension_override_by_name(name, size)
         options.add_session_config_entry(_FOLDER_KEY, str(folder))
