@@ -300,6 +300,11 @@ def test_own_timesteps_and_sigmas() -> None:
         ("FlowMatchEulerDiscreteScheduler", {"sigmas": [0.5, 0.7]}, "descend"),
         ("FlowMatchEulerDiscreteScheduler", {"sigmas": [0.7], "timesteps": [3, 2]}, "as many of each"),
         ("EDMEulerScheduler", {"sigmas": [1.0, 0.0]}, "rise"),
+        (
+            "FlowMatchEulerDiscreteScheduler",
+            {"count": 1, "config": {"shift_terminal": 0.1}},
+            "shift_terminal stretches",
+        ),
         ("PNDMScheduler", {"count": 3, "config": {"skip_prk_steps": False}}, "at least 4"),
         (
             "EulerDiscreteScheduler",

@@ -81,6 +81,10 @@ def _shares(options: Options, steps: Steps) -> Float64:
     else:
         s = _shifted(s, shift)
     if options["shift_terminal"]:
+        if s[-1] >= 1:
+            raise InputError(
+                "num_inference_steps: shift_terminal stretches a run of two steps or more; expected 2 or more, got 1"
+            )
         s = 1 - (1 - s) / ((1 - s[-1]) / (1 - options["shift_terminal"]))
     ramp = ramp_of(options)
     if ramp is not None:
