@@ -2,7 +2,6 @@
 
 import io
 import os
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from latentrt.errors import ImageError, InputError, NumericsError
+from latentrt.exif import comment_of, exif_of
 from latentrt.files import atomic_write
 
 MAX_PIXELS = 64 * 1024 * 1024
@@ -27,9 +27,6 @@ MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
 _MAX_EXIF = 65_000
 # Left in it for what stands behind the prompts: settings and the model's name.
 _EXIF_RESERVE = 5_000
-
-_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
-_UNICODE, _ASCII = b"UNICODE\0", b"ASCII\0\0\0"
 
 
 def load_image(source: Path | str | Image.Image | NDArray[np.generic]) -> Image.Image:
@@ -131,7 +128,7 @@ def check_writable(file_format: str, size: tuple[int, int] | None = None, prompt
             f"{size[0]}x{size[1]} is too large for a {file_format} file, whose sides are at most {longest:,}; "
             "write .png"
         )
-    if file_format == "JPEG" and len(_exif_comment(prompts)) > _MAX_EXIF - _EXIF_RESERVE:
+    if file_format == "JPEG" and len(exif_of(prompts)) > _MAX_EXIF - _EXIF_RESERVE:
         raise InputError("the prompts are too long for a JPEG file; write .png or .webp")
 
 
@@ -175,23 +172,12 @@ def encode_image(image: Image.Image, file_format: str, parameters: str | None = 
             info.add_text("parameters", parameters)
         image.save(buffer, "PNG", pnginfo=info)
         return buffer.getvalue()
-    exif = b"" if parameters is None else _exif_comment(parameters)
+    exif = b"" if parameters is None else exif_of(parameters)
     if file_format == "JPEG" and len(exif) > _MAX_EXIF:
         raise InputError("the parameters are too long for a JPEG file; write .png or .webp")
     options = {"subsampling": 0} if file_format == "JPEG" else {}
     image.save(buffer, file_format, quality=95, exif=exif, **options)
     return buffer.getvalue()
-
-
-def _exif_comment(text: str) -> bytes:
-    """EXIF with a UserComment alone, in big-endian UTF-16.
-
-    By hand: Pillow gives that tag the type BYTE, where EXIF 2.32 §4.6.5 wants UNDEFINED and others look for that.
-    """
-    comment = _UNICODE + text.encode("utf-16-be", errors="replace")
-    header = b"Exif\0\0" + struct.pack(">2sHI", b"MM", 42, 8)
-    ifd = struct.pack(">HHHIII", 1, _EXIF_IFD, 4, 1, 26, 0)  # one entry, LONG: the offset of the next
-    return header + ifd + struct.pack(">HHHIII", 1, _USER_COMMENT, 7, len(comment), 44, 0) + comment
 
 
 def read_parameters(path: Path | str) -> str | None:
@@ -203,17 +189,7 @@ def read_parameters(path: Path | str) -> str | None:
     with _open(Path(path)) as image:
         if (text := getattr(image, "text", {}).get("parameters")) is not None:
             return str(text)
-        comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT)
-    return _decode_comment(comment) if isinstance(comment, bytes) else None
-
-
-def _decode_comment(comment: bytes) -> str | None:
-    if comment.startswith(_UNICODE):
-        body = comment[len(_UNICODE) :]
-        # EXIF leaves the byte order open. Spaces and the latin letters of the keys tell: their upper byte is 0.
-        little = body[1::2].count(0) > body[::2].count(0)
-        return body.decode("utf-16-le" if little else "utf-16-be", errors="replace") or None
-    return comment.removeprefix(_ASCII).decode("utf-8", errors="replace").strip("\0") or None
+        return comment_of(image.getexif())
 
 
 @contextmanager
