@@ -1,7 +1,6 @@
 """Make the golden files of `tests/runtime/golden` from torch and diffusers.
 
     python tools/make_golden.py [FOLDER]
-    python tools/make_golden.py --table     print the table of docs/samplers.md: how far ours are from diffusers'
 
 The runtime's tests compare with them where there is no torch. `reference` is also what the live tests compare with.
 """
@@ -266,32 +265,7 @@ def make_noise(folder: Path) -> None:
     np.savez_compressed(folder / "noise.npz", calls=np.array(json.dumps(calls)), **arrays)
 
 
-def print_table() -> None:
-    """Worst error of any state of any step, relative to the largest value there, over `cases`."""
-    worst: dict[str, list[float]] = {}
-    for case in cases():
-        theirs, (schedule, states) = reference(**case), ours(**case)
-        errors = [
-            float(np.abs(a - b).max() / np.abs(b).max())
-            for a, b in zip(states, theirs["samples"], strict=True)
-        ]
-        timesteps = float(np.abs(schedule.timesteps - theirs["timesteps"]).max())
-        worst.setdefault(case["class_name"], []).append(max(errors))
-        if max(errors) > 1e-5 or timesteps > 1e-4:
-            shown = {key: value for key, value in case["config"].items() if SD.get(key, ...) != value}
-            shown.pop("trained_betas", None)
-            print(
-                f"<!-- {case['class_name']} {case['count']} {shown}: {max(errors):.1e}, timesteps {timesteps:.1e} -->"
-            )
-    print("| diffusers class | runs | median error | worst error |\n|---|---|---|---|")
-    for name, errors in worst.items():
-        print(f"| `{name}` | {len(errors)} | {np.median(errors):.1e} | {max(errors):.1e} |")
-
-
 def main() -> None:
-    if sys.argv[1:] == ["--table"]:
-        print_table()
-        return
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN
     folder.mkdir(parents=True, exist_ok=True)
     make_noise(folder)

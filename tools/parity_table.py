@@ -32,8 +32,8 @@ answers with NaN, do not count.
 - **equal**: timesteps are the same and no step differs by more than {float32:.0e} in float32. Where timesteps are
   fractions (found from sigmas), within 2.4e-4, four units in the last place of float32, or 0.05 where ᾱ was rescaled
   to zero terminal SNR: torch's square root differs by the processor.
-- **rounding**: they differ by more in float32, and agree in float64; ours in float32 is within {float32:.0e} of that, or
-  not twice as far from it as diffusers' is.
+- **rounding**: they differ by more in float32, and agree in float64; ours in float32 is within {float32:.0e} of that,
+  or not twice as far from it as diffusers' is.
 - **known**: see below.
 - **float32**, **float64**: the worst error among the equal ones, and among every {every} of them in float64. There,
   diffusers' modules are made to take float64 for float32; the float32 tables of ᾱ are kept, and our sigmas are used

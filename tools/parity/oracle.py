@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import importlib.util
 import inspect
 import sys
 import types
@@ -19,13 +20,7 @@ from latentrt.schedule.schedule import ZERO_SNR_SIGMA
 from parity.case import Case, Noise
 from parity.run import Run
 
-# Its scheduler of stochastic differential equations is hidden where torchsde is missing; with a path that is given
-# nothing is asked of it.
-sys.modules.setdefault("torchsde", types.ModuleType("torchsde"))
-_FILES = {"DPMSolverSDEScheduler": "diffusers.schedulers.scheduling_dpmsolver_sde"}
-
 diffusers.logging.set_verbosity_error()
-torch.set_grad_enabled(False)
 
 
 class _Wide:
@@ -50,7 +45,18 @@ class _Wide:
 
 def scheduler_class(class_name: str) -> Any:
     """The class of this name."""
-    return getattr(importlib.import_module(_FILES.get(class_name, "diffusers")), class_name)
+    if class_name != "DPMSolverSDEScheduler":
+        return getattr(diffusers, class_name)
+    # diffusers hides it where torchsde is missing, of which nothing is asked with a Brownian path that is given.
+    missing = "torchsde" not in sys.modules and importlib.util.find_spec("torchsde") is None
+    if missing:
+        sys.modules["torchsde"] = types.ModuleType("torchsde")
+    try:
+        module = importlib.import_module("diffusers.schedulers.scheduling_dpmsolver_sde")
+    finally:
+        if missing:
+            del sys.modules["torchsde"]
+    return module.DPMSolverSDEScheduler
 
 
 @contextlib.contextmanager
@@ -117,6 +123,7 @@ class InvalidError(Exception):
     """diffusers itself refuses the combination."""
 
 
+@torch.no_grad()
 def reference(
     case: Case,
     dtype: type = np.float32,
