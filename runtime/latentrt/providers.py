@@ -33,12 +33,14 @@ class Provider:
     """An execution provider that has been shown to run here.
 
     `dtype` is what it computes in unless told otherwise. `graph_optimization` is False where the provider wants the
-    graph as it is and optimises by itself.
+    graph as it is and optimises by itself. `maps_weights` is False where they are handed over rather than mapped from
+    the checkpoint's file.
     """
 
     name: str
     dtype: str
     graph_optimization: bool = True
+    maps_weights: bool = True
 
     def session_options(self, dtype: str, low_memory: bool = False) -> ort.SessionOptions:
         """Options of a session on this provider alone, for a graph of the given compute type.
@@ -122,16 +124,19 @@ _ATTACH: dict[str, Callable[[ort.SessionOptions, str], None]] = {
     "openvino": _attach_openvino,
     "cpu": _attach_cpu,
 }
-_PREFERENCE = (
-    Provider("cuda", "fp16"),
-    Provider("openvino", "fp16", graph_optimization=False),
-    Provider("cpu", "fp32"),  # onnxruntime's x86 kernels compute in fp32 only
-)
 
 
 def _openvino_built_in() -> bool:
     """Whether this onnxruntime is Intel's own build (onnxruntime-openvino), which needs no plugin."""
     return _OPENVINO in ort.get_available_providers()
+
+
+_PREFERENCE = (
+    Provider("cuda", "fp16"),
+    # A plugin gets its weights by another door than what is built in; there, only handing them over was ever tried.
+    Provider("openvino", "fp16", graph_optimization=False, maps_weights=_openvino_built_in()),
+    Provider("cpu", "fp32"),  # onnxruntime's x86 kernels compute in fp32 only
+)
 
 
 @functools.cache

@@ -56,7 +56,9 @@ class Session:
         self.outputs = graph.outputs
         self.dimensions = dict(dimensions or {})
         folder = weights.files[0].resolve().parent
-        places, arrays = _place(component, graph.parameters, weights, folder)
+        places, arrays = _place(
+            component, graph.parameters, weights, folder if provider.maps_weights else None
+        )
         graph.place(places)
         options = provider.session_options(dtype, low_memory)
         if frugal:
@@ -141,9 +143,12 @@ class Session:
 
 
 def _place(
-    component: str, parameters: list[Parameter], weights: Weights, folder: Path
+    component: str, parameters: list[Parameter], weights: Weights, folder: Path | None
 ) -> tuple[dict[str, Place], dict[str, Array]]:
-    """Where each parameter lies, by name, and arrays of those that do not lie in the folder as the graph takes them."""
+    """Where each parameter lies, by name, and arrays of those that do not lie in the folder as the graph takes them.
+
+    None for a folder: arrays of all.
+    """
     places: dict[str, Place] = {}
     arrays: dict[str, Array] = {}
     for parameter in parameters:

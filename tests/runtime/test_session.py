@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,6 +101,14 @@ class TestSession:
         assert not opened_weights["fc.weight"].is_aligned
         opened = Session("unet", Graph(linear().SerializeToString(), "linear"), opened_weights, CPU, "fp32")
         np.testing.assert_allclose(opened.run({"x": X})["y"], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
+
+    @pytest.mark.parametrize("stored", [np.float32, np.float16])
+    def test_a_provider_that_maps_nothing(self, tmp_path, stored):
+        handed = replace(CPU, maps_weights=False)
+        held = weights(tmp_path, **{"fc.weight": WEIGHT.astype(stored)})
+        opened = Session("unet", Graph(linear().SerializeToString(), "linear"), held, handed, "fp32")
+        expected = X @ WEIGHT.astype(stored).astype(np.float32).T + BIAS
+        np.testing.assert_allclose(opened.run({"x": X})["y"], expected, rtol=1e-6, atol=1e-6)
 
     def test_shards_in_several_folders(self, tmp_path):
         """As links into a cache may lead."""
