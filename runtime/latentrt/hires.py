@@ -6,7 +6,6 @@ and enlarged picture is encoded to the mean of the encoder's distribution, where
 seed; and sizes of other proportions are refused, where it cuts.
 """
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -54,7 +53,7 @@ class Hires:
         """Width and height of the second pass, rounded down to multiples of `factor`.
 
         Raises:
-            InputError: smaller than the first, or of other proportions.
+            InputError: smaller than the first, of other proportions, or more than `MAX_PIXELS`.
         """
         if self.size is None:
             scale = number("hires scale", self.scale)
@@ -68,6 +67,8 @@ class Hires:
         wide, high = wide // factor * factor, high // factor * factor
         if wide < width or high < height or (wide, high) == (width, height):
             raise InputError(f"hires: expected a size above {width}x{height}, got {wide}x{high}")
+        if wide * high > images.MAX_PIXELS:
+            raise InputError(f"hires: expected at most {images.MAX_PIXELS:,} pixels, got {wide}x{high}")
         return wide, high
 
     def metadata(self, steps: int) -> tuple[tuple[str, str], ...]:
@@ -176,6 +177,4 @@ def start_hires(
     kept = min((steps + 0.5) / total, 1.0)
     larger: Settings = {**settings, "width": width, "height": height, "num_inference_steps": total}
     second = make_request(model, prompt, strength=kept, **larger)
-    if len(second.schedule) != steps * second.schedule.order and not math.isclose(kept, 1.0):
-        raise InputError(f"hires steps: {steps} of {total} cannot be taken with {first.sampler.name}")
     return HiresGeneration(pipeline, first, replace(second, seeds=first.seeds), hires, steps)

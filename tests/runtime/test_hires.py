@@ -46,6 +46,7 @@ def test_sizes_that_are_none(hires):
         (Hires(strength=0), "hires strength"),
         (Hires(strength=1.1), "hires strength"),
         (Hires(steps=0), "hires steps"),
+        (Hires(99), "at most 67,108,864 pixels"),
         (Hires(upscaler="esrgan"), "hires upscaler"),
     ],
 )
@@ -82,6 +83,15 @@ def test_the_second_pass_runs_all_its_steps_from_fresh_noise_of_the_same_seeds(d
     assert [image.size for image in result.images] == [(96, 96)] * 2
     assert result.seeds == [5, 6]
     assert result.timings["total"] == pytest.approx(sum(v for k, v in result.timings.items() if k != "total"))
+
+
+@pytest.mark.parametrize(("sampler", "evaluations"), [("heun", 7), ("dpmpp_sde", 7), ("pndm", 5), ("lms", 4)])
+def test_the_second_pass_of_solvers_that_look_twice(demo, sampler, evaluations):
+    generation = demo.start_txt2img(
+        PROMPT, hires=Hires(steps=4), num_inference_steps=2, width=64, height=64, sampler=sampler
+    )
+    assert len(generation.request.schedule) == evaluations
+    assert len(list(generation)) == generation.total
 
 
 def test_one_stream_serves_both_pictures_in_both_passes(demo):
