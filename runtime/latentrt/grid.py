@@ -32,16 +32,16 @@ def draw_grid(
     left = max((_width(text, font) for lines in lefts for text in lines), default=0)
     left += 2 * GAP if left else 0
     top = line * max(map(len, tops)) + (GAP if any(tops) else 0)
-    title = line + GAP if any(titles) else 0
     width = left + len(columns) * (cell_width + GAP) + GAP
+    heads = [wrap(text, font, width - 2 * GAP) for text in titles]
+    title = line * max(map(len, heads)) + (GAP if any(heads) else 0)
     height = len(blocks) * (title + top + len(rows) * (cell_height + GAP)) + GAP
     sheet = Image.new("RGB", (width, height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     y = GAP
-    for name, block in zip(titles, blocks, strict=True):
-        if title:
-            draw.text((width / 2, y), name, _INK, font, anchor="ma")
-            y += title
+    for head, block in zip(heads, blocks, strict=True):
+        _write(draw, head, width / 2, y, font, line)
+        y += title
         for column, lines in enumerate(tops):
             x = left + GAP + column * (cell_width + GAP)
             _write(draw, lines, x + cell_width / 2, y + top - GAP - line * len(lines), font, line)

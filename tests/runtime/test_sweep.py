@@ -66,6 +66,10 @@ def test_every_picture_stands_in_its_place_and_labels_take_room():
     pixels = np.asarray(labelled)
     places = [np.argwhere((pixels == colour).all(2)) for colour in (colours[1][2],)]
     assert len(places[0]) == 2 * 40 * 30  # twice, whole, and under no label
+    titled = draw_grid([block], ["", "", ""], ["", ""], ["a title that is far longer than its grid is wide"])
+    assert titled.width == bare.width
+    assert titled.height > bare.height + 20  # of several lines
+    assert np.asarray(titled)[:, [0, -1]].min() == 255  # nothing is cut off at the sides
 
 
 def test_long_labels_are_broken():
@@ -94,6 +98,25 @@ def test_bad_values_are_refused_before_the_first_picture(options, message, tmp_p
     assert main(["sweep", "a red heart", "--device", "cpu", "--keep", "kept/", *options]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_schedule_means_what_generate_takes_it_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    common = ["a red heart", "--device", "cpu", "--size", "64x64", "--seed", "2", "--steps", "3", "--quiet"]
+    sweep = ["--x", "schedule=karras,Automatic", "--y", "sampler=DPM++ 2M Karras,euler"]
+    assert main(["sweep", *common, *sweep, "--keep", "kept/"]) == 0
+    for number, options in enumerate(
+        (
+            ["--sampler", "dpmpp_2m", "--schedule", "karras"],
+            ["--sampler", "dpmpp_2m karras"],
+            ["--sampler", "euler", "--schedule", "karras"],
+            ["--sampler", "euler"],
+        ),
+        1,
+    ):
+        assert main(["generate", *common, *options, "--out", f"{number}.png"]) == 0
+        kept = tmp_path / f"kept/{number:05d}-2.png"
+        assert np.array_equal(np.asarray(load_image(kept)), np.asarray(load_image(f"{number}.png")))
 
 
 def test_a_sweep_from_one_command(tmp_path, monkeypatch, capsys):

@@ -18,7 +18,7 @@ class Kind:
     """What an axis can vary.
 
     Attributes:
-        setting: the setting of a generation; "schedule" is joined to the sampler's name.
+        setting: the setting of a generation.
         label: AUTOMATIC1111's name.
         read: makes a value of its text.
         ranges: whether values may be ranges of numbers, "1-5", "10-50 (+10)" or "0-1 [5]".

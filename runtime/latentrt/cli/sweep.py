@@ -143,9 +143,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_axes(args: argparse.Namespace, axes: tuple[Axis, Axis, Axis]) -> None:
     settings = [one.kind.setting for one in axes if one is not NO_AXIS]
-    twice = next((name for name in settings if settings.count(name) > 1), None)
+    twice = next((one.kind for one in axes if settings.count(one.kind.setting) > 1), None)
     if twice is not None:
-        raise InputError(f"axes: {twice} stands on two of them")
+        raise InputError(f"axes: {twice.label} stands on two of them")
     if args.image is None and (args.strength is not None or "strength" in settings):
         raise InputError("strength: is how far to go from a picture; give that with --image")
 
@@ -186,13 +186,9 @@ def _start(
         "clip_skip": args.clip_skip,
         "strength": args.strength,
     } | values
-    schedule, strength = settings.pop("schedule", None), settings.pop("strength")
-    if schedule is not None and schedule.lower() != "automatic":
-        sampler = settings["sampler"] or pipeline.model.defaults.get("sampler")
-        if sampler is None:
-            raise InputError("schedule: say which sampler it is for, with --sampler or another axis")
-        settings["sampler"] = f"{sampler} {schedule}"
-    size = settings.pop("size")
+    if settings.get("schedule", "").lower() == "automatic":
+        settings["schedule"] = None
+    size, strength = settings.pop("size"), settings.pop("strength")
     settings["width"], settings["height"] = (None, None) if size is None else size
     settings["seed"] = [settings["seed"]]
     if image is None:
