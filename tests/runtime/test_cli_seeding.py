@@ -1,6 +1,7 @@
 """Seeds and guidance on the command line, and the way back from a picture's text."""
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +139,14 @@ def test_automatic1111_draws_on_cuda(random_model, tmp_path, monkeypatch, entrie
     assert main(["generate", "--from", "theirs.png", *common, "--out", "a.png"]) == 0
     p = parse_parameters(str(read_parameters("a.png")))
     assert dict(p.extra).get("RNG", "CPU").lower() == rng
+
+
+def test_a_drawn_variation_seed_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["generate", "a red heart", "--device", "cpu", "--size", "64x64", "--steps", "1", "--seed", "5"]
+    assert main([*command, "--count", "2", "--variation-strength", "0.5", "--json"]) == 0
+    printed = capsys.readouterr()
+    first, second = json.loads(printed.out)["variation_seeds"]
+    assert second == first + 1
+    assert main([*command, "--variation-strength", "0.5", "--variation-seed", str(first)]) == 0
+    assert f"seed 5, variation seed {first}, cpu" in capsys.readouterr().err

@@ -134,12 +134,14 @@ class _Painted:
 
     files: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
+    variations: list[int] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     parameters: "list[GenerationParameters]" = field(default_factory=list)
 
     def add(self, result: "Result") -> None:
         self.seeds += result.seeds
         self.parameters += result.parameters[:1]
+        self.variations += [p.variation_seed for p in result.parameters if p.variation_seed is not None]
         for stage, seconds in result.timings.items():
             self.timings[stage] = self.timings.get(stage, 0.0) + seconds
 
@@ -219,19 +221,23 @@ def _report(painted: _Painted, pipeline: "Pipeline") -> dict[str, Any]:
     for key in ("seed", "variation_seed", "extra"):
         del settings[key]
     settings |= {"device": pipeline.provider.name, "dtype": pipeline.dtype}
-    return {
-        "files": painted.files,
-        "seeds": painted.seeds,
-        "settings": settings,
-        "timings": painted.timings,
-    }
+    report = {"files": painted.files, "seeds": painted.seeds}
+    if painted.variations:
+        report["variation_seeds"] = painted.variations
+    return report | {"settings": settings, "timings": painted.timings}
 
 
 def _summary(painted: _Painted, pipeline: "Pipeline") -> str:
     p = painted.parameters[0]
-    last = f"–{painted.seeds[-1]}" if len(painted.seeds) > 1 else ""
+    seeds = _span("seed", painted.seeds)
+    if painted.variations:
+        seeds += f", {_span('variation seed', painted.variations)}"
     stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in painted.timings.items())
     return (
-        f"{p.width}x{p.height}, {p.steps} steps, {p.sampler}, seed {p.seed}{last}, "
+        f"{p.width}x{p.height}, {p.steps} steps, {p.sampler}, {seeds}, "
         f"{pipeline.provider.name} {pipeline.dtype}: {stages}"
     )
+
+
+def _span(name: str, seeds: list[int]) -> str:
+    return f"{name} {seeds[0]}" + (f"–{seeds[-1]}" if seeds[-1] != seeds[0] else "")
