@@ -66,12 +66,20 @@ def size(text: str) -> tuple[int, int]:
 def hires(text: str) -> float | tuple[int, int]:
     """`2x`, how many times larger; or `WxH`."""
     match = re.fullmatch(r"([0-9]{1,2}(?:\.[0-9]{1,4})?)[x×]", text.lower())
-    return size(text) if match is None else float(match[1])
+    if match is not None:
+        return float(match[1])
+    try:
+        return size(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; or how many times larger, as 2x") from None
 
 
 def tile(text: str) -> Any:
     """`auto`, `off`, or a side in pixels. Which multiples a model takes is known once it is open."""
-    return text if text in ("auto", "off") else natural(text)
+    try:
+        return text if text in ("auto", "off") else natural(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"expected auto, off or a size in pixels, got {text!r}") from None
 
 
 def natural(text: str) -> int:

@@ -48,7 +48,7 @@ def run(
         timesteps: to be visited, as `set_timesteps(timesteps=…)` takes them, where the class does.
         sigmas: as `set_timesteps(sigmas=…)` takes them, where the class does.
         sampler_options: arguments of the class's `step` (`eta`, `use_clipped_model_output`, `s_churn`, `s_tmin`,
-            `s_tmax`, `s_noise`) and `mu` of its `set_timesteps`.
+            `s_tmax`, `s_noise`, `order` of LMS), `mu` of its `set_timesteps`, and `schedule`, one of ComfyUI's.
 
     Raises:
         InputError: a value is out of range, or is none that this class takes.
