@@ -69,12 +69,14 @@ def make_inpainting(picture: Image.Image, asked: Mask, width: int, height: int, 
     mask = _fitted(asked.image, picture.size)
     if asked.invert:
         mask = ImageChops.invert(mask)
-    if asked.blur > 0:
-        mask = mask.filter(ImageFilter.GaussianBlur(asked.blur))
     if mask.getextrema()[1] == 0:
         raise InputError(
             "mask: nothing to paint: it is black all over, and white is what is painted (unless invert_mask is set)"
         )
+    if asked.blur > 0:
+        mask = mask.filter(ImageFilter.GaussianBlur(asked.blur))
+        if mask.getextrema()[1] == 0:
+            raise InputError(f"mask_blur: {asked.blur:g} pixels leave nothing of the mask; expected fewer")
     if asked.padding is None:
         picture, mask = (images.resize_to(image, width, height) for image in (picture, mask))
         region = (0, 0, width, height)

@@ -19,6 +19,7 @@ from PIL import Image
 
 import latentrt
 from latentrt.cli import main, optional
+from latentrt.cli.console import fail
 from latentrt.errors import ModelError, ProviderError
 from latentrt.images import read_parameters
 from latentrt.metadata import GenerationParameters, format_parameters, parse_parameters
@@ -566,6 +567,11 @@ def test_words_and_paths_that_are_no_text(tmp_path: Path) -> None:
         print("\\udcff.png")
     """
     assert subprocess.check_output([sys.executable, "-c", textwrap.dedent(code)]) == b"\xff.png\n"
+
+
+def test_an_error_of_several_lines_is_said_on_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail("unet: cpu failed:\n  no memory\n\n", 1) == 1
+    assert capsys.readouterr().err == "latentrt: error: unet: cpu failed: no memory\n"
 
 
 def test_without_stdout() -> None:

@@ -204,6 +204,7 @@ def test_the_region_holds_all_that_is_painted(width, height, padding, across, do
     [
         (Image.new("L", (96, 64)), {}, "mask: nothing to paint: it is black all over"),
         (Image.new("L", (96, 64), 255), {"invert_mask": True}, "mask: nothing to paint"),
+        (disc(), {"mask_blur": 9e5}, "mask_blur: 900000 pixels leave nothing of the mask"),
         (
             disc(box=(33, 33, 35, 35)),
             {"mask_blur": 0},

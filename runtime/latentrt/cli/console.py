@@ -26,8 +26,8 @@ def warn(message: str) -> None:
 
 
 def fail(message: str, code: int = 1) -> int:
-    """An error on stderr; returns the exit code."""
-    say(f"latentrt: error: {message}")
+    """An error on stderr, on one line whatever libraries say; returns the exit code."""
+    say(f"latentrt: error: {' '.join(line.strip() for line in message.splitlines() if line.strip())}")
     return code
 
 
