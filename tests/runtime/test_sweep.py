@@ -27,6 +27,7 @@ from latentrt.metadata import parse_parameters
         ("size=64x64,128x64", ((64, 64), (128, 64))),
         ('prompt="a cat, a dog",a fox', ("a cat, a dog", "a fox")),
         ("sampler=DPM++ 2M Karras,euler", ("DPM++ 2M Karras", "euler")),
+        (f"seed={2**53 + 1}-{2**53 + 2}", (2**53 + 1, 2**53 + 2)),
         ("steps=", None),
         ("steps=5,,6", None),
         ("steps=0", None),

@@ -88,14 +88,19 @@ def axis(text: str) -> Axis:
     return Axis(kind, tuple(texts), read)
 
 
+def _number(text: str) -> float:
+    return (
+        int(text) if text.removeprefix("-").isdecimal() else float(text)
+    )  # seeds are beyond float's whole numbers
+
+
 def _expand(text: str) -> Sequence[str]:
     """The numbers of a range, both ends in it; any other text alone."""
     match = _RANGE.fullmatch(text)
     if match is None:
         return [text]
     try:
-        low, high = float(match[1]), float(match[2])
-        step = float(match[3]) if match[3] else 1.0
+        low, high, step = (_number(part) for part in (match[1], match[2], match[3] or "1"))
     except ValueError:
         return [text]  # two points in a number: its kind says what is wrong
     count = int(match[4]) if match[4] else 0
