@@ -75,7 +75,7 @@ def make_guidance(
         rescale: φ, in [0, 1].
 
     Raises:
-        InputError: a scale is not finite, the interval is none in [0, 1], or φ is out of range.
+        InputError: a scale is not finite, the interval is none in [0, 1] or holds no step, or φ is out of range.
     """
     steps = -(-evaluations // order)
     if callable(scale):
@@ -90,6 +90,10 @@ def make_guidance(
     phi = number("guidance_rescale", 0.0 if rescale is None else rescale, 0, 1)
     spread = np.interp(np.linspace(0, 1, steps), np.linspace(0, 1, len(points)), points)
     inside = [start <= step / steps and (step + 1) / steps <= end for step in range(steps)]
+    if not any(inside):
+        raise InputError(
+            f"guidance_interval: {start:g} to {end:g} covers no whole step of {steps}, each {1 / steps:.3g} long"
+        )
     by_step = [float(value) if active else 1.0 for value, active in zip(spread, inside, strict=True)]
     scales = tuple(by_step[evaluation // order] for evaluation in range(evaluations))
     return Guidance(scales, points, (start, end), phi)

@@ -695,3 +695,8 @@ def test_verify_tells_what_is_wrong(
         out, err = capsys.readouterr()
         assert ("missing  a.onnx" in out, "Fail: no such operator" in out) == (code == 1, code == 1)
         assert err == ("latentrt: error: somewhere: is not what was exported\n" if code else "")
+
+
+def test_errors_name_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "cat", "--steps", "2000", "--device", "cpu"]) == 2
+    assert "--steps: expected an integer from 1 to 1000, got 2000" in capsys.readouterr().err

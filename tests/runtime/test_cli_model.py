@@ -177,7 +177,7 @@ def test_info(model: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["generate", "x", "--model", "MODEL", "--sampler", "nope"], 2, "dpmpp_2m (DPM++ 2M)"),
         (["generate", "x", "--model", "MODEL", "--steps", "5000"], 2, "5000"),
         (["generate", "x", "--model", "MODEL", "--size", "100x64"], 2, "expected a multiple of 8, got 100"),
-        (["generate", "x", "--model", "MODEL", "--clip-skip", "99", *QUICK], 2, "clip_skip"),
+        (["generate", "x", "--model", "MODEL", "--clip-skip", "99", *QUICK], 2, "--clip-skip"),
         (["generate", "x", "--model", "MODEL", "--sampler", "euler", "--eta", "1"], 2, "eta"),
         (["info", "none"], 1, "none: no such model"),
         (["verify", "."], 1, "has no latentrt.json"),

@@ -85,8 +85,12 @@ def test_the_interval_holds_whole_steps(evaluations, order, a, b, points):
     if a == b:
         return
     start, end = min(a, b), max(a, b)
-    guidance = make_guidance(points, evaluations, order, (start, end))
     steps = -(-evaluations // order)
+    if not any(start <= step / steps and (step + 1) / steps <= end for step in range(steps)):
+        with pytest.raises(InputError, match="guidance_interval: .* covers no whole step"):
+            make_guidance(points, evaluations, order, (start, end))
+        return
+    guidance = make_guidance(points, evaluations, order, (start, end))
     assert len(guidance.scales) == evaluations
     for evaluation, scale in enumerate(guidance.scales):
         step = evaluation // order

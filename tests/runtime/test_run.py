@@ -218,3 +218,28 @@ def test_integrals_of_cubics_are_exact(points: list[float], end: float) -> None:
         exact = (end ** (power + 1) - nodes[0] ** (power + 1)) / (power + 1)
         scale = float(np.abs(weights) @ nodes**power) + 1
         assert float(np.dot(weights, nodes**power)) == pytest.approx(exact, abs=1e-11 * scale)
+
+
+def test_what_is_no_argument_is_named() -> None:
+    x = np.zeros(SHAPE, np.float32)
+    with pytest.raises(InputError, match=r"config: expected the dict of a scheduler_config\.json, got str"):
+        samplers.run("scheduler_config.json", lambda x, t: x, x, 2)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="x: expected a numpy array, got list"):
+        samplers.run({"_class_name": "DDIMScheduler"}, lambda x, t: x, [0.0], 2)  # type: ignore[arg-type]
+    for output in (None, x[:, :1], x[0]):
+        with pytest.raises(InputError, match=r"network: expected an output of shape .*, got"):
+            samplers.run({"_class_name": "DDIMScheduler"}, lambda x, t, y=output: y, x, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "class_name"),
+    [
+        ("flow_euler", "DDIMScheduler"),
+        ("edm_euler", "PNDMScheduler"),
+        ("euler", "FlowMatchEulerDiscreteScheduler"),
+        ("ddim", "EDMEulerScheduler"),
+    ],
+)
+def test_a_sampler_for_networks_of_another_family_is_refused(name: str, class_name: str) -> None:
+    with pytest.raises(InputError, match=f"sampler: {name} is for networks trained .*, {class_name}, says"):
+        samplers.resolve(name, {"_class_name": class_name})

@@ -169,3 +169,25 @@ def strength(text: str) -> float:
         hint = "; 0 would give the picture back as it is" if number == 0 else ""
         raise argparse.ArgumentTypeError(f"expected more than 0 and at most 1, got {text!r}{hint}")
     return number
+
+
+# What the library calls a setting -> the option that sets it.
+_OPTIONS = {
+    "num_inference_steps": "--steps",
+    "num_images": "--count",
+    "negative_prompt": "--negative",
+    "guidance_scale": "--guidance-scale",
+    "guidance_rescale": "--guidance-rescale",
+    "guidance_interval": "--guidance-interval",
+    "clip_skip": "--clip-skip",
+    "batch_size": "--batch-size",
+    "invert_mask": "--invert-mask",
+    "mask_blur": "--mask-blur",
+    "padding_mask_crop": "--only-masked",
+    "variation_strength": "--variation-strength",
+}
+
+
+def in_options(message: str) -> str:
+    """An error of the library in the words of the command line."""
+    return re.sub(rf"\b({'|'.join(_OPTIONS)})\b", lambda found: _OPTIONS[found[1]], message)

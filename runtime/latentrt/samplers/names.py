@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from latentrt.errors import InputError
+from latentrt.prediction import Prediction
 from latentrt.samplers.registry import (
     FLAG_LABELS,
     REGISTRY,
@@ -34,10 +35,12 @@ def resolve(name: str | None, scheduler_config: Mapping[str, Any], schedule: str
             and of what the name says; "automatic" or None: none.
 
     Raises:
-        InputError: an unknown name, a class that is not built, an option that is not supported, or a schedule that the
-            sampler cannot take.
+        InputError: an unknown name, a class that is not built, an option that is not supported, a schedule that the
+            sampler cannot take, or a sampler for networks of another family than the config's class.
     """
     sampler = _named(name, scheduler_config)
+    if name is not None:
+        _refuse_other_family(sampler, scheduler_config)
     if schedule is None or key_of(schedule) == "automatic":
         return sampler
     found = schedule_of(schedule)
@@ -83,6 +86,28 @@ def _of_class(class_name: str, config: Mapping[str, Any]) -> Sampler:
     rows = [(name, spec) for name, spec in REGISTRY.items() if spec.class_name == class_name]
     name, spec = min(rows, key=lambda row: disagreements(row[1]))
     return Sampler(name, spec, options)
+
+
+def _refuse_other_family(sampler: Sampler, config: Mapping[str, Any]) -> None:
+    """A network trained for flow matching, or with the preconditioning of Karras et al., speaks to its like alone."""
+    class_name = config.get("_class_name")
+    if class_name not in CLASSES:
+        return
+    options = from_config(class_name, config)
+    asked, trained = _family(sampler.prediction), _family(CLASSES[class_name].predicts(options))
+    if asked != trained:
+        raise InputError(
+            f"sampler: {sampler.name} is for networks trained {asked}; this model's scheduler, {class_name}, says that "
+            f"it was trained {trained}"
+        )
+
+
+def _family(prediction: Prediction) -> str:
+    if prediction.sigma_data is not None:
+        return "with the preconditioning of EDM"
+    return (
+        "for flow matching" if prediction.form == "flow" else "as diffusion with a variance-preserving input"
+    )
 
 
 def _listed() -> str:

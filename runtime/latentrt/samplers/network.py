@@ -88,6 +88,10 @@ def iterate(
     """
     if seed is not None and rng is not None:
         raise InputError("seed, rng: expected one of them, got both")
+    if not isinstance(config, Mapping):
+        raise InputError(f"config: expected the dict of a scheduler_config.json, got {type(config).__name__}")
+    if not isinstance(x, np.ndarray):
+        raise InputError(f"x: expected a numpy array, got {type(x).__name__}")
     if x.dtype not in (np.float32, np.float64):
         raise InputError(f"x: expected float32 or float64, got {x.dtype}")
     source = TorchGenerator(seed) if seed is not None else rng
@@ -113,6 +117,9 @@ def denoiser_of(network: Network, prediction: Prediction) -> Denoise:
 
     def denoise(x: Latents, sigma: float, timestep: float) -> Latents:
         output = np.asarray(network(prediction.input(x, sigma), timestep))
+        channels = x.shape[1] if x.ndim > 1 else 0
+        if output.shape != x.shape and output.shape != (*x.shape[:1], 2 * channels, *x.shape[2:]):
+            raise InputError(f"network: expected an output of shape {x.shape}, got {output.shape}")
         return prediction.denoised(output, x, sigma).astype(x.dtype, copy=False)
 
     return denoise
