@@ -120,6 +120,18 @@ def test_a_schedule_means_what_generate_takes_it_for(tmp_path, monkeypatch):
         assert np.array_equal(np.asarray(load_image(kept)), np.asarray(load_image(f"{number}.png")))
 
 
+def test_what_holds_for_every_picture_means_what_generate_takes_it_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    common = ["a red heart", "--device", "cpu", "--size", "64x64", "--seed", "2", "--quiet", "--rng", "nv"]
+    common += ["--schedule", "beta", "--guidance-scale", "6,2", "--guidance-rescale", "0.5"]
+    common += ["--guidance-interval", "0,0.7"]
+    assert main(["sweep", *common, "--x", "steps=3,4", "--keep", "kept/"]) == 0
+    for number in (1, 2):
+        assert main(["generate", *common, "--steps", str(number + 2), "--out", f"{number}.png"]) == 0
+        kept = tmp_path / f"kept/{number:05d}-2.png"
+        assert np.array_equal(np.asarray(load_image(kept)), np.asarray(load_image(f"{number}.png")))
+
+
 def test_a_sweep_from_one_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command = [

@@ -46,11 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--negative", metavar="TEXT", help="what to stay away from")
     parser.add_argument("--size", type=arguments.size, metavar="WxH", help="of each picture")
     parser.add_argument("--steps", type=arguments.natural, metavar="N", help="of each picture")
-    parser.add_argument("--guidance-scale", type=arguments.finite, metavar="G", help="of each picture")
+    parser.add_argument("--guidance-scale", type=arguments.scale, metavar="G[,G…]", help="of each picture")
+    parser.add_argument("--guidance-rescale", type=arguments.share, metavar="F", help="of each picture")
+    parser.add_argument(
+        "--guidance-interval", type=arguments.interval, metavar="START,END", help="of each picture"
+    )
     parser.add_argument(
         "--seed", type=arguments.seed, metavar="S", help="of each picture (default: random, the same for all)"
     )
+    parser.add_argument("--rng", choices=("cpu", "nv"), help="of each picture (default: cpu)")
     parser.add_argument("--sampler", metavar="NAME", help="of each picture")
+    parser.add_argument("--schedule", metavar="NAME", help="of each picture")
     parser.add_argument("--eta", type=arguments.share, metavar="E", help="of each picture")
     parser.add_argument("--clip-skip", type=arguments.whole, metavar="N", help="of each picture")
     parser.add_argument("--image", type=Path, metavar="IMG", help="paint over this picture")
@@ -182,12 +188,14 @@ def _start(
         "guidance_scale": args.guidance_scale,
         "seed": args.seed,
         "sampler": args.sampler,
+        "schedule": args.schedule,
         "eta": args.eta,
         "clip_skip": args.clip_skip,
         "strength": args.strength,
     } | values
-    if settings.get("schedule", "").lower() == "automatic":
-        settings["schedule"] = None
+    for name in ("rng", "guidance_rescale", "guidance_interval"):
+        if (value := getattr(args, name)) is not None:
+            settings[name] = value
     size, strength = settings.pop("size"), settings.pop("strength")
     settings["width"], settings["height"] = (None, None) if size is None else size
     settings["seed"] = [settings["seed"]]
