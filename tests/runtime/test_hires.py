@@ -1,5 +1,7 @@
 """The second pass: sizes, steps, noise, what it starts from, and its way through a picture's text."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,7 @@ def test_one_stream_serves_both_pictures_in_both_passes(demo):
 def test_a_picture_with_two_passes_comes_again_from_its_own_text(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = [
+        "--json",
         "--hires",
         "1.5x",
         "--hires-steps",
@@ -116,6 +119,11 @@ def test_a_picture_with_two_passes_comes_again_from_its_own_text(tmp_path, monke
     common = ["--device", "cpu", "--quiet"]
     command = ["generate", PROMPT, "--size", "64x64", "--steps", "3", "--seed", "4", "--out", "a.png"]
     assert main([*command, *options, *common]) == 0
+    told = json.loads(capsys.readouterr().out)["settings"]
+    assert (told["width"], told["height"]) == (96, 96)
+    assert (told["first_pass_width"], told["first_pass_height"]) == (64, 64)
+    assert (told["hires_scale"], told["hires_size"], told["hires_steps"]) == (1.5, None, 2)
+    assert (told["hires_upscaler"], told["strength"]) == ("Latent (bicubic)", 0.6)
     parameters = parse_parameters(read_parameters("a.png"))
     assert (parameters.width, parameters.height, parameters.steps, parameters.strength) == (64, 64, 3, 0.6)
     assert [entry for entry in parameters.extra if entry[0].startswith("Hires")] == [
@@ -123,7 +131,8 @@ def test_a_picture_with_two_passes_comes_again_from_its_own_text(tmp_path, monke
         ("Hires steps", "2"),
         ("Hires upscaler", "Latent (bicubic)"),
     ]
-    assert main(["generate", "--from", "a.png", "--out", "b.png", *common]) == 0
+    assert main(["generate", "--from", "a.png", "--out", "b.png", *common[:2]]) == 0
+    assert capsys.readouterr().err.startswith("96x96, 3 steps, ")
     first, second = (np.asarray(latentrt.images.load_image(tmp_path / name)) for name in ("a.png", "b.png"))
     assert first.shape == (96, 96, 3)
     assert np.array_equal(first, second)

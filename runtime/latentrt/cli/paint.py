@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from latentrt.pipeline import Painting, Pipeline
     from latentrt.request import Settings
 
+# Entries of a picture's text beside the fields of GenerationParameters -> what --json calls them, and their kind.
+ENTRIES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "Sampler class": ("sampler_class", str),
+    "Sigma schedule": ("sigma_schedule", str),
+    "CFG schedule": ("guidance_schedule", lambda text: [float(part) for part in text.split()]),
+    "CFG interval": ("guidance_interval", lambda text: [float(part) for part in text.split()]),
+    "CFG rescale": ("guidance_rescale", float),
+    "RNG": ("rng", str.lower),
+    "Batch size": ("one_stream", lambda text: int(text) > 1),
+    "Mask blur": ("mask_blur", float),
+    "Mask mode": ("invert_mask", lambda text: text == "Inpaint not masked"),
+    "Inpaint area": ("only_masked", lambda text: text == "Only masked"),
+    "Masked area padding": ("padding", int),
+    "Differential diffusion": ("differential", lambda text: text == "True"),
+    "Hires upscale": ("hires_scale", float),
+    "Hires resize": ("hires_size", lambda text: [int(side) for side in text.split("x")]),
+    "Hires steps": ("hires_steps", int),
+    "Hires upscaler": ("hires_upscaler", str),
+}
+
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
@@ -137,10 +157,12 @@ class _Painted:
     variations: list[int] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     parameters: "list[GenerationParameters]" = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)  # of the files; `parameters` have that of the first or masked pass
 
     def add(self, result: "Result") -> None:
         self.seeds += result.seeds
         self.parameters += result.parameters[:1]
+        self.size = result.images[0].size
         self.variations += [p.variation_seed for p in result.parameters if p.variation_seed is not None]
         for stage, seconds in result.timings.items():
             self.timings[stage] = self.timings.get(stage, 0.0) + seconds
@@ -217,9 +239,18 @@ def _write(result: "Result", output: Output) -> Iterator[Path]:
 
 
 def _report(painted: _Painted, pipeline: "Pipeline") -> dict[str, Any]:
-    settings = asdict(painted.parameters[0])
+    p = painted.parameters[0]
+    settings = asdict(p)
     for key in ("seed", "variation_seed", "extra"):
         del settings[key]
+    told = dict(p.extra)
+    for entry, (key, kind) in ENTRIES.items():
+        settings[key] = kind(told[entry]) if entry in told else None
+    settings["width"], settings["height"] = painted.size
+    if settings["hires_upscaler"] is not None:
+        settings |= {"first_pass_width": p.width, "first_pass_height": p.height}
+    if settings["only_masked"]:
+        settings |= {"masked_area_width": p.width, "masked_area_height": p.height}
     settings |= {"device": pipeline.provider.name, "dtype": pipeline.dtype}
     report = {"files": painted.files, "seeds": painted.seeds}
     if painted.variations:
@@ -234,7 +265,7 @@ def _summary(painted: _Painted, pipeline: "Pipeline") -> str:
         seeds += f", {_span('variation seed', painted.variations)}"
     stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in painted.timings.items())
     return (
-        f"{p.width}x{p.height}, {p.steps} steps, {p.sampler}, {seeds}, "
+        f"{painted.size[0]}x{painted.size[1]}, {p.steps} steps, {p.sampler}, {seeds}, "
         f"{pipeline.provider.name} {pipeline.dtype}: {stages}"
     )
 
