@@ -307,6 +307,73 @@ def test_one_of_several_from_one_seed_is_not_made_again(
     assert main(["generate", "--from", "a.png"]) == 0
 
 
+def test_a_grid_of_pictures_is_not_made_again(
+    asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from latentrt.images import save_image
+
+    axes = (("X Type", "Sampler"), ("X Values", "euler,ddim"), ("Y Type", "Steps"), ("Y Values", "1,2"))
+    for version in ("latentrt 1", "v1.10.1"):
+        p = GenerationParameters("x", steps=1, seed=1, version=version)
+        p = dataclasses.replace(p, extra=(("Script", "X/Y/Z plot"), *axes))
+        save_image(Image.new("RGB", (8, 8)), "grid.png", format_parameters(p))
+        assert main(["generate", "--from", "grid.png"]) == 2
+        assert "grid.png: is a grid of pictures over Sampler, Steps" in capsys.readouterr().err
+    assert asked == []
+
+
+HIRES = (("Hires upscale", "2"), ("Hires steps", "5"), ("Hires upscaler", "Latent"))
+THEIRS = {
+    "Hires CFG Scale": "5",
+    "Hires sampler": "DDIM",
+    "Hires schedule type": "Karras",
+    "Hires prompt": "a dog: small",
+    "Hires negative prompt": "fog",
+}
+
+
+@pytest.mark.parametrize(
+    ("entries", "options", "unheeded"),
+    [
+        ({**THEIRS, "ENSD": "31337"}, [], ["ENSD", *THEIRS]),
+        ({**THEIRS, "ENSD": "31337"}, ["--hires", "off"], ["ENSD"]),
+        (THEIRS, ["--hires", "off"], []),
+        # the same as in the first pass
+        ({"Hires CFG Scale": "7.0", "Hires sampler": "Euler", "Hires prompt": "x", "ENSD": "0"}, [], []),
+        ({}, [], []),
+    ],
+)
+def test_what_is_not_heeded_of_a_second_pass_is_said(
+    asked: list[tuple[Any, ...]],
+    capsys: pytest.CaptureFixture[str],
+    entries: dict[str, str],
+    options: list[str],
+    unheeded: list[str],
+) -> None:
+    from latentrt.hires import Hires
+    from latentrt.images import save_image
+
+    p = GenerationParameters(
+        "x", "blur", 4, "Euler", guidance_scale=7.0, seed=1, strength=0.5, version="v1.10.1"
+    )
+    text = format_parameters(dataclasses.replace(p, extra=HIRES + tuple(entries.items())))
+    save_image(Image.new("RGB", (8, 8)), "a.png", text)
+    assert main(["generate", "--from", "a.png", "--quiet", *options]) == 0
+    warning = f"latentrt: warning: a.png will look different: not heeded here: {', '.join(unheeded)}\n"
+    assert capsys.readouterr().err == (warning if unheeded else "")
+    hires = None if "off" in options else Hires(2.0, steps=5, strength=0.5, upscaler="Latent")
+    assert settings_of(asked)["hires"] == hires
+
+
+def test_a_second_pass_that_is_off_has_no_options(
+    asked: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["generate", "x", "--hires", "off", "--quiet"]) == 0
+    assert settings_of(asked)["hires"] is None
+    assert main(["generate", "x", "--hires", "off", "--hires-steps", "3"]) == 2
+    assert "--hires-steps: does nothing without --hires" in capsys.readouterr().err
+
+
 def test_a_random_seed_wins_over_the_pictures(asked: list[tuple[Any, ...]]) -> None:
     assert main(["generate", "cat", "--seed", "5", "--out", "a.png"]) == 0
     asked.clear()

@@ -169,3 +169,9 @@ def test_a_sweep_from_one_command(tmp_path, monkeypatch, capsys):
     extra = dict(parse_parameters(read_parameters(tmp_path / "sweep.png")).extra)
     assert (extra["Script"], extra["X Type"], extra["X Values"]) == ("X/Y/Z plot", "Sampler", "euler,ddim")
     assert (extra["Z Type"], extra["Z Values"]) == ("CFG Scale", "1,2")
+    assert main(["generate", "--from", "sweep.png"]) == 2
+    assert "is a grid of pictures over Sampler, Steps, CFG Scale" in capsys.readouterr().err
+    assert main(["generate", "--from", report["files"][0], "--device", "cpu", "--out", "again.png"]) == 0
+    assert np.array_equal(
+        np.asarray(load_image(report["files"][0])), np.asarray(load_image(tmp_path / "again.png"))
+    )

@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("larger than the model was made for (AUTOMATIC1111's hires fix)")
     group.add_argument(
         "--hires",
-        type=arguments.hires,
-        metavar="2x|WxH",
-        help="enlarge the picture of --size so many times, or to WxH, and paint over it",
+        type=_hires_size,
+        metavar="2x|WxH|off",
+        help="enlarge the picture of --size so many times, or to WxH, and paint over it; off leaves out that of --from",
     )
     group.add_argument(
         "--hires-steps",
@@ -74,6 +74,11 @@ def run(args: argparse.Namespace) -> int:
     )
 
 
+def _hires_size(text: str) -> Any:
+    """`off`, or as `arguments.hires`."""
+    return text if text == "off" else arguments.hires(text)
+
+
 def _hires(args: argparse.Namespace) -> "Hires | None":
     given = {
         "steps": args.hires_steps,
@@ -81,7 +86,7 @@ def _hires(args: argparse.Namespace) -> "Hires | None":
         "upscaler": args.hires_upscaler,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    if args.hires is None:
+    if args.hires in (None, "off"):
         if given:
             raise InputError(f"--hires-{next(iter(given))}: does nothing without --hires")
         return None
@@ -103,12 +108,19 @@ def recall(args: argparse.Namespace) -> None:
     if text is None:
         raise InputError(f"{args.picture}: carries no `parameters` text to make it again from")
     p = parse_parameters(text)
-    hires = _recalled_hires(args.picture, dict(p.extra), p.strength, p.steps)
-    if p.strength is not None and hires is None:
+    entries = dict(p.extra)
+    if entries.get("Script", "").startswith("X/Y"):
+        axes = ", ".join(entries[f"{name} Type"] for name in "XYZ" if f"{name} Type" in entries)
+        raise InputError(
+            f"{args.picture}: is a grid of pictures over {axes or 'several settings'}, and says how the first alone "
+            "was made; take one of its pictures, which `latentrt sweep --keep FOLDER/` writes"
+        )
+    two_passes = "Hires upscaler" in entries
+    if p.strength is not None and not two_passes:
         raise InputError(
             f"{args.picture}: was painted over another picture (img2img), which it does not hold"
         )
-    extra = dict(p.extra) if p.version is not None and p.version.startswith("latentrt ") else {}
+    extra = entries if p.version is not None and p.version.startswith("latentrt ") else {}
     if "Batch pos" in extra and args.seed is None:
         raise InputError(
             f"{args.picture}: was one of {extra.get('Batch size', 'several')} pictures drawn from one seed, and cannot "
@@ -143,8 +155,12 @@ def recall(args: argparse.Namespace) -> None:
         "eta": p.eta,
         "clip_skip": None if p.clip_skip is None else max(p.clip_skip - 1, 0),
     }
-    if hires is not None:
-        known |= hires
+    hires = two_passes and args.hires != "off"
+    if hires:
+        known |= _recalled_hires(args.picture, entries, p)
+    unheeded = _unheeded(entries, p, hires=hires)
+    if unheeded:
+        warn(f"{args.picture} will look different: not heeded here: {', '.join(unheeded)}")
     if args.seed in (None, [p.seed]):  # another seed is another picture, with no part of its noise
         known |= {"variation_seed": p.variation_seed, "variation_strength": p.variation_strength}
     for name, value in known.items():
@@ -152,23 +168,37 @@ def recall(args: argparse.Namespace) -> None:
             setattr(args, name, value)
 
 
-def _recalled_hires(
-    picture: Path, entries: dict[str, str], strength: float | None, steps: int | None
-) -> dict[str, Any] | None:
-    """The options of a second pass that a picture's text tells of; None where it had none."""
-    if "Hires upscaler" not in entries:
-        return None
+def _unheeded(entries: dict[str, str], p: "GenerationParameters", *, hires: bool) -> list[str]:
+    """AUTOMATIC1111's entries that change a picture and that nothing here heeds; not those that change nothing."""
+    same: dict[str, object] = {"ENSD": 0.0}
+    if hires:  # where they are those of the first pass they change nothing
+        same |= {
+            "Hires CFG Scale": p.guidance_scale,
+            "Hires sampler": p.sampler,
+            "Hires schedule type": "Automatic" if p.schedule_type is None else p.schedule_type,
+            "Hires prompt": p.prompt,
+            "Hires negative prompt": p.negative_prompt,
+        }
+    return [
+        name
+        for name, value in same.items()
+        if name in entries and value not in (entries[name], _first(_numbers(entries[name])))
+    ]
+
+
+def _recalled_hires(picture: Path, entries: dict[str, str], p: "GenerationParameters") -> dict[str, Any]:
+    """The options of the second pass that a picture's text tells of."""
     size = entries.get("Hires resize") or f"{entries.get('Hires upscale', '')}x"
     try:
         hires = arguments.hires(size)
         # AUTOMATIC1111 leaves the entry out where the second pass has as many as the first.
-        count = arguments.natural(entries["Hires steps"]) if "Hires steps" in entries else steps
+        count = arguments.natural(entries["Hires steps"]) if "Hires steps" in entries else p.steps
     except argparse.ArgumentTypeError as error:
         raise InputError(f"{picture}: its second pass (hires): {error}") from None
     return {
         "hires": hires,
         "hires_steps": count,
-        "hires_strength": strength,
+        "hires_strength": p.strength,
         "hires_upscaler": entries["Hires upscaler"],
     }
 
