@@ -32,7 +32,7 @@ def test_previews_in_one_file_or_in_a_folder(tmp_path, capsys):
         (["--preview", "a.xyz"], "unknown suffix"),
         (["--preview", "nowhere/a.png"], "no such folder"),
         (["--tile", "100"], "tile: expected auto, off or a multiple of 8 from 128 pixels"),
-        (["--tile", "some"], "expected a whole number"),
+        (["--tile", "some"], "--tile: expected auto, off or a size in pixels, got 'some'"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message, capsys):

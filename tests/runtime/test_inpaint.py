@@ -122,12 +122,8 @@ def test_differential_frees_the_light_before_the_dark():
 @pytest.mark.parametrize("name", samplers.names())
 def test_every_sampler_keeps_and_paints(name, strength):
     """With a network that looks at each latent by itself: the free ones as without a mask, the others the picture."""
-    config = {
-        "_class_name": "DDIMScheduler",
-        "beta_schedule": "scaled_linear",
-        "beta_start": 0.00085,
-        "beta_end": 0.012,
-    }
+    # Without a `_class_name`, for networks of every family.
+    config = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
     sampler = samplers.resolve(name, config)
     schedule = sampler.schedule(8).truncated(strength)
     clean, noise = (TorchGenerator(seed).randn((1, 4, 6, 6)) for seed in (1, 2))
