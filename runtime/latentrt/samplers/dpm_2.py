@@ -1,10 +1,9 @@
 """DPM-Solver-2 in σ, arXiv:2206.00927 algorithm 1 and k-diffusion's `sample_dpm_2`, with or without fresh noise."""
 
-import math
 from collections.abc import Iterator
 
 from latentrt.noise import NoiseSource
-from latentrt.samplers.step import Denoise, Latents, Step, draw
+from latentrt.samplers.step import Denoise, Latents, Step, ancestral_noise, draw
 from latentrt.schedule import Schedule
 
 
@@ -48,8 +47,7 @@ def dpm_2_ancestral(
             begin, begin_sigma = x, sigma
             x = denoised + (sigma_next / sigma) * (x - denoised)
         else:
-            # σ_up² + σ_down² = σ'², σ_up as in DDIM eq. 16 with η = 1
-            up = sigma_next * math.sqrt(max(1 - (sigma_next / begin_sigma) ** 2, 0.0))
+            up = ancestral_noise(begin_sigma, sigma_next)
             down = sigma_next**2 / begin_sigma
             x = begin + ((down - begin_sigma) / sigma) * (x - denoised)
             x = x + up * draw(rng, x)

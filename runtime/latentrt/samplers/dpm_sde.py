@@ -8,7 +8,7 @@ import numpy as np
 from latentrt.errors import InputError
 from latentrt.noise import NoiseSource
 from latentrt.noise.brownian import BrownianPath
-from latentrt.samplers.step import Denoise, Latents, Step
+from latentrt.samplers.step import Denoise, Latents, Step, ancestral_noise
 from latentrt.schedule import Schedule
 
 # (σ, σ') -> the path's increment between them over √|σ − σ'|, (b, c, h, w).
@@ -45,7 +45,7 @@ def dpm_sde(
         if i % 2 == 0:
             begin, sigma_begin = x, sigma
         # From the step's beginning to its middle, or to its end. σ_up² + σ_down² = σ'², as in DDIM eq. 16 at η = 1.
-        up = sigma_next * math.sqrt(max(1 - (sigma_next / sigma_begin) ** 2, 0.0))
+        up = ancestral_noise(sigma_begin, sigma_next)
         down = math.sqrt(max(sigma_next**2 - up**2, 0.0))
         x = denoised + (down / sigma_begin) * (begin - denoised)
         if sigma_next > 0:

@@ -1,10 +1,9 @@
 """DPM-Solver++ 2S with fresh noise at every step; k-diffusion's `sample_dpmpp_2s_ancestral`."""
 
-import math
 from collections.abc import Iterator
 
 from latentrt.noise import NoiseSource
-from latentrt.samplers.step import Denoise, Latents, Step, draw
+from latentrt.samplers.step import Denoise, Latents, Step, ancestral_noise, draw
 from latentrt.schedule import Schedule
 
 
@@ -27,8 +26,7 @@ def dpmpp_2s_ancestral(
             begin, begin_sigma = x, sigma
             x = denoised + (sigma_next / sigma) * (x - denoised)
         else:
-            # σ_up² + σ_down² = σ'², σ_up as in DDIM eq. 16 with η = 1
-            up = sigma_next * math.sqrt(max(1 - (sigma_next / begin_sigma) ** 2, 0.0))
+            up = ancestral_noise(begin_sigma, sigma_next)
             down = sigma_next**2 / begin_sigma
             x = denoised + (down / begin_sigma) * (begin - denoised)
             x = x + up * draw(rng, x)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from latentrt.noise import NoiseSource
-from latentrt.samplers.step import Denoise, Latents, Step, draw
+from latentrt.samplers.step import Denoise, Latents, Step, ancestral_noise, draw
 from latentrt.schedule import Schedule
 
 
@@ -22,8 +22,7 @@ def euler_ancestral(
     for i, timestep in enumerate(schedule.timesteps.tolist()):
         sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
         denoised = denoise(x, sigma, timestep)
-        # σ_up² + σ_down² = σ'²; σ_up is DDIM eq. 16 at η = 1, in sigma space.
-        up = sigma_next * math.sqrt(max(1 - (sigma_next / sigma) ** 2, 0.0))
+        up = ancestral_noise(sigma, sigma_next)
         down = math.sqrt(max(sigma_next**2 - up**2, 0.0))
         x = denoised + (down / sigma) * (x - denoised)  # Euler's step to σ_down
         x = x + up * draw(rng, x)

@@ -1,5 +1,6 @@
 """What a sampler is given and what it yields."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -70,3 +71,11 @@ def draw(rng: NoiseSource | None, x: Latents) -> Latents:
     if rng is None:
         raise InputError("rng: this sampler adds noise at every step; expected a noise source, got None")
     return rng.randn(x.shape).astype(x.dtype, copy=False)
+
+
+def ancestral_noise(sigma: float, sigma_next: float) -> float:
+    """σ_up: how much of σ' is fresh noise in an ancestral step, DDIM eq. 16 at η = 1 in sigma space.
+
+    The step itself ends at σ_down, σ_up² + σ_down² = σ'².
+    """
+    return sigma_next * math.sqrt(max(1 - (sigma_next / sigma) ** 2, 0.0))
