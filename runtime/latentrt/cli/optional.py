@@ -1,4 +1,4 @@
-"""The commands that live outside of the runtime, in `latentrt_export`: the one door to it, opened when called."""
+"""The commands that live outside of the runtime: the one door to `latentrt_export` and `latentrt_bench`."""
 
 import argparse
 import importlib
@@ -12,10 +12,15 @@ from latentrt.errors import LatentrtError
 COMMANDS = {
     "export": "make a standalone bundle of a model, checked against torch",
     "train-demo": "train the included demo model again",
+    "bench": "measure this machine: latent space against pixels, a model, its peers",
 }
 # Where each one is: it gives `add_arguments(parser)` and `run(args) -> int`.
-_MODULES = {"export": "latentrt_export.cli", "train-demo": "latentrt_export.demo.train"}
-_EXTRA = "export"
+_MODULES = {
+    "export": "latentrt_export.cli",
+    "train-demo": "latentrt_export.demo.train",
+    "bench": "latentrt_bench.cli",
+}
+_EXTRAS = {"export": "export", "train-demo": "export", "bench": "bench"}
 _EXAMPLES = {
     "export": """\
 examples:
@@ -27,6 +32,13 @@ examples:
 examples:
   latentrt train-demo
   latentrt train-demo --run runs/demo --out demo-model --seed 1
+""",
+    "bench": """\
+examples:
+  latentrt bench latent-vs-pixel --quick
+  latentrt bench model path/to/checkpoint --report
+  latentrt bench peers --model demo
+  latentrt bench render latent-vs-pixel-20261123-120000.json
 """,
 }
 
@@ -68,5 +80,7 @@ def _explained(name: str) -> Iterator[None]:
         missing = (error.name or "").partition(".")[0]
         if importlib.util.find_spec(missing) is not None:
             raise  # a mistake of ours, not a missing package
-        message = f"{name}: {missing} is not installed; this command needs: pip install 'latentrt[{_EXTRA}]'"
+        message = (
+            f"{name}: {missing} is not installed; this command needs: pip install 'latentrt[{_EXTRAS[name]}]'"
+        )
         raise MissingExtraError(message) from None

@@ -1,0 +1,132 @@
+"""What all measuring commands have in common: options, the run, and what is left of it, however it ends."""
+
+import argparse
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from latentrt.cli.console import fail, progress_line, say
+from latentrt.errors import InputError
+from latentrt.files import atomic_write
+from latentrt_bench.machine import Conditions, condition_warnings, describe_machine, versions
+from latentrt_bench.page import page
+from latentrt_bench.report import Report
+from latentrt_bench.tables import table
+
+Tell = Callable[[str], None]
+
+
+def add_common(parser: argparse.ArgumentParser, rounds: int) -> None:
+    """Add the options of every measuring command."""
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help=f"how often each figure is taken, in turns ({rounds})"
+    )
+    parser.add_argument("--quick", action="store_true", help="less of everything: minutes instead of an hour")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="where every sample goes, as JSON (default: a new file here, named after benchmark and time)",
+    )
+    parser.add_argument("--report", action="store_true", help="write a page with plots too, beside the JSON")
+    parser.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+
+
+def conduct(
+    args: argparse.Namespace,
+    benchmark: str,
+    settings: dict[str, Any],
+    measure: Callable[[Report, Tell], None],
+    derive: Callable[[Report], dict[str, Any]],
+) -> int:
+    """Run a benchmark, write its report, print its tables; returns the exit code.
+
+    An interrupt (Ctrl-C) ends the measuring; what was finished is written and printed all the same.
+
+    Args:
+        args: with the options of `add_common`.
+        benchmark: its name.
+        settings: what was asked, for the report.
+        measure: adds rows and warnings to the report as it goes.
+        derive: what follows from the rows; pure.
+
+    Raises:
+        InputError: the file to be written cannot be.
+    """
+    started = datetime.now(UTC)
+    out = args.out if args.out is not None else Path(f"{benchmark}-{started:%Y%m%d-%H%M%S}.json")
+    if out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"--out {out}: expected a file in a folder that exists")
+    conditions = Conditions()
+    report = Report(
+        benchmark=benchmark,
+        command=["latentrt", *sys.argv[1:]],
+        started=f"{started:%Y-%m-%dT%H:%M:%SZ}",
+        settings=settings,
+        machine=describe_machine(),
+        versions=versions(),
+    )
+    clock = time.perf_counter()
+    with _interrupts_at_once():
+        with progress_line(args.quiet) as show:
+            try:
+                measure(report, lambda message: show(f"{time.perf_counter() - clock:5.0f} s  {message}"))
+                report.complete = True
+            except KeyboardInterrupt:
+                pass
+        report.seconds = time.perf_counter() - clock
+        prune(report)
+        report.conditions = conditions.found()
+        report.warnings += condition_warnings(report.conditions)
+        report.derived = derive(report)
+        report.write(out)
+        if args.report:
+            write_page(report, out.with_suffix(".html"))
+        print(report.to_json() if args.json else table(report), end="" if args.json else "\n")
+        say(f"written: {out}" + (f", {out.with_suffix('.html')}" if args.report else ""))
+    if not report.complete:
+        say("latentrt: interrupted; what was finished is kept")
+        return 130
+    if not any(m.status != "failed" for row in report.rows for m in row.measurements.values()):
+        return fail("nothing could be measured; the report says why")
+    return 0
+
+
+def write_page(report: Report, path: Path) -> None:
+    """Write the report's page; it appears whole or not at all."""
+    text = page(report)
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def prune(report: Report) -> None:
+    """Drop what was begun and not finished: measurements without a round, and rows without a measurement."""
+    for row in report.rows:
+        for name, measurement in list(row.measurements.items()):
+            if measurement.status == "measured" and not measurement.rounds:
+                del row.measurements[name]
+    report.rows = [row for row in report.rows if row.measurements]
+
+
+@contextlib.contextmanager
+def _interrupts_at_once() -> Iterator[None]:
+    """Ctrl-C raises, and nothing more: the command line's own handler would cut the writing of the report short.
+
+    All native code runs in workers, so that there is nothing here that an interrupt could have to wait for.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

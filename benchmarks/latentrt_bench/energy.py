@@ -1,0 +1,91 @@
+"""Joules that the machine reports of itself: processor packages by RAPL, NVIDIA GPUs by NVML."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pynvml
+
+POWERCAP = Path("/sys/class/powercap")  # https://docs.kernel.org/power/powercap/powercap.html
+
+
+class EnergyMeter:
+    """Sums what every source of this machine has used since `start`. Without any source, `joules` gives None.
+
+    Attributes:
+        sources: their names: "package-0", "NVIDIA …".
+    """
+
+    def __init__(self, powercap: Path = POWERCAP) -> None:
+        self._counters = [*_rapl(powercap), *_nvml()]
+        self.sources = [counter.name for counter in self._counters]
+        self._before: list[float] = []
+
+    def start(self) -> None:
+        """Begin anew."""
+        self._before = [counter.read() for counter in self._counters]
+
+    def joules(self) -> float | None:
+        """Joules since `start`. A counter that began again at zero in between is allowed for, once."""
+        if not self._counters:
+            return None
+        used = 0.0
+        for counter, before in zip(self._counters, self._before, strict=True):
+            now = counter.read()
+            used += now - before if now >= before else now - before + counter.wraps_at
+        return used
+
+
+class _Counter:
+    """Joules since some moment in the past, from 0 up to `wraps_at`, then from 0 again."""
+
+    def __init__(self, name: str, read: Callable[[], float], wraps_at: float = 0.0) -> None:
+        self.name, self.read, self.wraps_at = name, read, wraps_at
+
+
+def _rapl(powercap: Path) -> Iterator[_Counter]:
+    """Whole packages ("intel-rapl:0", on AMD as well); their parts ("intel-rapl:0:1") are counted in them."""
+    for zone in sorted(powercap.glob("*-rapl:*")):
+        if zone.name.count(":") != 1 or zone.name.startswith("intel-rapl-mmio"):  # a second view of the first
+            continue
+        file = zone / "energy_uj"
+        with contextlib.suppress(OSError, ValueError):  # since 2020 only root may read it
+            int(file.read_text())
+            name = (zone / "name").read_text().strip()
+            wraps_at = int((zone / "max_energy_range_uj").read_text()) / 1e6
+            yield _Counter(name, lambda file=file: int(file.read_text()) / 1e6, wraps_at)
+
+
+def _nvml() -> Iterator[_Counter]:
+    for index in range(gpu_count()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        with contextlib.suppress(pynvml.NVMLError):  # older than Volta
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+            yield _Counter(
+                pynvml.nvmlDeviceGetName(handle),
+                lambda handle=handle: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3,
+            )
+
+
+@functools.cache
+def gpu_count() -> int:
+    """How many NVIDIA GPUs the driver shows; 0 without a driver."""
+    try:
+        pynvml.nvmlInit()
+        count: int = pynvml.nvmlDeviceGetCount()
+    except pynvml.NVMLError:
+        return 0
+    return count
+
+
+def gpu_bytes(pid: int) -> int | None:
+    """Bytes that a process has on all GPUs now; None where the driver does not tell."""
+    used = []
+    for index in range(gpu_count()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        with contextlib.suppress(pynvml.NVMLError):
+            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                if process.pid == pid and process.usedGpuMemory is not None:
+                    used.append(int(process.usedGpuMemory))
+    return sum(used) if used else None

@@ -1,0 +1,164 @@
+"""What a benchmark ran on, and what may have disturbed it."""
+
+import contextlib
+import importlib.metadata
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cpuinfo
+import psutil
+import pynvml
+
+from latentrt_bench.energy import EnergyMeter, gpu_count
+from latentrt_bench.memory import total_memory
+
+# Instructions that decide how fast matrix products are; the rest of what a processor can do is left out.
+FEATURES = (
+    "avx", "avx2", "f16c", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8",
+    "amx_tile", "asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve",
+)  # fmt: skip
+PACKAGES = (
+    "latentrt", "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino",
+)  # fmt: skip
+CPUS = Path("/sys/devices/system/cpu")
+STEAL, OTHERS = 0.02, 0.05  # shares of the processor time from which they are warned of
+CLOCK_JUMP_S = 1.0
+CLOCK_JUMP_S = 1.0
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, memory, GPUs, system."""
+    processor = cpuinfo.get_cpu_info()
+    flags = set(processor.get("flags", ()))
+    return {
+        "processor": processor.get("brand_raw", platform.processor()),
+        "architecture": platform.machine(),
+        "physical_cores": psutil.cpu_count(logical=False),
+        "logical_cores": psutil.cpu_count(),
+        "features": [name for name in FEATURES if name in flags],
+        "virtual": "hypervisor" in flags,
+        "memory_bytes": total_memory(),
+        "gpus": [_describe_gpu(index) for index in range(gpu_count())],
+        "system": platform.platform(),
+        "energy_sources": EnergyMeter().sources,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the installed packages that compute."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _describe_gpu(index: int) -> dict[str, Any]:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    return {
+        "name": pynvml.nvmlDeviceGetName(handle),
+        "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+        "driver": pynvml.nvmlSystemGetDriverVersion(),
+    }
+
+
+class Conditions:
+    """Watches from its making on; `found` tells what happened since.
+
+    Args:
+        cpus: where Linux keeps a folder for each processor.
+    """
+
+    def __init__(self, cpus: Path = CPUS) -> None:
+        self._cpus = cpus
+        self._before = psutil.cpu_times()
+        self._ours = _our_seconds()
+        self._throttled = self._throttle_count()
+        self._clock, self._wall = time.perf_counter(), time.time()
+        self._battery = _on_battery()
+
+    def found(self) -> dict[str, Any]:
+        """What disturbed the run; None for what this system does not tell.
+
+        `on_battery`, `throttled`: whether at any time; `steal`: the share of the processor time that a hypervisor gave
+        to others; `others`: the share that other processes here had; `clock_jump_s`: how far the wall clock went beyond
+        the monotonic one, which stands still while the machine sleeps.
+        """
+        now = psutil.cpu_times()
+        spent = {name: getattr(now, name) - getattr(self._before, name) for name in now._fields}
+        # Linux counts a guest's time in that of the user as well.
+        total = sum(value for name, value in spent.items() if not name.startswith("guest"))
+        busy = total - spent.get("idle", 0.0) - spent.get("iowait", 0.0) - spent.get("steal", 0.0)
+        throttled = self._throttle_count()
+        return {
+            "on_battery": _either(self._battery, _on_battery()),
+            "throttled": _either(
+                None if throttled is None or self._throttled is None else throttled > self._throttled,
+                _gpu_throttled(),
+            ),
+            "steal": spent["steal"] / total if "steal" in spent and total > 0 else None,
+            "others": max(0.0, busy - (_our_seconds() - self._ours)) / total if total > 0 else None,
+            "clock_jump_s": (time.time() - self._wall) - (time.perf_counter() - self._clock),
+        }
+
+    def _throttle_count(self) -> int | None:
+        counts = []
+        for file in self._cpus.glob("cpu[0-9]*/thermal_throttle/*_throttle_count"):
+            with contextlib.suppress(OSError, ValueError):
+                counts.append(int(file.read_text()))
+        return sum(counts) if counts else None
+
+
+def condition_warnings(found: dict[str, Any]) -> Iterator[str]:
+    """What of it a reader has to know, one sentence each."""
+    if found["on_battery"]:
+        yield "the machine ran on battery, which most machines save by computing slower"
+    if found["throttled"]:
+        yield "the processor was throttled: it got too hot or took too much power"
+    if found["steal"] is not None and found["steal"] > STEAL:
+        yield f"the hypervisor gave {found['steal']:.0%} of the processor time to other machines"
+    if found["others"] is not None and found["others"] > OTHERS:
+        yield f"other programs had {found['others']:.0%} of the processor time"
+    if abs(found["clock_jump_s"]) > CLOCK_JUMP_S:
+        yield f"the machine slept, or its clock was set by {found['clock_jump_s']:.0f} s; no figure rests on that clock"
+
+
+def _our_seconds() -> float:
+    """Processor time of this process and of all that it started, alive or ended."""
+    total = 0.0
+    me = psutil.Process()
+    for process in [me, *me.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+            # what it has waited for; None of it is told on Windows and macOS
+            total += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    return total
+
+
+def _on_battery() -> bool | None:
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    return None if battery is None or battery.power_plugged is None else not battery.power_plugged
+
+
+def _gpu_throttled() -> bool | None:
+    """Whether a GPU is held back now, by heat or power; that it idles is no throttling."""
+    slowed = (
+        pynvml.nvmlClocksThrottleReasonHwSlowdown
+        | pynvml.nvmlClocksThrottleReasonSwThermalSlowdown
+        | pynvml.nvmlClocksThrottleReasonSwPowerCap
+    )
+    reasons = []
+    for index in range(gpu_count()):
+        with contextlib.suppress(pynvml.NVMLError):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            reasons.append(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+    return any(reason & slowed for reason in reasons) if reasons else None
+
+
+def _either(*answers: bool | None) -> bool | None:
+    known = [answer for answer in answers if answer is not None]
+    return any(known) if known else None

@@ -1,0 +1,179 @@
+"""Interleaved rounds: every contender is called once in each round, so that a machine that gets slower meets them all.
+
+Each measurement has a process of its own, which is why its peak memory is its own. Those that fit into memory beside
+each other are alive together and take turns; where not all fit, they form groups, one after the other.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from latentrt_bench.energy import EnergyMeter, gpu_bytes
+from latentrt_bench.memory import free_memory
+from latentrt_bench.process import Answer, Job, Process, WorkerError
+from latentrt_bench.report import Measurement
+
+MIN_ROUND_S = 0.5  # a round of short calls has so many that it lasts as long,
+MAX_CALLS = 20  # or this many
+CLOCK_S = 0.25  # the worker's clock and ours, around the same call, may differ by the message's way and this
+
+
+@dataclass(frozen=True)
+class Task:
+    """One measurement to make: a worker, its method, and where the figures go.
+
+    Attributes:
+        name: for progress and warnings: "LDM-4 256x256 step".
+        job: what the worker loads.
+        measurement: filled as calls return; `status` and `reason` tell what came of it.
+        method: of the contender, what is timed.
+        needs_bytes: memory that the worker will take, as far as that is known.
+    """
+
+    name: str
+    job: Job
+    measurement: Measurement
+    method: str = "run"
+    needs_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What rounds tell beside the figures: which tasks took turns with each other, and what is to be warned of."""
+
+    groups: list[list[str]]
+    warnings: list[str]
+
+
+def run_rounds(
+    tasks: Sequence[Task],
+    rounds: int,
+    warmups: int = 1,
+    tell: Callable[[str], None] = lambda message: None,
+    meter: EnergyMeter | None = None,
+) -> Outcome:
+    """Measure all tasks. Each gets `warmups` calls that do not count, then one or more calls in each round.
+
+    An interrupt leaves what was measured in place. A task that fails is marked as such and the others go on.
+
+    Args:
+        tasks: in the order in which they take turns.
+        rounds: how many count.
+        warmups: calls before; with 0 the first call counts, and shows what a user waits for the first time.
+        tell: is told what is being done.
+        meter: reads energy around each call that counts; None: energy is not asked for.
+    """
+    outcome = Outcome([], [])
+    waiting = list(tasks)
+    while waiting:
+        with ExitStack() as stack:
+            group = _start(waiting, warmups, tell, stack, outcome)
+            for index in range(rounds):
+                for alive in list(group):
+                    tell(f"round {index + 1} of {rounds}: {alive.task.name}")
+                    if not alive.round(meter):
+                        group.remove(alive)
+    return outcome
+
+
+class _Alive:
+    """A task whose worker is loaded."""
+
+    def __init__(self, task: Task, process: Process, outcome: Outcome) -> None:
+        self.task, self.process, self.outcome = task, process, outcome
+        self.calls = 1
+
+    def warm_up(self, count: int) -> bool:
+        """Make the calls that do not count; from the last, tell how many a round has."""
+        for _ in range(count):
+            answer = self._call()
+            if answer is None:
+                return False
+            self.task.measurement.warmup.append(answer.seconds)
+            self.calls = min(MAX_CALLS, max(1, math.ceil(MIN_ROUND_S / max(answer.seconds, 1e-9))))
+        return True
+
+    def round(self, meter: EnergyMeter | None) -> bool:
+        """Make the calls of one round; a round that fails halfway is not kept."""
+        seconds, joules = [], []
+        for _ in range(self.calls):
+            if meter is not None:
+                meter.start()
+            answer = self._call()
+            if answer is None:
+                return False
+            seconds.append(answer.seconds)
+            used = None if meter is None else meter.joules()
+            if used is not None:
+                joules.append(used)
+        measurement = self.task.measurement
+        measurement.rounds.append(seconds)
+        if joules:
+            measurement.joules = [*(measurement.joules or []), *joules]
+        return True
+
+    def _call(self) -> Answer | None:
+        measurement = self.task.measurement
+        try:
+            answer = self.process.call(self.task.method)
+        except WorkerError as error:
+            fail(measurement, error)
+            return None
+        measurement.peak_rss_bytes = answer.peak_rss_bytes
+        on_gpu = gpu_bytes(self.process.pid)
+        if on_gpu is not None:
+            measurement.peak_gpu_bytes = max(on_gpu, measurement.peak_gpu_bytes or 0)
+        if not 0 <= answer.seconds <= answer.elapsed or answer.elapsed - answer.seconds > CLOCK_S:
+            self.outcome.warnings.append(
+                f"{self.task.name}: a call took {answer.seconds:.3g} s by its own clock and {answer.elapsed:.3g} s by "
+                "ours: the machine was stopped in between, or a clock is wrong"
+            )
+        return answer
+
+
+def fail(measurement: Measurement, error: WorkerError) -> None:
+    """Mark what could not be measured."""
+    measurement.status = "failed"
+    measurement.reason = f"out of memory: {error}" if error.out_of_memory else str(error)
+
+
+def _start(
+    waiting: list[Task], warmups: int, tell: Callable[[str], None], stack: ExitStack, outcome: Outcome
+) -> list[_Alive]:
+    """Load the next tasks that fit into memory beside each other, and warm each up; takes them off `waiting`."""
+    group: list[_Alive] = []
+    while waiting:
+        task, free = waiting[0], free_memory()
+        if task.needs_bytes > free:
+            if group:
+                break  # its turn comes when these are through
+            waiting.pop(0)
+            needs = f"it takes about {task.needs_bytes / 1e9:.3g} GB, {max(free, 0) / 1e9:.3g} GB are free"
+            fail(task.measurement, WorkerError(f"not started, {needs}", out_of_memory=True))
+            continue
+        waiting.pop(0)
+        tell(f"load {task.name}")
+        try:
+            process = Process(task.job)
+        except WorkerError as error:
+            fail(task.measurement, error)
+            continue
+        stack.callback(process.close)
+        alive = _Alive(task, process, outcome)
+        if alive.warm_up(warmups):
+            group.append(alive)
+    outcome.groups.append([alive.task.name for alive in group])
+    return group
+
+
+def all_warnings(named: Sequence[tuple[str, Measurement]], outcome: Outcome) -> Iterator[str]:
+    """What a reader must know of the figures, one sentence each."""
+    yield from outcome.warnings
+    groups = [group for group in outcome.groups if group]
+    if len(groups) > 1:
+        listed = " | ".join(", ".join(group) for group in groups)
+        yield f"memory did not hold all at once; these took turns with each other: {listed}"
+    for name, measurement in named:
+        if measurement.is_noisy:
+            yield f"{name}: noisy, rounds lie {measurement.spread:.0%} apart"
