@@ -6,7 +6,7 @@ from typing import Any
 import onnx
 
 from latentrt_export.emitter import Compute, Emitter
-from latentrt_export.layers import attention, conv, group_norm, linear, resnet, silu, upsample
+from latentrt_export.layers import conv, group_norm, pixel_attention, resnet, silu, upsample
 from latentrt_export.options import Options
 
 EPS = 1e-6  # of every norm in diffusers' Encoder and Decoder
@@ -44,13 +44,7 @@ class _Autoencoder:
         with e.scope("mid_block"):
             x = self.resnet(x, "resnets.0", width, width)
             if self.mid_attention:
-                with e.scope("attentions.0"):
-                    h = group_norm(e, x, "group_norm", width, self.groups, EPS)
-                    h = e.op("Transpose", e.op("Reshape", h, e.ints(0, width, -1)), perm=[0, 2, 1])
-                    q, k, v = (linear(e, h, name, width, width) for name in ("to_q", "to_k", "to_v"))
-                    h = linear(e, attention(e, q, k, v, 1, width), "to_out.0", width, width)
-                    h = e.op("Reshape", e.op("Transpose", h, perm=[0, 2, 1]), e.op("Shape", x))
-                    x = e.op("Add", h, x)
+                x = pixel_attention(e, x, "attentions.0", width, 1, self.groups, EPS)
             return self.resnet(x, "resnets.1", width, width)
 
     def out(self, x: str, width: int, channels: int) -> str:

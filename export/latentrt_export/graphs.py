@@ -1,6 +1,6 @@
 """From a component's config.json to its weight-free graph.
 
-The graphs are written node by node (`unet.py`, `autoencoder.py`, `text_encoder.py`), not traced: neither torch nor
+The graphs are written node by node (`unet.py`, `autoencoder.py`, `text_encoder.py`, …), not traced: neither torch nor
 weights are needed, no traced size can be baked in, and the same configuration gives the same bytes. That they compute
 what diffusers and transformers compute is proven at every export (`parity.py`).
 """
@@ -16,6 +16,7 @@ from latentrt_export.autoencoder import build_vae_decoder, build_vae_encoder
 from latentrt_export.emitter import Compute
 from latentrt_export.taesd import build_taesd_decoder
 from latentrt_export.text_encoder import build_text_encoder
+from latentrt_export.unconditional import build_unconditional_unet
 from latentrt_export.unet import build_unet
 
 BUILDERS: dict[str, Callable[[Mapping[str, Any], Compute], onnx.ModelProto]] = {
@@ -24,6 +25,7 @@ BUILDERS: dict[str, Callable[[Mapping[str, Any], Compute], onnx.ModelProto]] = {
     "vae_encoder": build_vae_encoder,
     "vae_decoder": build_vae_decoder,
     "taesd_decoder": build_taesd_decoder,
+    "unconditional_unet": build_unconditional_unet,
 }
 COMPUTES: tuple[Compute, ...] = ("fp16", "fp32")
 
@@ -32,7 +34,7 @@ def build_graph(component: str, config: Mapping[str, Any], compute: Compute) -> 
     """The weight-free graph of one component, in the format of docs/architecture.md.
 
     Args:
-        component: "text_encoder", "unet", "vae_encoder", "vae_decoder" or "taesd_decoder".
+        component: a key of `BUILDERS`.
         config: its config.json; both halves of the VAE have the same.
         compute: "fp16" or "fp32", what the graph computes in; its parameters are FLOAT16 in both.
 

@@ -97,6 +97,20 @@ def attention(
     return e.op("Reshape", e.op("Transpose", y, perm=[0, 2, 1, 3]), e.ints(0, 0, width))
 
 
+def pixel_attention(e: Emitter, x: str, name: str, width: int, heads: int, groups: int, eps: float) -> str:
+    """(b, width, h, w) → (b, width, h, w): all pixels to all pixels, beside a residual connection.
+
+    diffusers' Attention as its AutoencoderKL and UNet2DModel make it.
+    """
+    with e.scope(name):
+        h = group_norm(e, x, "group_norm", width, groups, eps)
+        h = e.op("Transpose", e.op("Reshape", h, e.ints(0, width, -1)), perm=[0, 2, 1])
+        q, k, v = (linear(e, h, name, width, width) for name in ("to_q", "to_k", "to_v"))
+        h = linear(e, attention(e, q, k, v, heads, width), "to_out.0", width, width)
+        h = e.op("Reshape", e.op("Transpose", h, perm=[0, 2, 1]), e.op("Shape", x))
+        return e.op("Add", h, x)
+
+
 def resnet(
     e: Emitter, x: str, name: str, n_in: int, n_out: int, groups: int, eps: float,
     temb: str | None = None, temb_width: int = 0, output_scale: float = 1.0,
