@@ -1,24 +1,29 @@
 """Write the weight-free graphs that the package ships: `python tools/make_graphs.py`.
 
-The configurations are the published ones of Stable Diffusion 1.x (`sd1`), its inpainting model and TAESD, and the
-included demo's own. `--check` writes nothing and fails if what is there differs.
+The runtime's are the published ones of Stable Diffusion 1.x (`sd1`), its inpainting model and TAESD, and the included
+demo's own. The benchmark's are those of the paper's table 14; no checkpoint asks for them, so no index lists them.
+`--check` writes nothing and fails if what is there differs.
 """
 
 import argparse
 import gzip
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from latentrt.files import atomic_write
 from latentrt.fingerprint import fingerprint
+from latentrt_bench.ldm import LDMS, graph_file
+from latentrt_export.emitter import Compute
 from latentrt_export.graphs import COMPUTES, build_graph, compress, serialize
 from latentrt_export.published import SD1_INPAINT_UNET, SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE, TAESD
 
 RUNTIME = Path(__file__).parents[1] / "runtime" / "latentrt"
 GRAPHS = RUNTIME / "graphs"
 DEMO = RUNTIME / "models" / "demo"
+BENCHMARK_GRAPHS = Path(__file__).parents[1] / "benchmarks" / "latentrt_bench" / "graphs"
 
 
 def shipped() -> dict[str, tuple[str, dict[str, Any]]]:
@@ -39,6 +44,30 @@ def shipped() -> dict[str, tuple[str, dict[str, Any]]]:
     return graphs
 
 
+def all_graphs() -> Iterator[tuple[Path, str, dict[str, Any], Compute]]:
+    """File, component, configuration and compute type of every graph."""
+    for name, (component, config) in shipped().items():
+        for compute in COMPUTES:
+            yield GRAPHS / f"{name}.{compute}.onnx.gz", component, config, compute
+    for f, ldm in LDMS.items():
+        for part in ldm.parts:
+            config = ldm.unet_config if part == "unet" else ldm.first_stage_config
+            for compute in COMPUTES:
+                component = "unconditional_unet" if part == "unet" else f"vae_{part}"
+                yield BENCHMARK_GRAPHS / graph_file(f, part, compute), component, config, compute
+
+
+def index() -> dict[str, dict[str, str]]:
+    """What the runtime finds its graphs by."""
+    entries: dict[str, dict[str, str]] = {}
+    for name, (component, config) in shipped().items():
+        key = fingerprint(component, config)
+        if key in entries:
+            raise SystemExit(f"{name}: has the fingerprint of {entries[key]['name']}")
+        entries[key] = {"name": name, "component": component}
+    return entries
+
+
 def main() -> int:
     """Write or check everything; say what each graph weighs."""
     parser = argparse.ArgumentParser(
@@ -46,26 +75,20 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="compare with what is there, write nothing")
     check = parser.parse_args().check
-    index: dict[str, dict[str, str]] = {}
+    text = json.dumps(dict(sorted(index().items())), indent=1) + "\n"
     differing = []
-    for name, (component, config) in shipped().items():
-        key = fingerprint(component, config)
-        if key in index:
-            raise SystemExit(f"{name}: has the fingerprint of {index[key]['name']}")
-        index[key] = {"name": name, "component": component}
-        for compute in COMPUTES:
-            path = GRAPHS / f"{name}.{compute}.onnx.gz"
-            data = serialize(build_graph(component, config, compute))
-            packed = compress(data)
-            if check:
-                # What is compared is the graph: another zlib may pack the same one differently.
-                if not path.is_file() or gzip.decompress(path.read_bytes()) != data:
-                    differing.append(path.name)
-                continue
-            with atomic_write(path) as file:
-                file.write(packed)
-            print(f"{path.name:<36} {len(data):>8} bytes, {len(packed):>6} packed")
-    text = json.dumps(dict(sorted(index.items())), indent=1) + "\n"
+    for path, component, config, compute in all_graphs():
+        data = serialize(build_graph(component, config, compute))
+        if check:
+            # What is compared is the graph: another zlib may pack the same one differently.
+            if not path.is_file() or gzip.decompress(path.read_bytes()) != data:
+                differing.append(path.name)
+            continue
+        packed = compress(data)
+        path.parent.mkdir(exist_ok=True)
+        with atomic_write(path) as file:
+            file.write(packed)
+        print(f"{path.name:<36} {len(data):>8} bytes, {len(packed):>6} packed")
     path = GRAPHS / "index.json"
     if check:
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
