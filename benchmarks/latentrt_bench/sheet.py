@@ -42,6 +42,19 @@ class Sheet:
     words: frozenset[int] = frozenset({0})
 
 
+def without_empty(sheet: Sheet) -> Sheet:
+    """The table without the columns in which no line has anything."""
+    blank = Cell(figures.NONE)
+    kept = [i for i in range(len(sheet.columns)) if i == 0 or any(line[i] != blank for line in sheet.lines)]
+    return Sheet(
+        sheet.title,
+        [sheet.columns[i] for i in kept],
+        [[line[i] for i in kept] for line in sheet.lines],
+        sheet.notes,
+        frozenset(at for at, i in enumerate(kept) if i in sheet.words),
+    )
+
+
 def cells(*texts: str) -> list[Cell]:
     """Cells without a mark."""
     return [Cell(text) for text in texts]
@@ -91,7 +104,7 @@ def as_text(sheets: Sequence[Sheet], sentences: Sequence[str] = (), is_terminal:
     for sentence in sentences:
         console.print(_item(sentence))
     lines = (line.rstrip() for line in out.getvalue().splitlines())
-    return "\n".join(lines).strip("\n") + "\n"
+    return "\n".join(lines).strip("\n")
 
 
 def _item(sentence: str) -> Table:

@@ -1,0 +1,106 @@
+"""Peers beside each other: their tables, and what was found in sentences."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from latentrt_bench import figures
+from latentrt_bench.report import Report, Row
+from latentrt_bench.sheet import Cell, Sheet, cells, seconds_cell, spread_cell
+
+
+def sheets(report: Report) -> list[Sheet]:
+    """Speed, memory and size of each peer, then what it was made of."""
+    return [peer_sheet(report), environment_sheet(report)]
+
+
+def derived_of(report: Report, row: Row) -> dict[str, Any]:
+    """What was derived of a peer; empty where nothing was."""
+    rows: list[dict[str, Any]] = report.derived.get("rows", [])
+    return next((entry for entry in rows if entry["name"] == row.name), {})
+
+
+def peak_bytes(row: Row) -> int | None:
+    """The most memory that any measurement of a row has seen; None where none has."""
+    peaks = [m.peak_rss_bytes for m in row.measurements.values() if m.peak_rss_bytes is not None]
+    return max(peaks, default=None)
+
+
+def peer_sheet(report: Report) -> Sheet:
+    """One line for each peer; failed ones with their reason below."""
+    against = report.derived.get("against")
+    lines, notes = [], []
+    for row in report.rows:
+        derived, parts = derived_of(report, row), row.measurements
+        lines.append(
+            [
+                Cell(row.name),
+                seconds_cell(parts.get("picture")),
+                spread_cell(parts.get("picture")),
+                Cell(figures.ratio(derived.get("picture_ratio"))),
+                seconds_cell(parts.get("step")),
+                Cell(figures.ratio(derived.get("step_ratio"))),
+                seconds_cell(parts.get("first_picture")),
+                *cells(
+                    figures.size(peak_bytes(row)),
+                    figures.size(row.facts.get("installed_bytes")),
+                ),
+            ]
+        )
+        for name, m in parts.items():
+            if m.status != "measured" and m.reason:
+                notes.append(f"{row.name}, {name.replace('_', ' ')}, {m.status}: {m.reason}")
+    notes.append(
+        f"Ratios are times over those of {against}: above 1 is slower. The first picture is timed from the start of "
+        "the process."
+    )
+    heads = ("peer", "picture", "spread", "×", "step", "×", "first picture", "peak memory", "installed")
+    return Sheet("Peers, same weights and same work", heads, lines, notes)
+
+
+def environment_sheet(report: Report) -> Sheet:
+    """What each peer ran on, and how far its picture is from the first one's."""
+    lines = []
+    for row in report.rows:
+        made_of = ", ".join(f"{name} {version}" for name, version in row.facts.get("versions", {}).items())
+        difference = row.facts.get("picture") or {}
+        lines.append(
+            cells(
+                row.name,
+                made_of or figures.NONE,
+                figures.significant(difference.get("max")),
+                figures.significant(difference.get("mean")),
+                figures.decibels(difference.get("psnr_db")),
+            )
+        )
+    against = report.derived.get("against")
+    heads = ("peer", "versions", "largest difference", "mean difference", "PSNR")
+    note = f"Differences are between its picture and that of {against}, in grey levels of 255."
+    title = "What each was made of, and how far its picture is from the first one's"
+    return Sheet(title, heads, lines, [note], words=frozenset({0, 1}))
+
+
+def found(report: Report) -> Iterator[str]:
+    """What was found, in sentences."""
+    against = report.derived.get("against")
+    for row in report.rows:
+        derived, parts = derived_of(report, row), row.measurements
+        picture = parts.get("picture")
+        reasons = [m.reason or "no reason given" for m in parts.values() if m.status == "failed"]
+        if picture is None or picture.seconds is None:
+            yield f"{row.name} did not run: {reasons[0] if reasons else 'no picture was finished'}"
+        elif row.name == against:
+            yield f"{row.name} takes {figures.seconds(picture.seconds)} for a picture, {_memory(row)}."
+        else:
+            ratio = derived.get("picture_ratio")
+            if ratio is not None:
+                yield (
+                    f"{row.name} takes {figures.ratio(ratio)} the time of {against} for a picture "
+                    f"({figures.seconds(picture.seconds)}), {_memory(row)}."
+                )
+
+
+def _memory(row: Row) -> str:
+    peak, installed = peak_bytes(row), row.facts.get("installed_bytes")
+    known = [] if peak is None else [f"{figures.size(peak)} of memory at its peak"]
+    known += [] if installed is None else [f"{figures.size(installed)} installed"]
+    return " and ".join(known) or "its memory unknown"
