@@ -45,15 +45,19 @@ ONNX_TYPES = {
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _INT32, _INT64, _STRING, _BYTES = _FIELD.TYPE_INT32, _FIELD.TYPE_INT64, _FIELD.TYPE_STRING, _FIELD.TYPE_BYTES
-_FLOAT = _FIELD.TYPE_FLOAT
+_FLOAT, _DOUBLE = _FIELD.TYPE_FLOAT, _FIELD.TYPE_DOUBLE
 # message -> field -> (number, repeated, type or message name)
 _SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
     "StringStringEntry": {"key": (1, False, _STRING), "value": (2, False, _STRING)},
     "Tensor": {
         "dims": (1, True, _INT64),
         "data_type": (2, False, _INT32),
+        "float_data": (4, True, _FLOAT),
+        "int32_data": (5, True, _INT32),
+        "int64_data": (7, True, _INT64),
         "name": (8, False, _STRING),
         "raw_data": (9, False, _BYTES),
+        "double_data": (10, True, _DOUBLE),
         "external_data": (13, True, "StringStringEntry"),
         "data_location": (14, False, _INT32),
     },
@@ -61,7 +65,10 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
         "name": (1, False, _STRING),
         "f": (2, False, _FLOAT),
         "i": (3, False, _INT64),
+        "s": (4, False, _BYTES),
+        "t": (5, False, "Tensor"),
         "g": (6, False, "Graph"),
+        "floats": (7, True, _FLOAT),
         "ints": (8, True, _INT64),
         "graphs": (11, True, "Graph"),
         "type": (20, False, _INT32),
@@ -84,7 +91,7 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
         "input": (11, True, "ValueInfo"),
         "output": (12, True, "ValueInfo"),
     },
-    "OperatorSet": {"version": (2, False, _INT64)},
+    "OperatorSet": {"domain": (1, False, _STRING), "version": (2, False, _INT64)},
     "Model": {
         "ir_version": (1, False, _INT64),
         "graph": (7, False, "Graph"),
