@@ -14,10 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from latentrt.weights import write_safetensors
+from latentrt_bench.random_weights import write_random_tensors
 from latentrt_export.graphs import build_graph, parameter_shapes
 from latentrt_export.published import SD1_SCHEDULER, SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE
 
@@ -34,25 +31,6 @@ MODEL_INDEX = {
     "vae": ["diffusers", "AutoencoderKL"],
 }
 MERGES = 48894  # of the vocabulary file's lines that CLIP uses
-
-
-def weights(shapes: dict[str, tuple[int, ...]], seed: int, dtype: type[np.floating[Any]]) -> dict[str, Any]:
-    """Random parameters under which activations keep their size: unit gain, norms near one, small biases."""
-    rng = np.random.default_rng(seed)
-    tensors: dict[str, npt.NDArray[Any]] = {}
-    for name, shape in shapes.items():
-        values = rng.standard_normal(shape, np.float32)
-        if name.endswith("bias"):
-            values *= 0.02
-        elif len(shape) == 1:
-            values = 1 + 0.02 * values
-        elif "embedding.weight" in name:
-            values *= 0.02
-        else:
-            values *= 1 / math.sqrt(math.prod(shape[1:]))
-        # Rounded to float16 in either case, so that folders of both types hold the same model.
-        tensors[name] = values.astype(np.float16).astype(dtype)
-    return tensors
 
 
 def tokenizer(folder: Path, bpe: Path) -> None:
@@ -99,7 +77,6 @@ def main() -> int:
     parser.add_argument("--dtype", choices=("fp16", "fp32"), default="fp16")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    dtype = np.float16 if args.dtype == "fp16" else np.float32
     halves = [
         parameter_shapes(build_graph(f"vae_{half}", SD1_VAE, "fp16")) for half in ("encoder", "decoder")
     ]
@@ -114,9 +91,7 @@ def main() -> int:
     for index, (name, config, stem, shapes) in enumerate(parts):
         print(f"{name}: {sum(map(math.prod, shapes.values())) / 1e6:.1f} M parameters", flush=True)
         write_json(args.out / name / "config.json", config)
-        tensors = weights(shapes, args.seed + index, dtype)
-        write_safetensors(args.out / name / f"{stem}.safetensors", tensors, {"format": "pt"})
-        del tensors
+        write_random_tensors(shapes, args.out / name / f"{stem}.safetensors", args.seed + index, args.dtype)
     (args.out / "tokenizer").mkdir(exist_ok=True)
     if args.bpe is not None:
         tokenizer(args.out / "tokenizer", args.bpe)
