@@ -92,3 +92,10 @@ def energy(value: float | None) -> str:
 def decibels(value: float | None) -> str:
     """Decibels with one decimal: "35.7 dB"."""
     return NONE if value is None or not math.isfinite(value) else f"{value:.1f} dB"
+
+
+def short_seconds(value: float) -> str:
+    """A round duration at an axis: "10 ms", "1 s"."""
+    units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+    factor, unit = next((pair for pair in units if value >= pair[0] * 0.999), units[-1])
+    return f"{value / factor:g} {unit}"
