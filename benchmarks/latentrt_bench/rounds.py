@@ -6,8 +6,9 @@ each other are alive together and take turns; where not all fit, they form group
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 from latentrt_bench.energy import EnergyMeter, gpu_bytes
 from latentrt_bench.memory import free_memory
@@ -16,6 +17,7 @@ from latentrt_bench.report import Measurement
 
 MIN_ROUND_S = 0.5  # a round of short calls has so many that it lasts as long,
 MAX_CALLS = 20  # or this many
+OUT_OF_MEMORY = "out of memory: "  # how the reason begins then
 CLOCK_S = 0.25  # the worker's clock and ours, around the same call, may differ by the message's way and this
 
 
@@ -29,6 +31,8 @@ class Task:
         measurement: filled as calls return; `status` and `reason` tell what came of it.
         method: of the contender, what is timed.
         needs_bytes: memory that the worker will take, as far as that is known.
+        results: filled with what the calls that count return, in the order of the measurement's `rounds`.
+        around_load: entered before the worker is loaded and left when it is: what only loading needs, such as a file.
     """
 
     name: str
@@ -36,6 +40,8 @@ class Task:
     measurement: Measurement
     method: str = "run"
     needs_bytes: int = 0
+    around_load: Callable[[], AbstractContextManager[object]] = nullcontext
+    results: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class _Alive:
 
     def round(self, meter: EnergyMeter | None) -> bool:
         """Make the calls of one round; a round that fails halfway is not kept."""
-        seconds, joules = [], []
+        seconds, joules, results = [], [], []
         for _ in range(self.calls):
             if meter is not None:
                 meter.start()
@@ -104,11 +110,13 @@ class _Alive:
             if answer is None:
                 return False
             seconds.append(answer.seconds)
+            results.append(answer.result)
             used = None if meter is None else meter.joules()
             if used is not None:
                 joules.append(used)
         measurement = self.task.measurement
         measurement.rounds.append(seconds)
+        self.task.results.extend(results)
         if joules:
             measurement.joules = [*(measurement.joules or []), *joules]
         return True
@@ -132,10 +140,11 @@ class _Alive:
         return answer
 
 
-def fail(measurement: Measurement, error: WorkerError) -> None:
+def fail(measurement: Measurement, error: Exception) -> None:
     """Mark what could not be measured."""
     measurement.status = "failed"
-    measurement.reason = f"out of memory: {error}" if error.out_of_memory else str(error)
+    memory = isinstance(error, WorkerError) and error.out_of_memory
+    measurement.reason = f"{OUT_OF_MEMORY}{error}" if memory else str(error)
 
 
 def _start(
@@ -155,8 +164,9 @@ def _start(
         waiting.pop(0)
         tell(f"load {task.name}")
         try:
-            process = Process(task.job)
-        except WorkerError as error:
+            with task.around_load():
+                process = Process(task.job)
+        except (WorkerError, OSError) as error:  # an OSError: a disk that is full
             fail(task.measurement, error)
             continue
         stack.callback(process.close)

@@ -1,0 +1,81 @@
+"""Contenders: one network with random weights, ready to be called."""
+
+from pathlib import Path
+
+import numpy as np
+
+from latentrt.fingerprint import load_graph as load_shipped
+from latentrt.graph import Graph
+from latentrt.providers import choose
+from latentrt.session import Session
+from latentrt.weights import Weights
+from latentrt_bench.ldm import LDMS, Part, load_graph
+from latentrt_bench.macs import Cost, cost
+
+Shape = tuple[int, ...]
+SD1_CONTEXT = (77, 768)  # tokens and width of Stable Diffusion 1's text encoder
+
+
+def ldm_network(
+    f: int, part: Part, dtype: str, width: int, height: int, batch: int
+) -> tuple[Graph, dict[str, Shape]]:
+    """A network of the paper's table 14, and the shapes of its inputs for pictures of a size."""
+    latent = LDMS[f].latent_shape(width, height, batch)
+    shapes: dict[str, Shape] = {
+        "unet": {"sample": latent, "timestep": ()},
+        "decoder": {"latent_sample": latent},
+        "encoder": {"sample": (batch, 3, height, width)},
+    }[part]
+    return load_graph(f, part, dtype), shapes
+
+
+def sd1_unet(dtype: str, width: int, height: int, batch: int) -> tuple[Graph, dict[str, Shape]]:
+    """Stable Diffusion 1.5's UNet, applied to `width` x `height` latents, or pixels if one takes them for latents."""
+    graph = Graph(load_shipped("sd1-unet", dtype), f"sd1-unet.{dtype}")
+    return graph, {
+        "sample": (batch, 4, height, width),
+        "timestep": (),
+        "encoder_hidden_states": (batch, *SD1_CONTEXT),
+    }
+
+
+def network(name: str, dtype: str, width: int, height: int, batch: int) -> tuple[Graph, dict[str, Shape]]:
+    """A network by name: "ldm-4-unet", "ldm-4-decoder", "sd1-unet"."""
+    if name == "sd1-unet":
+        return sd1_unet(dtype, width, height, batch)
+    _, f, part = name.split("-")
+    return ldm_network(int(f), part, dtype, width, height, batch)  # type: ignore[arg-type]
+
+
+def network_cost(name: str, dtype: str, width: int, height: int, batch: int) -> Cost:
+    """What one call of it costs."""
+    return cost(*network(name, dtype, width, height, batch))
+
+
+class Network:
+    """A worker's contender: one network, called with the same noise each time.
+
+    Args:
+        name, dtype, width, height, batch: see `network`.
+        weights: its safetensors file.
+        device: as for `latentrt.load`.
+    """
+
+    def __init__(
+        self, name: str, dtype: str, width: int, height: int, batch: int, weights: str, device: str
+    ) -> None:
+        graph, shapes = network(name, dtype, width, height, batch)
+        dimensions = {
+            free: size
+            for input_name, shape in shapes.items()
+            for free, size in zip(graph.inputs[input_name].shape, shape, strict=True)
+            if isinstance(free, str)
+        }
+        rng = np.random.default_rng(0)
+        self.feeds = {key: rng.standard_normal(shape, np.float32) for key, shape in shapes.items()}
+        self.feeds |= {"timestep": np.float32(500)} if "timestep" in shapes else {}
+        self.session = Session(name, graph, Weights((Path(weights),)), choose(device), dtype, dimensions)
+
+    def run(self) -> None:
+        """Compute once."""
+        self.session.run(self.feeds)
