@@ -78,6 +78,8 @@ def slice_(node: Node) -> Result:
         [1] * len(starts) if steps is None else steps,
         strict=True,
     ):
+        if step < 0 and start < -x.shape[axis]:
+            start = 0  # ONNX begins at the first element then, numpy before it
         cuts[axis] = slice(start, end, step)
     return moved(node, x[tuple(cuts)])
 

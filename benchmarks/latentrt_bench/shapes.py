@@ -88,6 +88,7 @@ def _inputs(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Te
             shape = tuple(int(size) for size in value.shape)
         else:
             raise InputError(f"{graph.name}: the shape of input {name} {value.shape} is missing")
+        known = f" where {sizes}" if sizes else ""
         fits = len(shape) == len(value.shape)
         for wanted, got in zip(value.shape, shape, strict=False):
             # a free dimension has one size wherever its name stands; one without a name may have any
@@ -96,7 +97,6 @@ def _inputs(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Te
             )
             fits = fits and expected == got and got >= 0
         if not fits:
-            known = f" where {sizes}" if sizes else ""
             raise InputError(f"{graph.name}.{name}: expected {value.shape}{known}, got {tuple(shape)}")
         if value.dtype is None:
             raise GraphError(f"{graph.name}.{name}: has a type that is unknown here")
