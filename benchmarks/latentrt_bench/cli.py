@@ -1,4 +1,4 @@
-"""`latentrt bench`: one of four commands."""
+"""`latentrt bench`: one of five commands."""
 
 import argparse
 import importlib
@@ -9,6 +9,7 @@ COMMANDS = {
     "latent-vs-pixel": "measure here what denoising costs in latent space and on pixels",
     "model": "measure where a model spends its time, and how near to this machine's limits it comes",
     "peers": "measure latentrt beside other runtimes, each in an environment of its own",
+    "compare": "put two runs side by side, and tell which differences are more than noise",
     "render": "make the page of a report again",
 }
 # Where each is: it gives `EXAMPLES`, `add_arguments(parser)` and `run(args) -> int`.
@@ -16,6 +17,7 @@ _MODULES = {
     "latent-vs-pixel": "latentrt_bench.latent_vs_pixel",
     "model": "latentrt_bench.model",
     "peers": "latentrt_bench.peers.command",
+    "compare": "latentrt_bench.compare",
     "render": "latentrt_bench.render",
 }
 
