@@ -3,6 +3,7 @@
 import argparse
 import importlib
 
+from latentrt.cli.optional import explained
 from latentrt.cli.parser import Parser
 
 COMMANDS = {
@@ -39,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fill(parser: argparse.ArgumentParser, name: str) -> None:
-    module = importlib.import_module(_MODULES[name])
+    with explained("bench"):
+        module = importlib.import_module(_MODULES[name])
     parser.epilog = module.EXAMPLES
     module.add_arguments(parser)
     parser.set_defaults(benchmark=module.run)

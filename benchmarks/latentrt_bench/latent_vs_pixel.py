@@ -23,7 +23,7 @@ from latentrt_bench.process import Job
 from latentrt_bench.quality import add_quality
 from latentrt_bench.random_weights import write_random_weights
 from latentrt_bench.report import Measurement, Report, Row
-from latentrt_bench.rounds import Task, all_warnings, run_rounds
+from latentrt_bench.rounds import Task, run_rounds
 
 EXAMPLES = """\
 examples:
@@ -134,9 +134,7 @@ def _measure(report: Report, settings: dict[str, Any], scratch: Path, tell: Tell
 
 def _run(report: Report, rows: list[Row], tasks: Sequence[Task], rounds: int, tell: Tell) -> None:
     report.rows += rows
-    outcome = run_rounds(tasks, rounds, tell=tell, meter=EnergyMeter())
-    named = [(task.name, task.measurement) for task in tasks]
-    report.warnings += all_warnings(named, outcome)
+    report.warnings += run_rounds(tasks, rounds, tell=tell, meter=EnergyMeter()).warnings
 
 
 def _ldm_row(f: int, width: int, height: int, batch: int, provider: str, dtype: str) -> Row:
@@ -153,7 +151,9 @@ def _ldm_row(f: int, width: int, height: int, batch: int, provider: str, dtype: 
         if part in ldm.parts:
             counted = network_cost(f"ldm-{f}-{part}", dtype, width, height, batch)
             row.measurements[what] = _to_measure(counted)
-            row.facts[f"{part}_parameters"] = parameters(f"ldm-{f}-{part}", dtype)
+            row.facts["parameters" if part == "unet" else f"{part}_parameters"] = parameters(
+                f"ldm-{f}-{part}", dtype
+            )
             row.facts[f"{part}_weight_bytes"] = counted.weight_bytes
             row.facts[f"{part}_activation_bytes"] = counted.peak_activation_bytes
     return row
@@ -172,7 +172,7 @@ def _sd1_row(on: str, side: int, provider: str, dtype: str) -> Row:
         },
         measurements={"step": step},
         facts={
-            "unet_parameters": parameters("sd1-unet", dtype),
+            "parameters": parameters("sd1-unet", dtype),
             "unet_weight_bytes": counted.weight_bytes,
             "unet_activation_bytes": counted.peak_activation_bytes,
         },

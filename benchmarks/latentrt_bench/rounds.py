@@ -5,7 +5,7 @@ each other are alive together and take turns; where not all fit, they form group
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,10 +46,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What rounds tell beside the figures: which tasks took turns with each other, and what is to be warned of."""
+    """What rounds tell beside the figures: which tasks took turns with each other, and what else a reader must know."""
 
     groups: list[list[str]]
-    warnings: list[str]
+    clock_warnings: list[str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence each."""
+        groups = [", ".join(group) for group in self.groups if group]
+        apart = f"memory did not hold all at once; these took turns with each other: {' | '.join(groups)}"
+        return self.clock_warnings + ([apart] if len(groups) > 1 else [])
 
 
 def run_rounds(
@@ -133,7 +140,7 @@ class _Alive:
         if on_gpu is not None:
             measurement.peak_gpu_bytes = max(on_gpu, measurement.peak_gpu_bytes or 0)
         if not 0 <= answer.seconds <= answer.elapsed or answer.elapsed - answer.seconds > CLOCK_S:
-            self.outcome.warnings.append(
+            self.outcome.clock_warnings.append(
                 f"{self.task.name}: a call took {answer.seconds:.3g} s by its own clock and {answer.elapsed:.3g} s by "
                 "ours: the machine was stopped in between, or a clock is wrong"
             )
@@ -175,15 +182,3 @@ def _start(
             group.append(alive)
     outcome.groups.append([alive.task.name for alive in group])
     return group
-
-
-def all_warnings(named: Sequence[tuple[str, Measurement]], outcome: Outcome) -> Iterator[str]:
-    """What a reader must know of the figures, one sentence each."""
-    yield from outcome.warnings
-    groups = [group for group in outcome.groups if group]
-    if len(groups) > 1:
-        listed = " | ".join(", ".join(group) for group in groups)
-        yield f"memory did not hold all at once; these took turns with each other: {listed}"
-    for name, measurement in named:
-        if measurement.is_noisy:
-            yield f"{name}: noisy, rounds lie {measurement.spread:.0%} apart"

@@ -53,7 +53,7 @@ def fill(parser: argparse.ArgumentParser, name: str) -> None:
     Raises:
         MissingExtraError: its packages are not installed; says how to get them.
     """
-    with _explained(name):
+    with explained(name):
         module = _module(name)
         add_arguments: Callable[[argparse.ArgumentParser], None] = module.add_arguments
         add_arguments(parser)
@@ -63,7 +63,7 @@ def fill(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _run(name: str, args: argparse.Namespace) -> int:
-    with _explained(name):
+    with explained(name):
         code: int = _module(name).run(args)
     return code
 
@@ -73,7 +73,8 @@ def _module(name: str) -> ModuleType:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def explained(name: str) -> Iterator[None]:
+    """Say which extra a command of `COMMANDS` needs, where a package of it is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:
