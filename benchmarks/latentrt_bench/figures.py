@@ -25,6 +25,8 @@ def _scaled(value: float | None, unit: str, steps: tuple[tuple[float, str], ...]
     """The number in the largest unit that leaves it at 1 or above, else in the smallest."""
     if value is None or not math.isfinite(value):
         return NONE
+    if value == 0:
+        return f"0 {unit}".rstrip()
     for factor, prefix in steps:
         if abs(value) >= factor * (1 - 0.5e-3):  # what rounds to 1 of the larger unit is told in it
             return f"{significant(value / factor)} {prefix}{unit}"

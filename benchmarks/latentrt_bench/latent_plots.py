@@ -142,6 +142,9 @@ def speed_up(size: dict[str, Any], index: int = 0) -> Plot:
     caption = (
         "A ring marks where a curve breaks even with pixels; one without wins from the first step, or never."
     )
+    lost = [str(m["f"]) for m in size["models"] if m["f"] > 1 and not _speeds_up(m)]
+    if lost:
+        caption += f" Not measured to the end: f = {', '.join(lost)}."
     if _pixel_status(size) == "predicted":
         caption += " Pixel space is predicted here."
     heading = f"Speed-up over pixels at {title(size)}, decode included"
@@ -160,8 +163,10 @@ def memory(report: Report) -> Plot:
         xs = [factors.index(f) - 0.4 + wide * (index + 0.5) for f in known]
         gigabytes = [value / 1e9 for value in known.values()]
         axes.bar(xs, gigabytes, wide * 0.92, color=COLOURS[index % len(COLOURS)], label=title(size))
+        if len(sizes) > 2:
+            continue  # no room for numbers; the tables tell them
         for x, value in zip(xs, gigabytes, strict=True):
-            axes.text(x, value, figures.significant(value, 2), ha="center", va="bottom", fontsize=FONT - 1.5)
+            axes.text(x, value, figures.significant(value, 2), ha="center", va="bottom", fontsize=FONT - 0.5)
     axes.set_xticks(range(len(factors)), [_f_name(f) for f in factors])
     axes.set_xlabel("downsampling factor f")
     axes.set_ylabel("peak memory in GB")
@@ -206,5 +211,5 @@ def _f_axis(axes: Any, report: Report) -> None:
 
 
 def _shades(number: int) -> list[tuple[float, ...]]:
-    light, dark = np.array([0.34, 0.71, 0.91]), np.array([0.0, 0.20, 0.38])
+    light, dark = np.array([0.16, 0.52, 0.78]), np.array([0.0, 0.20, 0.38])
     return [tuple(light + (dark - light) * at) for at in np.linspace(0, 1, max(number, 1))][:number]

@@ -151,7 +151,7 @@ def _predicted_sheet(predicted: list[dict[str, Any]]) -> Sheet:
 def _quality_sheet(quality: dict[str, Any]) -> Sheet:
     lines = [
         cells(
-            f"paper, {entry['kind']}, ImageNet",
+            f"paper, {entry['kind']}",
             str(entry["f"]),
             f"{entry['psnr_db']} dB",  # to the digit as the paper has them
             str(entry["rfid"]),
@@ -163,7 +163,7 @@ def _quality_sheet(quality: dict[str, Any]) -> Sheet:
         name = f"measured: {measured['model']} model, {measured['pictures']} pictures"
         lines.insert(0, cells(name, str(measured["f"]), figures.decibels(measured["psnr_db"]), figures.NONE))
     note = (
-        f"Paper: table 8 of {PAPER}. The pictures are others, so that the measured figure is no better or worse than "
+        f"Paper: table 8 of {PAPER}, on ImageNet. The pictures are others, so that the measured figure is no better or worse than "
         "the paper's: read how quality falls as f grows."
     )
     heads = ("autoencoder", "f", "PSNR", "rFID")

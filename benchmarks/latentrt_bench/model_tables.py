@@ -150,30 +150,34 @@ def _pictures(row: Row) -> dict[str, Any]:
 
 
 def found(report: Report) -> Iterator[str]:
-    """What was found, in sentences."""
+    """What was found, a few sentences for each configuration."""
     for row in report.rows:
         derived = derived_of(report, row)
+        said = []
         pictures = [(m.seconds, s) for s, m in _pictures(row).items() if m.seconds is not None]
         if pictures:
-            best, sampler = min(pictures)
+            seconds, sampler = min(pictures)
             steps, batch = row.configuration.get("steps"), row.configuration.get("batch", 1)
             what = "a picture" if batch == 1 else f"a batch of {batch}"
             minute = figures.significant(derived.get("pictures_per_minute", {}).get(sampler))
-            yield (
-                f"{row.name}: {what} takes {figures.seconds(best)} with {sampler}, {steps} steps: "
-                f"{minute} pictures a minute."
+            said.append(
+                f"{what} takes {figures.seconds(seconds)} with {sampler} in {steps} steps, {minute} pictures a minute."
             )
         shares: dict[str, float] = derived.get("shares", {})
         if shares:
             largest = max(shares, key=lambda name: shares[name])
-            share = figures.percent(shares[largest])
-            yield f"{row.name}: {share} of a picture's time goes to the {stage_name(largest)}."
+            where = {"unet": "the UNet", "other": "what is none of the networks"}.get(
+                largest, stage_name(largest)
+            )
+            said.append(f"{figures.percent(shares[largest])} of that goes to {where}.")
         for point in derived.get("roofline", ()):
             if point["what"] == "unet":
-                yield (
-                    f"{row.name}: the UNet reaches {figures.rate(point['macs_per_s'])}, "
-                    f"{figures.percent(point['fraction'])} of what this machine can do at its ratio of work to memory."
+                share = figures.percent(point["fraction"])
+                said.append(
+                    f"The UNet reaches {figures.rate(point['macs_per_s'])}, {share} of the machine's own limit."
                 )
         failed = [stage_name(n) for n, m in row.measurements.items() if m.status == "failed"]
         if failed:
-            yield f"{row.name}: did not run: {', '.join(failed)}."
+            said.append(f"{'N' if said else 'n'}ot run to the end: {', '.join(failed)}.")
+        if said:
+            yield f"{row.name}: {' '.join(said)}"
