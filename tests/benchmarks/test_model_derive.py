@@ -24,6 +24,7 @@ def a_row(measurements, guidance_scale=7.5, batch=1, evaluations=20, stages=None
         measurements,
         {
             "dtypes": DTYPES,
+            "runs": {"unet": 1, "vae_decoder": 4},
             "evaluations": {"ddim": evaluations},
             "picture_stages": {} if stages is None else {"ddim": stages},
         },
@@ -97,13 +98,23 @@ def test_pictures_a_minute(batch, rounds):
     assert derive_row(row, {})["pictures_per_minute"] == {"ddim": pytest.approx(60 * batch / picture.seconds)}
 
 
-@given(st.floats(1e9, 1e14), st.floats(1e9, 1e13), st.integers(1, 10**13), st.integers(1, 10**10), seconds)
-def test_the_roofline(macs_per_s, bytes_per_s, macs, least, duration):
-    ceilings = {"cpu fp32": {"macs_per_s": macs_per_s, "bytes_per_s": bytes_per_s}}
-    row = a_row({"unet": taken(duration, macs=macs, bytes_least=least, bytes_moved=3 * least)})
-    (point,) = derive_row(row, ceilings)["roofline"]
-    fastest_possible = max(macs / macs_per_s, least / bytes_per_s)  # seconds: neither limit can be passed
-    assert point["what"] == "unet"
+@given(
+    st.floats(1e9, 1e14),
+    st.floats(1e9, 1e13),
+    st.integers(0, 10**8),
+    st.integers(1, 10**13),
+    st.integers(1, 10**10),
+    seconds,
+    st.sampled_from([("unet", 1), ("vae_decoder", 4)]),
+)
+def test_the_roofline(macs_per_s, bytes_per_s, cached, macs, least, duration, stage):
+    name, runs = stage
+    ceiling = {"macs_per_s": macs_per_s, "bytes_per_s": bytes_per_s, "cache_bytes": cached}
+    row = a_row({name: taken(duration, macs=macs, bytes_least=least, bytes_moved=3 * least)})
+    (point,) = derive_row(row, {"cpu fp32": ceiling})["roofline"]
+    # seconds: neither limit can be passed
+    fastest_possible = max(macs / macs_per_s, max(0, least - runs * cached) / bytes_per_s)
+    assert point["what"] == name
     assert point["macs_per_s"] == pytest.approx(macs / duration)
     assert point["fraction"] == pytest.approx(fastest_possible / duration, rel=1e-9)
     assert point["limit_macs_per_s"] == pytest.approx(macs / fastest_possible, rel=1e-9)
@@ -116,8 +127,8 @@ def test_no_point_without_its_limit_or_its_work():
         "vae_decoder": taken(1.0, macs=5, bytes_least=1),
         "text_encoder": Measurement("failed", reason="x", macs=5, bytes_least=1),
     }
-    other = {"cuda fp16": {"macs_per_s": 1.0, "bytes_per_s": 1.0}}
+    other = {"cuda fp16": {"macs_per_s": 1.0, "bytes_per_s": 1.0, "cache_bytes": 0}}
     assert derive_row(a_row(measurements), other)["roofline"] == []
-    ceilings = {"cpu fp32": {"macs_per_s": 50.0, "bytes_per_s": 2.0}}
+    ceilings = {"cpu fp32": {"macs_per_s": 50.0, "bytes_per_s": 2.0, "cache_bytes": 0}}
     (point,) = derive_row(a_row(measurements), ceilings)["roofline"]
     assert (point["what"], point["limit_macs_per_s"], point["fraction"]) == ("vae_decoder", 10.0, 0.5)

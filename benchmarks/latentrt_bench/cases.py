@@ -1,0 +1,197 @@
+"""The configurations of `bench model`: each one's row, its work counted, and how all of them are measured."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from latentrt.errors import GraphError, ModelError
+from latentrt.providers import choose
+from latentrt_bench.ceilings import measure_ceilings
+from latentrt_bench.command import Tell
+from latentrt_bench.energy import EnergyMeter
+from latentrt_bench.loads import COLD, WARM, LoadTask, run_loads
+from latentrt_bench.macs import Cost, cost
+from latentrt_bench.model_derive import PICTURE, picture_calls, picture_parts
+from latentrt_bench.process import Job
+from latentrt_bench.report import Measurement, Report, Row
+from latentrt_bench.rounds import Task, run_rounds
+from latentrt_bench.stages import STAGES, Configuration, Work, painting, work
+
+# The stage whose sizes a network is loaded for, without guidance and with.
+LOADED = {
+    False: ("text_encoder", "unet", "vae_encoder", "vae_decoder"),
+    True: ("text_encoder", "unet_guided", "vae_encoder", "vae_decoder"),
+}
+PAINTING = ("text_encoder", "unet_guided", "vae_decoder")  # what a worker that paints has loaded, at the most
+# What a worker takes at the most beside activations: weights as stored and as computed with, the latter twice while
+# they are re-ordered, and Python with its libraries.
+WEIGHTS_FACTOR, BASE_BYTES = 2.5, 200e6
+
+
+@dataclass
+class Case:
+    """One configuration: its row, and what is to be run for it.
+
+    Attributes:
+        configuration: as it goes to workers.
+        row: where the figures go.
+        work: of each stage.
+        samplers: what pictures are painted with; None stands for the model's own, by the name in the row.
+        warnings: what could not be counted.
+        memory: bytes that each stage's worker takes at about the most.
+    """
+
+    configuration: Configuration
+    row: Row
+    work: dict[str, Work]
+    samplers: dict[str, str | None]
+    warnings: list[str] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
+
+
+def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
+    """Check a configuration and count its work; nothing is run.
+
+    Raises:
+        InputError: a size or sampler cannot be had with this model.
+    """
+    pipeline = c.load()
+    configuration = asdict(c) | {"provider": c.device}
+    del configuration["model"], configuration["device"]
+    case = Case(c, Row(c.name, configuration), work(pipeline, c), {})
+    facts = case.row.facts
+    counts: dict[str, Cost] = {}
+    facts |= {"dtypes": {}, "runs": {}, "evaluations": {}, "picture_stages": {}, "file_cache": {}}
+    for stage, one in case.work.items():
+        runner = pipeline.runners[one.component]
+        facts["dtypes"][stage], facts["runs"][stage] = runner.dtype, one.times
+        measurement = case.row.measurements[stage] = Measurement()
+        try:
+            counted = cost(runner.component.graph(runner.dtype), one.shapes)
+        except GraphError as error:
+            if runner.component.graph_name is None:
+                raise
+            case.warnings.append(f"{c.name} {stage}: its work could not be counted: {error}")
+            continue
+        measurement.macs = counted.macs * one.times
+        measurement.bytes_moved = counted.bytes_moved * one.times
+        measurement.bytes_least = counted.least_bytes * one.times
+        case.memory[stage] = _memory([counted])
+        counts[stage] = counted
+    if set(PAINTING) <= counts.keys():
+        case.memory["picture"] = _memory([counts[stage] for stage in PAINTING])
+    for given in samplers:
+        try:
+            request = painting(pipeline, c, given).request
+        except ModelError as error:  # an inpainting UNet: its stages can be measured, not its pictures
+            case.row.measurements[f"{PICTURE}{given}"] = Measurement("failed", reason=str(error))
+            continue
+        name = request.sampler.label if given is None else given
+        case.samplers[name] = given
+        case.row.measurements[f"{PICTURE}{name}"] = Measurement()
+        facts["evaluations"][name] = len(request.guidance.scales)
+        calls = picture_calls(case.row, name)
+        if calls.keys() <= counts.keys():
+            macs = (times * (case.row.measurements[stage].macs or 0) for stage, times in calls.items())
+            case.row.measurements[f"{PICTURE}{name}"].macs = sum(macs)
+    return case
+
+
+def _memory(networks: Sequence[Cost]) -> int:
+    """Bytes that a worker takes at about the most which loads these one after the other."""
+    weights = [network.weight_bytes for network in networks]
+    largest = max(network.peak_activation_bytes for network in networks)
+    return int(sum(weights) + (WEIGHTS_FACTOR - 1) * max(weights) + largest + BASE_BYTES)
+
+
+def measure_cases(
+    report: Report, cases: Sequence[Case], rounds: int, load_rounds: int, longest_s: float, tell: Tell
+) -> None:
+    """Measure all: the machine's limits, loading, stages, pictures. Rows and warnings go into the report as they come.
+
+    Args:
+        report: what to fill.
+        cases: in the order of the rows.
+        rounds: of stages and pictures.
+        load_rounds: of loading.
+        longest_s: a picture that would take longer is not painted but predicted from its stages.
+        tell: is told what is being done.
+    """
+    report.rows += [case.row for case in cases]
+    report.warnings += [warning for case in cases for warning in case.warnings]
+    _measure_ceilings(report, tell)
+    run_loads(_load_tasks(cases), load_rounds, tell)
+    meter = EnergyMeter()
+    tasks = [_stage_task(case, stage) for case in cases for stage in STAGES]
+    outcome = run_rounds(tasks, rounds, tell=tell, meter=meter)
+    report.warnings += outcome.warnings
+    tasks = [
+        _picture_task(case, sampler)
+        for case in cases
+        for sampler in case.samplers
+        if not _predicted(case.row, sampler, longest_s)
+    ]
+    outcome = run_rounds(tasks, rounds, warmups=0, tell=tell, meter=meter)
+    report.warnings += outcome.warnings
+
+
+def _measure_ceilings(report: Report, tell: Tell) -> None:
+    """Of every provider and type that some network computes in."""
+    pairs = {
+        (row.configuration["provider"], dtype)
+        for row in report.rows
+        for dtype in row.facts["dtypes"].values()
+    }
+    report.ceilings = {}
+    for device, dtype in sorted(pairs):
+        tell(f"this machine's limits: {device} {dtype}")
+        report.ceilings[f"{device} {dtype}"] = asdict(measure_ceilings(choose(device), dtype))
+
+
+def _load_tasks(cases: Sequence[Case]) -> list[LoadTask]:
+    """Loading hardly depends on sizes: only the first configuration of each provider and type is loaded."""
+    first = {(case.configuration.device, case.configuration.dtype): case for case in reversed(cases)}
+    tasks = []
+    for case in reversed(first.values()):
+        c = case.configuration
+        for stage in LOADED[c.guidance_scale > 1]:
+            for cache in (COLD, WARM):
+                name = f"{cache}.{case.work[stage].component}"
+                measurement = case.row.measurements[name] = Measurement()
+                task = LoadTask(cache, stage, c, measurement)
+                case.row.facts["file_cache"][name] = task.proofs
+                tasks.append(task)
+    return tasks
+
+
+def _stage_task(case: Case, stage: str) -> Task:
+    arguments = {"stage": stage, "configuration": asdict(case.configuration)}
+    job = Job("latentrt_bench.stages:Stage", arguments)
+    measurement = case.row.measurements[stage]
+    return Task(f"{case.row.name} {stage}", job, measurement, needs_bytes=case.memory.get(stage, 0))
+
+
+def _picture_task(case: Case, sampler: str) -> Task:
+    arguments = {"sampler": case.samplers[sampler], "configuration": asdict(case.configuration)}
+    task = Task(
+        f"{case.row.name} {PICTURE}{sampler}",
+        Job("latentrt_bench.stages:Picture", arguments),
+        case.row.measurements[f"{PICTURE}{sampler}"],
+        needs_bytes=case.memory.get("picture", 0),
+    )
+    case.row.facts["picture_stages"][sampler] = task.results
+    return task
+
+
+def _predicted(row: Row, sampler: str, longest_s: float) -> bool:
+    """Whether the picture would take too long; then its measurement says how long, from the seconds of its stages."""
+    parts = picture_parts(row, sampler)
+    if parts is None or sum(parts.values()) <= longest_s:
+        return False
+    measurement = row.measurements[f"{PICTURE}{sampler}"]
+    measurement.status = "predicted"
+    measurement.predicted_s = sum(parts.values())
+    evaluations = row.facts["evaluations"][sampler]
+    measurement.reason = (
+        f"one text encoder, {evaluations} evaluations of the UNet and one decode, as measured here"
+    )
+    return True

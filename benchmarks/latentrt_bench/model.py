@@ -1,0 +1,182 @@
+"""`latentrt bench model`: where the user's model spends its time, and how near that is to the machine's limits."""
+
+import argparse
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from latentrt.bundle import Model, open_model
+from latentrt.cli import arguments
+from latentrt.errors import InputError
+from latentrt.providers import choose
+from latentrt.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
+from latentrt_bench.cases import make_case, measure_cases
+from latentrt_bench.command import Tell, add_common, conduct
+from latentrt_bench.compare import as_data, compare, show
+from latentrt_bench.model_derive import derive
+from latentrt_bench.report import Report, read_report
+from latentrt_bench.stages import Configuration
+
+EXAMPLES = """\
+examples:
+  latentrt bench model demo --quick
+  latentrt bench model path/to/checkpoint --report
+  latentrt bench model path/to/checkpoint --size 512x512 --size 768x768 --batch-size 1 --batch-size 4 --device cuda
+  latentrt bench model path/to/checkpoint --compare before.json
+"""
+ROUNDS, QUICK_ROUNDS = 5, 3
+QUICK_PICTURE_S = 30.0  # with --quick, a picture that would take longer is predicted from its stages
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("model", metavar="MODEL", help="demo, a diffusers folder, or a bundle")
+    group = parser.add_argument_group("what to run; what may be repeated is measured in every combination")
+    group.add_argument(
+        "--size",
+        type=_size,
+        action="append",
+        metavar="WxH|N",
+        help="of the pictures, in pixels; may be repeated (the model's)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=arguments.natural,
+        action="append",
+        metavar="N",
+        help="pictures at a time; may be repeated (1)",
+    )
+    group.add_argument(
+        "--sampler",
+        action="append",
+        metavar="NAME",
+        help="as `latentrt samplers` lists them; may be repeated (the model's)",
+    )
+    group.add_argument(
+        "--device",
+        action="append",
+        choices=("auto", "cpu", "cuda", "openvino"),
+        help="what to run on; may be repeated (auto)",
+    )
+    group.add_argument(
+        "--dtype",
+        action="append",
+        choices=("auto", "fp16", "fp32"),
+        help="what to compute in; may be repeated (what suits the device)",
+    )
+    group.add_argument("--steps", type=arguments.natural, metavar="N", help="of a picture (the model's)")
+    group.add_argument(
+        "--guidance-scale", type=arguments.finite, metavar="G", help="of a picture; 1 is none (the model's)"
+    )
+    arguments.add_tile(group)  # type: ignore[arg-type]  # a group adds arguments as a parser does
+    group.add_argument(
+        "--low-memory", action="store_true", help="as for `latentrt generate`: networks are freed after use"
+    )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="A.json",
+        help="an earlier report of this benchmark: say which differences are more than noise",
+    )
+    add_common(parser, ROUNDS)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """`WxH`, or `N` for both sides."""
+    return arguments.size(text if not text.isdecimal() else f"{text}x{text}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it."""
+    before = None if args.compare is None else read_report(args.compare)
+    if before is not None and before.benchmark != "model":
+        raise InputError(
+            f"--compare {args.compare}: expected a report of `bench model`, got one of {before.benchmark}"
+        )
+    model = open_model(args.model)
+    settings = _settings(args, model)
+    cases = [make_case(c, settings["samplers"]) for c in _configurations(settings)]
+    settings["samplers"] = list(cases[0].samplers)
+    reports: list[Report] = []
+
+    def measure(report: Report, tell: Tell) -> None:
+        reports.append(report)
+        quick = settings["quick"]
+        longest = QUICK_PICTURE_S if quick else math.inf
+        measure_cases(report, cases, settings["rounds"], 1 if quick else settings["rounds"], longest, tell)
+
+    def derived(report: Report) -> dict[str, Any]:
+        if before is None:
+            return derive(report)
+        return derive(report) | {"compared": as_data(compare(before, report))}
+
+    code = conduct(args, "model", settings, measure, derived)
+    if before is not None and not args.json:
+        print(f"\n{show(compare(before, reports[0]))}")
+    return code
+
+
+def _settings(args: argparse.Namespace, model: Model) -> dict[str, Any]:
+    """What is asked, with what the model's files say where nothing is.
+
+    Raises:
+        InputError: a value is out of range.
+        ModelError: the model's files name no size to go by.
+        ProviderError: a device cannot be had here.
+    """
+    rounds = args.rounds if args.rounds is not None else QUICK_ROUNDS if args.quick else ROUNDS
+    if rounds < 1:
+        raise InputError(f"--rounds: expected 1 or more, got {rounds}")
+    sizes = args.size
+    if sizes is None:
+        sizes = [tuple(model.defaults.get(side, model.default_size) for side in ("width", "height"))]
+    steps, scale = args.steps, args.guidance_scale
+    if steps is None:
+        steps = model.defaults.get("num_inference_steps", DEFAULT_STEPS)
+    if scale is None:
+        scale = model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE)
+    providers = [choose(device) for device in _distinct(args.device, "auto")]
+    runs = [
+        (provider.name, provider.dtype if dtype == "auto" else dtype)
+        for provider in providers
+        for dtype in _distinct(args.dtype, "auto")
+    ]
+    return {
+        "model": args.model,
+        "sizes": [list(size) for size in dict.fromkeys(sizes)],
+        "batch_sizes": _distinct(args.batch_size, 1),
+        "samplers": _distinct(args.sampler, None),
+        "runs": [list(one) for one in dict.fromkeys(runs)],
+        "steps": steps,
+        "guidance_scale": float(scale),
+        "tile": args.tile,
+        "low_memory": args.low_memory,
+        "rounds": rounds,
+        "quick": args.quick,
+    }
+
+
+def _distinct(given: Sequence[Any] | None, default: Any) -> list[Any]:
+    return list(dict.fromkeys([default] if given is None else given))
+
+
+def _configurations(settings: Mapping[str, Any]) -> list[Configuration]:
+    return [
+        Configuration(
+            model=settings["model"],
+            width=width,
+            height=height,
+            batch=batch,
+            device=device,
+            dtype=dtype,
+            steps=settings["steps"],
+            guidance_scale=settings["guidance_scale"],
+            tile=settings["tile"],
+            low_memory=settings["low_memory"],
+        )
+        for (device, dtype), (width, height), batch in itertools.product(
+            settings["runs"], settings["sizes"], settings["batch_sizes"]
+        )
+    ]
