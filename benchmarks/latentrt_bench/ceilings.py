@@ -1,0 +1,125 @@
+"""The machine's own limits, measured through ONNX Runtime: how fast it multiplies, how fast it moves memory.
+
+A limit must be one that no network passes: it is the best call of the best kernel, not a median. For multiplication
+these are products of matrices and 3x3 convolutions with constant weights, four in a row so that the cost of a call
+counts little. For memory they are a copy (a product with a scalar, so that nothing can be aliased) and two kernels that
+only read, since a copy also moves what a processor fetches before it overwrites it. Inputs and outputs are made before,
+on the device.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from latentrt.providers import Provider
+from latentrt_bench.caches import cache_bytes
+from latentrt_bench.kernels import Kernel, convolutions, matrices, memory_kernels
+from latentrt_bench.macs import Cost
+
+Clock = Callable[[], float]
+
+SIZES_KEPT = 3  # of each kind, the largest
+MOST_CALLS = 5  # of one kernel in a round
+LONGEST_CALL = 1 / 20  # of all the time
+LEAST_ARRAY, LARGEST_ARRAY = 128 << 20, 1 << 30  # bytes; in between, CACHES times what the caches hold
+CACHES = 4
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Limits of one provider in one type.
+
+    Attributes:
+        macs_per_s: multiplications with their additions, at the best.
+        bytes_per_s: read + written, at the best.
+        cache_bytes: what caches may hold from one call to the next; as much is not known to come from memory.
+        detail: rates of every call that counts, by kernel: "matmul …" and "conv …" in MAC/s, "copy …" and "read …" in
+            bytes/s.
+    """
+
+    macs_per_s: float
+    bytes_per_s: float
+    cache_bytes: int
+    detail: dict[str, list[float]]
+
+
+def measure_ceilings(
+    provider: Provider, dtype: str, rounds: int = 3, seconds: float = 6.0, clock: Clock = time.perf_counter
+) -> Ceilings:
+    """Measure in `rounds` interleaved rounds over all kernels, about `seconds` in all.
+
+    Args:
+        provider: what runs it.
+        dtype: "fp16" or "fp32", of the products; bytes are moved as float32, which they do not depend on.
+        rounds: how often each kernel has its turn.
+        seconds: of the calls that count; making the kernels takes up to as long again.
+        clock: seconds.
+    """
+    cached = cache_bytes(provider.name)
+    size = LEAST_ARRAY if cached is None else min(max(LEAST_ARRAY, CACHES * cached), LARGEST_ARRAY)
+    longest = seconds * LONGEST_CALL
+    compute = [
+        *largest(matrices(provider, dtype), longest, clock),
+        *largest(convolutions(provider, dtype), longest, clock),
+    ]
+    memory = memory_kernels(provider, size)
+    for kernel in memory:
+        kernel.call()
+    detail = sample([*compute, *memory], rounds, seconds, clock)
+    return Ceilings(
+        max(rate for kernel in compute for rate in detail[kernel.name]),
+        max(rate for kernel in memory for rate in detail[kernel.name]),
+        size if cached is None else cached,
+        detail,
+    )
+
+
+def roofline(cost: Cost, ceilings: Ceilings) -> float:
+    """Seconds that a call takes at the least, by what the machine can do.
+
+    The bytes are those that no implementation can do without (`Cost.least_bytes`), less what caches may have kept; what
+    a graph moves node by node (`Cost.bytes_moved`) can be saved by fusing nodes, and bounds nothing.
+    """
+    moved = max(0, cost.least_bytes - ceilings.cache_bytes)
+    return max(cost.macs / ceilings.macs_per_s, moved / ceilings.bytes_per_s)
+
+
+def fraction_of_limit(cost: Cost, ceilings: Ceilings, seconds: float) -> float:
+    """How near a call of `seconds` comes to the limit: 1 is the limit, and more is noise or a limit not reached."""
+    return roofline(cost, ceilings) / seconds
+
+
+def sample(
+    kernels: Sequence[Kernel], rounds: int, seconds: float, clock: Clock = time.perf_counter
+) -> dict[str, list[float]]:
+    """Rates of every call by kernel: in each round each has its turn, as long as its share lasts, at least once."""
+    share = seconds / (rounds * len(kernels))
+    rates: dict[str, list[float]] = {kernel.name: [] for kernel in kernels}
+    for _ in range(rounds):
+        for kernel in kernels:
+            spent, calls = 0.0, 0
+            while calls == 0 or (spent < share and calls < MOST_CALLS):
+                took = _timed(kernel, clock)
+                rates[kernel.name].append(kernel.work / took)
+                spent += took
+                calls += 1
+    return rates
+
+
+def largest(kernels: Iterator[Kernel], longest: float, clock: Clock = time.perf_counter) -> list[Kernel]:
+    """The last few of kernels of growing work whose calls take no longer than `longest` seconds; always the first."""
+    kept: list[Kernel] = []
+    took = 0.0
+    for kernel in kernels:
+        if kept and took * kernel.work / kept[-1].work > longest:
+            break
+        kernel.call()  # a first call also allocates and chooses algorithms
+        took = _timed(kernel, clock)
+        kept = [*kept, kernel][-SIZES_KEPT:]
+    return kept
+
+
+def _timed(kernel: Kernel, clock: Clock) -> float:
+    started = clock()
+    kernel.call()
+    return clock() - started
