@@ -25,8 +25,11 @@ examples:
   latentrt bench model path/to/checkpoint --report
   latentrt bench model path/to/checkpoint --size 512x512 --size 768x768 --batch-size 1 --batch-size 4 --device cuda
   latentrt bench model path/to/checkpoint --compare before.json
+
+With --quick, loading is measured once, and pictures that would take more than half a minute are predicted from their
+stages.
 """
-ROUNDS, QUICK_ROUNDS = 5, 3
+ROUNDS = 3  # below that, two runs cannot be compared
 QUICK_PICTURE_S = 30.0  # with --quick, a picture that would take longer is predicted from its stages
 
 
@@ -126,7 +129,7 @@ def _settings(args: argparse.Namespace, model: Model) -> dict[str, Any]:
         ModelError: the model's files name no size to go by.
         ProviderError: a device cannot be had here.
     """
-    rounds = args.rounds if args.rounds is not None else QUICK_ROUNDS if args.quick else ROUNDS
+    rounds = ROUNDS if args.rounds is None else args.rounds
     if rounds < 1:
         raise InputError(f"--rounds: expected 1 or more, got {rounds}")
     sizes = args.size

@@ -6,6 +6,7 @@ import math
 import statistics
 
 import made_up
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -78,6 +79,17 @@ def test_nothing_is_called_from_too_few_rounds(rounds):
 def test_a_round_has_one_vote_however_many_calls_it_has():
     before = Measurement(rounds=[[1.0, 1.0, 50.0]] * 3)
     assert judge(before, taken(1.5, 1.5, 1.5)) == (pytest.approx(1 + FLOOR), "slower")
+
+
+@pytest.mark.parametrize(("rounds", "low", "high"), [(2, 0.12, 0.135), (3, 0.011, 0.017), (5, 0.0, 0.0006)])
+def test_how_often_chance_alone_is_called_a_difference(rounds, low, high, monkeypatch):
+    """What the docs say: 13 %, 1.4 % and 0.01 %, for the rule without its floor."""
+    monkeypatch.setattr("latentrt_bench.compare.FLOOR", 0.0)
+    monkeypatch.setattr("latentrt_bench.compare.MIN_ROUNDS", 2)
+    pairs = 20_000
+    drawn = 1 + 1e-3 * np.random.default_rng(0).standard_normal((pairs, 2, rounds))
+    called = sum(judge(taken(*before), taken(*after))[1] != "within noise" for before, after in drawn)
+    assert low <= called / pairs <= high
 
 
 def test_what_is_no_pair_of_measurements_is_not_judged():
