@@ -2,9 +2,10 @@
 PYTHON ?= python3
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PROMPT = "a large red heart to the left of a large yellow star on a blue background"
+TORCH_FREE = "import importlib.util as u; found=[m for m in ('torch','onnx','diffusers','transformers') if u.find_spec(m)]; raise SystemExit(f'not torch-free: {found}' if found else 0)"
 INPUTS = pyproject.toml constraints.txt runtime/latentrt/_version.py
 
-.PHONY: help demo test check lint test-runtime test-all slow format clean
+.PHONY: help demo test check test-runtime test-bench test-all slow format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,7 +33,13 @@ demo: .venv-demo/stamp ## paint demo.png with the included model, in an environm
 	@.venv-runtime/bin/python $(PIP_INSTALL) -e '.[cpu,test]'
 	@touch $@
 
-test: check test-runtime test-all ## everything that CI runs: check, the runtime without torch, then all with it
+# The benchmarks' environment: what a user of `latentrt bench` has; torch-free too.
+.venv-bench/stamp: $(INPUTS)
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python $(PIP_INSTALL) -e '.[cpu,bench,test]'
+	@touch $@
+
+test: check test-runtime test-bench test-all ## everything that CI runs: check, the parts without torch, then all with it
 
 check: .venv/stamp ## format, lint, types
 	.venv/bin/ruff format --check .
@@ -40,11 +47,15 @@ check: .venv/stamp ## format, lint, types
 	.venv/bin/mypy
 
 test-runtime: .venv-runtime/stamp ## the runtime's tests where torch, onnx, diffusers and transformers are absent
-	.venv-runtime/bin/python -c "import importlib.util as u; found=[m for m in ('torch','onnx','diffusers','transformers') if u.find_spec(m)]; raise SystemExit(f'not torch-free: {found}' if found else 0)"
+	.venv-runtime/bin/python -c $(TORCH_FREE)
 	.venv-runtime/bin/python -m pytest -q -m "not slow" tests/runtime
 
-test-all: .venv/stamp ## every test, with torch
-	.venv/bin/python -m pytest -q -m "not slow"
+test-bench: .venv-bench/stamp ## the benchmarks' tests, without torch as well
+	.venv-bench/bin/python -c $(TORCH_FREE)
+	.venv-bench/bin/python -m pytest -q -m "not slow" tests/benchmarks
+
+test-all: .venv/stamp ## the runtime's and the exporter's tests, with torch
+	.venv/bin/python -m pytest -q -m "not slow" tests/runtime tests/export
 
 slow: .venv/stamp ## the tests that need minutes or gigabytes
 	.venv/bin/python -m pytest -q -m slow
@@ -54,4 +65,4 @@ format: .venv/stamp ## rewrite the sources in the project's format
 	.venv/bin/ruff check --fix .
 
 clean: ## remove the virtual environments and caches
-	rm -rf .venv .venv-runtime .venv-demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-runtime .venv-bench .venv-demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
