@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from latentrt_bench.energy import gpu_bytes
 from latentrt_bench.file_cache import Proof
 from latentrt_bench.process import Answer, Job, Process, WorkerError
 from latentrt_bench.report import Measurement
@@ -60,6 +61,7 @@ def _load(task: LoadTask) -> None:
     try:
         process.call(prepare)
         answer: Answer = process.call("load")
+        on_gpu = gpu_bytes(process.pid)
         proof = Proof(**process.call("proof").result)
     finally:
         process.close()
@@ -68,6 +70,10 @@ def _load(task: LoadTask) -> None:
     if reason is not None:
         raise WorkerError(reason)
     task.measurement.rounds.append([answer.seconds])
-    if answer.peak_rss_bytes is not None:
-        before = task.measurement.peak_rss_bytes
-        task.measurement.peak_rss_bytes = max(answer.peak_rss_bytes, 0 if before is None else before)
+    m = task.measurement
+    m.peak_rss_bytes = _larger(m.peak_rss_bytes, answer.peak_rss_bytes)
+    m.peak_gpu_bytes = _larger(m.peak_gpu_bytes, on_gpu)
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return max((size for size in (one, other) if size is not None), default=None)
