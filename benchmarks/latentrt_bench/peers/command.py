@@ -1,0 +1,155 @@
+"""`latentrt bench peers`: latentrt beside other runtimes, each in an environment of its own."""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from latentrt.bundle import Model, open_model
+from latentrt.cli import arguments
+from latentrt.errors import InputError
+from latentrt.request import DEFAULT_GUIDANCE_SCALE
+from latentrt_bench.command import Tell, add_common, conduct
+from latentrt_bench.peers.catalogue import PEERS
+from latentrt_bench.peers.materials import SD15, default_folder, model_folder
+from latentrt_bench.peers.race import Catalogue, prepare, race
+from latentrt_bench.report import Report
+
+EXAMPLES = """\
+examples:
+  latentrt bench peers --model demo
+  latentrt bench peers --report
+  latentrt bench peers --model path/to/checkpoint --size 512x512 --steps 10
+  latentrt bench peers --peer latentrt --peer diffusers-fp32 --rounds 5
+"""
+ROUNDS, QUICK_ROUNDS = 3, 2
+STEPS, SEED, PICTURES = 4, 7, 1
+LIMIT_S = 3600.0
+SIZE = 256  # of SD 1.5's: what a small machine paints in minutes with every peer
+LAST_TIMESTEP = 999
+PROMPTS = {"demo": "a large red heart on a blue background", SD15: "a b c d"}
+PROMPT = "a lighthouse at dusk"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "--model",
+        metavar="sd15|demo|PATH",
+        help="random weights of Stable Diffusion 1.5's size, 2.1 GB, made when first asked for; the included demo "
+        "model; or a diffusers folder (sd15; demo with --quick)",
+    )
+    parser.add_argument(
+        "--peer",
+        action="append",
+        choices=PEERS,
+        metavar="NAME",
+        help=f"one of: {', '.join(PEERS)}; may be repeated (all)",
+    )
+    parser.add_argument(
+        "--size", type=arguments.size, metavar="WxH", help=f"of the picture ({SIZE}x{SIZE}; demo: its own)"
+    )
+    parser.add_argument(
+        "--steps", type=arguments.natural, default=STEPS, metavar="N", help=f"of a picture ({STEPS})"
+    )
+    parser.add_argument("--prompt", help="what to paint")
+    parser.add_argument(
+        "--pictures",
+        type=arguments.natural,
+        default=PICTURES,
+        metavar="N",
+        help=f"in each round, behind the first that each process paints ({PICTURES})",
+    )
+    parser.add_argument(
+        "--envs",
+        type=Path,
+        metavar="DIR",
+        help=f"where environments, exports and the random model are kept, and used again ({default_folder()})",
+    )
+    add_common(parser, ROUNDS)
+
+
+def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
+    """Run it; another catalogue is for tests."""
+    folder = (args.envs or default_folder()).resolve()
+    name = args.model if args.model is not None else "demo" if args.quick else SD15
+    # Fails here, before anything is made, where there is no such model.
+    model = None if name == SD15 else open_model(name)
+    names = list(dict.fromkeys(args.peer)) if args.peer else list((catalogue or Catalogue()).peers)
+    names.sort(key=list((catalogue or Catalogue()).peers).index)  # the first is what others are held against
+    settings = _settings(args, name, model) | {"peers": names}
+
+    def measure(report: Report, tell: Tell) -> None:
+        with tempfile.TemporaryDirectory(prefix="latentrt-peers-") as scratch:
+            source = model_folder(name, folder, tell)
+            work = settings | _latents(open_model(source))
+            if LAST_TIMESTEP % max(settings["steps"] - 1, 1):
+                report.warnings.append(
+                    f"{settings['steps']} steps lie at timesteps that are no whole numbers, which each peer rounds in "
+                    "its way: pictures differ by that too; those of 4, 10 and 28 steps do not"
+                )
+            racers = prepare(
+                report, names, source, folder, Path(scratch), work, LIMIT_S, tell, catalogue or Catalogue()
+            )
+            race(racers, settings["rounds"], settings["pictures"], tell)
+
+    return conduct(args, "peers", settings, measure, derive)
+
+
+def derive(report: Report) -> dict[str, Any]:
+    """Who the others are held against (the first that painted), and each one's times over its."""
+    painted = [row for row in report.rows if row.measurements.get("picture") and row.facts.get("picture")]
+    if not painted:
+        return {}
+    first, rows = painted[0], []
+    for row in report.rows:
+        entry: dict[str, Any] = {"name": row.name}
+        for what in ("first_picture", "picture", "step"):
+            ours, theirs = row.measurements.get(what), first.measurements.get(what)
+            if ours and theirs and ours.seconds and theirs.seconds:
+                entry[f"{what}_ratio"] = ours.seconds / theirs.seconds
+        rows.append(entry)
+    return {"against": first.name, "rows": rows}
+
+
+def _settings(args: argparse.Namespace, name: str, model: Model | None) -> dict[str, Any]:
+    """What is asked, and where nothing is, what the model's files say.
+
+    Raises:
+        InputError: a value is out of range, or the model is a bundle.
+    """
+    rounds = args.rounds if args.rounds is not None else QUICK_ROUNDS if args.quick else ROUNDS
+    if rounds < 1:
+        raise InputError(f"--rounds: expected 1 or more, got {rounds}")
+    if model is not None and model.manifest is not None:
+        raise InputError(
+            f"--model {name}: a bundle; expected the diffusers checkpoint, which all peers start from"
+        )
+    size = args.size
+    if size is None:
+        size = (SIZE, SIZE) if model is None else (model.default_size, model.default_size)
+    factor = 8 if model is None else model.vae_scale_factor
+    if size[0] % factor or size[1] % factor:
+        raise InputError(f"--size: expected multiples of {factor}, got {size[0]}x{size[1]}")
+    defaults = {} if model is None else model.defaults
+    return {
+        "model": name,
+        "width": size[0],
+        "height": size[1],
+        "steps": args.steps,
+        "guidance": defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE),
+        "prompt": args.prompt if args.prompt is not None else PROMPTS.get(name, PROMPT),
+        "seed": SEED,
+        "rounds": rounds,
+        "pictures": args.pictures,
+        "device": "cpu",
+    }
+
+
+def _latents(model: Model) -> dict[str, Any]:
+    """What the peers have to know of the model."""
+    return {
+        "prediction": model.scheduler_config.get("prediction_type", "epsilon"),
+        "latent_channels": model.latent_channels,
+        "factor": model.vae_scale_factor,
+    }

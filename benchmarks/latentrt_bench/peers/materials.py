@@ -1,0 +1,145 @@
+"""What the peers read: the checkpoint with one scheduler for all, and the exports of it. Each whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from latentrt.bundle import open_model
+from latentrt.errors import InputError
+from latentrt.files import read_json
+from latentrt_bench.peers import sd15
+from latentrt_bench.peers.catalogue import Material
+from latentrt_bench.peers.environment import Made, run_logged
+
+SD15 = "sd15"
+EXPORT_LIMIT_S = 3600.0
+# Of the model's own scheduler, what its training fixes; the rest is the same for all.
+TRAINED = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "prediction_type")
+# Euler over timesteps spread evenly from 999 to 0: what every peer has, stable-diffusion.cpp as its "discrete".
+SCHEDULER: dict[str, Any] = {
+    "_class_name": "EulerDiscreteScheduler",
+    "_diffusers_version": "0.42.1",
+    "num_train_timesteps": 1000,
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "prediction_type": "epsilon",
+    "timestep_spacing": "linspace",
+    "timestep_type": "discrete",
+    "interpolation_type": "linear",
+    "final_sigmas_type": "zero",
+    "steps_offset": 0,
+    "use_karras_sigmas": False,
+}
+FOLDERS = ("text_encoder", "tokenizer", "unet", "vae")
+
+
+def default_folder() -> Path:
+    """Where environments and materials are kept when nothing else is said: the user's cache."""
+    if sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    elif os.name == "nt":
+        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "latentrt" / "peers"
+
+
+def model_folder(model: str, folder: Path, tell: Callable[[str], None]) -> Path:
+    """The folder of a diffusers checkpoint: "sd15" is made below `folder`, "demo" is included, else a path.
+
+    Raises:
+        InputError: it is a bundle.
+        ModelError: there is no such model.
+    """
+    if model == SD15:
+        home = folder / f"sd15-random-{sd15.VERSION}"
+        with _made_whole(home) as part:
+            if part is not None:
+                tell("write a checkpoint of Stable Diffusion 1.5's size, random weights, 2.1 GB")
+                sd15.write_sd15(part)
+        return home
+    opened = open_model(model)
+    if opened.manifest is not None:
+        raise InputError(
+            f"--model {model}: a bundle; expected the diffusers checkpoint, which all peers can start from"
+        )
+    return opened.root
+
+
+def make_checkpoint(source: Path, folder: Path) -> Path:
+    """The checkpoint that all read: links to the files of `source`, and the scheduler that all have.
+
+    Returns:
+        The folder `…/checkpoint`, beside which its exports go.
+    """
+    files = [path for name in FOLDERS for path in sorted((source / name).rglob("*")) if path.is_file()]
+    scheduler = SCHEDULER | {
+        key: value
+        for key, value in read_json(source / "scheduler" / "scheduler_config.json").items()
+        if key in TRAINED
+    }
+    identity = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    key = hashlib.sha256(repr((identity, scheduler)).encode()).hexdigest()[:12]
+    home = folder / f"model-{key}" / "checkpoint"
+    with _made_whole(home) as part:
+        if part is not None:
+            for path in files:
+                _link(path, part / path.relative_to(source))
+            index = read_json(source / "model_index.json")
+            index["scheduler"] = ["diffusers", SCHEDULER["_class_name"]]
+            index |= {"safety_checker": [None, None], "feature_extractor": [None, None]}
+            (part / "model_index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
+            (part / "scheduler").mkdir()
+            (part / "scheduler" / "scheduler_config.json").write_text(
+                json.dumps(scheduler, indent=1), encoding="utf-8"
+            )
+    return home
+
+
+def make_material(name: str, material: Material, made: Made, checkpoint: Path) -> Path:
+    """Export the checkpoint, or find the export beside it.
+
+    Raises:
+        PreparationError: the exporter failed.
+    """
+    words = name.replace(" ", "-")
+    home = checkpoint.parent / f"{words}-{made.key}"
+    with _made_whole(home) as part:
+        if part is not None:
+            part.rmdir()  # exporters make it
+            filled = [word.format(model=checkpoint, out=part) for word in material.command]
+            log = checkpoint.parent / f"{words}.log"
+            log.unlink(missing_ok=True)
+            run_logged([made.python, *filled], log, EXPORT_LIMIT_S, name)
+    return home
+
+
+@contextmanager
+def _made_whole(home: Path) -> Iterator[Path | None]:
+    """A folder to fill, which becomes `home` when the block ends; None where `home` is there already."""
+    if home.is_dir():
+        yield None
+        return
+    home.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{home.name}.", suffix=".part", dir=home.parent))
+    try:
+        yield part
+        part.rename(home)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.symlink_to(source.resolve())
+    except OSError:  # Windows without the right to make links
+        shutil.copy2(source, target)

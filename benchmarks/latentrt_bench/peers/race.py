@@ -1,0 +1,200 @@
+"""The peers in turns. Memory does not hold all of them at once, so that each turn is a process from start to end:
+import, load, first picture, more pictures. A round is one turn of each.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from latentrt.noise import TorchGenerator
+from latentrt_bench.peers.catalogue import ENVIRONMENTS, MATERIALS, PEERS, Environment, Material, Peer
+from latentrt_bench.peers.environment import Made, PreparationError, make_environment
+from latentrt_bench.peers.materials import make_checkpoint, make_material
+from latentrt_bench.peers.pictures import difference, read_picture
+from latentrt_bench.process import Job, Process, WorkerError
+from latentrt_bench.report import Measurement, Report, Row
+
+RUNNERS = Path(__file__).with_name("runners")
+WHAT = ("first_picture", "picture", "step")
+T = TypeVar("T")
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Who there is and what they need."""
+
+    peers: Mapping[str, Peer] = field(default_factory=lambda: PEERS)
+    environments: Mapping[str, Environment] = field(default_factory=lambda: ENVIRONMENTS)
+    materials: Mapping[str, Material] = field(default_factory=lambda: MATERIALS)
+    runners: Path = RUNNERS
+
+
+@dataclass
+class Racer:
+    """A peer that is ready: its row, what its process loads, and where it puts its picture."""
+
+    row: Row
+    job: Job
+    picture: Path
+
+
+def prepare(
+    report: Report,
+    names: Sequence[str],
+    source: Path,
+    folder: Path,
+    scratch: Path,
+    work: Mapping[str, Any],
+    limit_s: float,
+    tell: Tell,
+    catalogue: Catalogue,
+) -> list[Racer]:
+    """Make the environments and exports; a peer for which that fails has a row that says why.
+
+    Args:
+        report: gets a row for each peer.
+        names: of the peers.
+        source: the folder of the model.
+        folder: where environments and exports are kept.
+        scratch: a folder for this run: latents, pictures, caches.
+        work: prompt, steps, guidance, width, height, seed, prediction, channels and factor of the latents.
+        limit_s: seconds after which loading, or a picture, is given up.
+        tell: is told what is being done.
+        catalogue: who there is.
+    """
+    checkpoint = make_checkpoint(source, folder)
+    shape = (1, work["latent_channels"], work["height"] // work["factor"], work["width"] // work["factor"])
+    np.save(scratch / "latents.npy", TorchGenerator(work["seed"]).randn(shape))
+    ready: list[Racer] = []
+    failures: dict[str, str] = {}  # what failed once is not tried for each peer that needs it
+
+    def environment(name: str) -> Made:
+        tell(f"install {name}: {', '.join(catalogue.environments[name].requirements)}")
+        return _once(failures, f"environment {name}", lambda: make_environment(
+            name, catalogue.environments[name], folder / "environments"
+        ))  # fmt: skip
+
+    def material(name: str) -> Path:
+        exporter = catalogue.materials[name]
+        made = environment(exporter.environment)
+        tell(f"make the {name}")
+        return _once(failures, f"export {name}", lambda: make_material(name, exporter, made, checkpoint))
+
+    for index, name in enumerate(names):
+        peer = catalogue.peers[name]
+        row = Row(name, {k: work[k] for k in ("width", "height", "steps", "guidance")}, {}, dict(peer.facts))
+        row.measurements = {what: Measurement() for what in WHAT}
+        report.rows.append(row)
+        try:
+            made = environment(peer.environment)
+            row.facts |= _facts(peer, catalogue.environments[peer.environment], made)
+            model = checkpoint if peer.material is None else material(peer.material)
+        except PreparationError as error:
+            _fail(row, str(error))
+            continue
+        picture = scratch / f"{index}.ppm"
+        its_work = {**work, "latents": str(scratch / "latents.npy"), "picture": str(picture)}
+        job = Job(
+            target=str(catalogue.runners / peer.runner),
+            arguments={"model": str(model), "work": its_work, **peer.options},
+            python=str(made.python),
+            environment={
+                "PYTHONNOUSERSITE": "1",
+                "PYTHONPATH": "",
+                "PYTHONSAFEPATH": "1",  # or the worker's folder would stand before its packages
+                "HF_HUB_OFFLINE": "1",
+                "TORCHINDUCTOR_CACHE_DIR": str(scratch / "inductor"),
+            },
+            limit_s=limit_s,
+        )
+        ready.append(Racer(row, job, picture))
+    return ready
+
+
+def race(racers: Sequence[Racer], rounds: int, pictures: int, tell: Tell) -> None:
+    """One turn of each that does not count, then `rounds` that do; whoever fails has no further turn.
+
+    Each turn that counts gives one sample of `first_picture`, `pictures` of `picture`, and of `step` those between the
+    steps of these.
+    """
+    alive = list(racers)
+    try:
+        for index in range(rounds + 1):
+            for racer in list(alive):
+                which = f"round {index} of {rounds}" if index else "a round that does not count"
+                tell(f"{which}: {racer.row.name}")
+                try:
+                    _turn(racer, pictures if index else 0)
+                except WorkerError as error:
+                    _fail(racer.row, f"out of memory: {error}" if error.out_of_memory else str(error))
+                    alive.remove(racer)
+    finally:
+        _compare([racer for racer in alive if racer.picture.exists()])
+
+
+def _turn(racer: Racer, pictures: int) -> None:
+    measurements = racer.row.measurements
+    started = time.perf_counter()
+    process = Process(racer.job)
+    try:
+        answers = [process.call("paint")]
+        first = time.perf_counter() - started
+        if pictures == 0:
+            measurements["first_picture"].warmup.append(first)
+            process.call("save")
+        else:
+            answers += [process.call("paint") for _ in range(pictures)]
+            measurements["first_picture"].rounds.append([first])
+            measurements["picture"].rounds.append([answer.seconds for answer in answers[1:]])
+            steps = [end - start for answer in answers[1:] for start, end in pairwise(answer.result)]
+            if steps:  # there is no time between steps where there is but one
+                measurements["step"].rounds.append(steps)
+        peaks = [answer.peak_rss_bytes for answer in answers if answer.peak_rss_bytes is not None]
+        for measurement in measurements.values():
+            known = [*peaks, *([] if measurement.peak_rss_bytes is None else [measurement.peak_rss_bytes])]
+            measurement.peak_rss_bytes = max(known, default=None)
+    finally:
+        process.close()
+
+
+def _compare(racers: Sequence[Racer]) -> None:
+    """Hold each picture against the first's."""
+    if not racers:
+        return
+    reference = read_picture(racers[0].picture)
+    for racer in racers:
+        racer.row.facts["picture"] = difference(read_picture(racer.picture), reference)
+
+
+def _once(failures: dict[str, str], what: str, make: Callable[[], T]) -> T:
+    if what in failures:
+        raise PreparationError(failures[what])
+    try:
+        return make()
+    except (PreparationError, OSError) as error:
+        failures[what] = f"{what}: {error}"
+        raise PreparationError(failures[what]) from error
+
+
+def _facts(peer: Peer, environment: Environment, made: Made) -> dict[str, Any]:
+    asked = [
+        requirement.split("=")[0].split("[")[0].split(" ")[0] for requirement in environment.requirements
+    ]
+    return {
+        "environment": {"name": peer.environment, "requirements": list(environment.requirements)},
+        "reads": peer.material or "the checkpoint",
+        "versions": {name: made.packages[name] for name in asked if name in made.packages},
+        "packages": made.packages,
+        "installed_bytes": made.installed_bytes,
+    }
+
+
+def _fail(row: Row, reason: str) -> None:
+    for measurement in row.measurements.values():
+        measurement.status, measurement.reason = "failed", reason

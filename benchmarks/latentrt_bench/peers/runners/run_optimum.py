@@ -1,0 +1,58 @@
+"""optimum-onnx's `ORTStableDiffusionPipeline`. Runs under the Python of its own environment; see `run_diffusers`."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from onnxruntime import InferenceSession
+from optimum.onnxruntime import ORTStableDiffusionPipeline
+
+
+class Optimum:
+    """`ORTStableDiffusionPipeline` on ONNX Runtime's CPU provider.
+
+    Args:
+        model: the folder of an export.
+        work: see `run_diffusers.Diffusers`.
+        graph: the name of the graphs' file in each component's folder.
+    """
+
+    def __init__(self, model: str, work: dict[str, Any], graph: str) -> None:
+        self.work = work
+        provider, sessions = "CPUExecutionProvider", {}
+        if graph != "model.onnx":  # the one name that it looks for
+            sessions = {
+                f"{name}_session": InferenceSession(Path(model, name, graph), providers=[provider])
+                for name in ("text_encoder", "unet", "vae_encoder", "vae_decoder")
+            }
+        self.pipeline = ORTStableDiffusionPipeline.from_pretrained(
+            model, provider=provider, local_files_only=True, safety_checker=None, **sessions
+        )
+        self.pipeline.set_progress_bar_config(disable=True)
+        self.latents = torch.from_numpy(np.load(work["latents"]))
+
+    def paint(self) -> list[float]:
+        """One picture; when each step ended, by the process's clock."""
+        ends: list[float] = []
+
+        def tell(pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            ends.append(time.perf_counter())
+            return tensors
+
+        work = self.work
+        self.picture = self.pipeline(
+            work["prompt"],
+            num_inference_steps=work["steps"],
+            guidance_scale=work["guidance"],
+            width=work["width"],
+            height=work["height"],
+            latents=self.latents.clone(),
+            callback_on_step_end=tell,
+        ).images[0]
+        return ends
+
+    def save(self) -> None:
+        """Write the picture."""
+        self.picture.convert("RGB").save(self.work["picture"])

@@ -1,0 +1,56 @@
+"""stable-diffusion.cpp by its Python package. Runs under the Python of its own environment; see `run_diffusers`."""
+
+import os
+import time
+from typing import Any
+
+from stable_diffusion_cpp import StableDiffusion
+
+
+class StableDiffusionCpp:
+    """`StableDiffusion` on the CPU, on all cores (it takes half of them by itself); else as it comes.
+
+    It takes no latents. Its random numbers named "cpu" are torch's, so that the seed gives the same ones.
+
+    Args:
+        model: the checkpoint's folder.
+        work: see `run_diffusers.Diffusers`; also seed and prediction ("epsilon" or "v_prediction").
+    """
+
+    def __init__(self, model: str, work: dict[str, Any]) -> None:
+        self.work = work
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.pipeline = StableDiffusion(
+            model_path=model,
+            n_threads=cores,
+            rng_type="cpu",
+            sampler_rng_type="cpu",
+            prediction={"epsilon": "eps", "v_prediction": "v"}[work["prediction"]],
+            verbose=True,  # to standard error: what is said last is the reason where it dies
+        )
+
+    def paint(self) -> list[float]:
+        """One picture; when each step ended, by the process's clock."""
+        ends: list[float] = []
+
+        def tell(step: int, steps: int, seconds: float) -> None:
+            ends.append(time.perf_counter())
+
+        work = self.work
+        self.picture = self.pipeline.generate_image(
+            prompt=work["prompt"],
+            negative_prompt="",
+            width=work["width"],
+            height=work["height"],
+            cfg_scale=work["guidance"],
+            sample_method="euler",
+            scheduler="discrete",
+            sample_steps=work["steps"],
+            seed=work["seed"],
+            progress_callback=tell,
+        )[0]
+        return ends
+
+    def save(self) -> None:
+        """Write the picture."""
+        self.picture.convert("RGB").save(self.work["picture"])

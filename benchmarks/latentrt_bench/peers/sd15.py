@@ -1,0 +1,156 @@
+"""A checkpoint of Stable Diffusion 1.5's size: its published configuration, random weights, a diffusers folder.
+
+2.1 GB. What it paints is noise; speed and memory are those of the real one.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from latentrt.fingerprint import load_graph
+from latentrt.graph import Graph
+from latentrt_bench.random_weights import write_random_tensors
+
+VERSION = 1  # of what is written; grows when that changes
+VOCABULARY = 49408
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+MODEL_INDEX: dict[str, Any] = {
+    "_class_name": "StableDiffusionPipeline",
+    "_diffusers_version": "0.6.0",
+    "feature_extractor": [None, None],
+    "requires_safety_checker": False,
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "PNDMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+SCHEDULER: dict[str, Any] = {
+    "_class_name": "PNDMScheduler",
+    "_diffusers_version": "0.6.0",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "num_train_timesteps": 1000,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
+}
+TEXT_ENCODER: dict[str, Any] = {
+    "architectures": ["CLIPTextModel"],
+    "attention_dropout": 0.0,
+    "bos_token_id": 0,
+    "dropout": 0.0,
+    "eos_token_id": 2,
+    "hidden_act": "quick_gelu",
+    "hidden_size": 768,
+    "initializer_factor": 1.0,
+    "initializer_range": 0.02,
+    "intermediate_size": 3072,
+    "layer_norm_eps": 1e-05,
+    "max_position_embeddings": 77,
+    "model_type": "clip_text_model",
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "pad_token_id": 1,
+    "projection_dim": 768,
+    "vocab_size": VOCABULARY,
+}
+UNET: dict[str, Any] = {
+    "_class_name": "UNet2DConditionModel",
+    "_diffusers_version": "0.6.0",
+    "act_fn": "silu",
+    "attention_head_dim": 8,
+    "block_out_channels": [320, 640, 1280, 1280],
+    "center_input_sample": False,
+    "cross_attention_dim": 768,
+    "down_block_types": [
+        "CrossAttnDownBlock2D",
+        "CrossAttnDownBlock2D",
+        "CrossAttnDownBlock2D",
+        "DownBlock2D",
+    ],
+    "downsample_padding": 1,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+    "in_channels": 4,
+    "layers_per_block": 2,
+    "mid_block_scale_factor": 1,
+    "norm_eps": 1e-05,
+    "norm_num_groups": 32,
+    "out_channels": 4,
+    "sample_size": 64,
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+}
+VAE: dict[str, Any] = {
+    "_class_name": "AutoencoderKL",
+    "_diffusers_version": "0.6.0",
+    "act_fn": "silu",
+    "block_out_channels": [128, 256, 512, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 4,
+    "in_channels": 3,
+    "latent_channels": 4,
+    "layers_per_block": 2,
+    "norm_num_groups": 32,
+    "out_channels": 3,
+    "sample_size": 512,
+    "scaling_factor": 0.18215,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+}
+# folder, configuration, weight file, the shipped graphs whose parameters it holds
+COMPONENTS: tuple[tuple[str, dict[str, Any], str, tuple[str, ...]], ...] = (
+    ("text_encoder", TEXT_ENCODER, "model.safetensors", ("sd1-text_encoder",)),
+    ("unet", UNET, "diffusion_pytorch_model.safetensors", ("sd1-unet",)),
+    ("vae", VAE, "diffusion_pytorch_model.safetensors", ("sd1-vae_encoder", "sd1-vae_decoder")),
+)
+
+
+def write_sd15(folder: Path, seed: int = 0) -> None:
+    """Write the checkpoint into a folder that exists.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    _write_json(folder / "model_index.json", MODEL_INDEX)
+    _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    write_tokenizer(folder / "tokenizer")
+    for index, (name, config, weights, graphs) in enumerate(COMPONENTS):
+        _write_json(folder / name / "config.json", config)
+        shapes = {
+            parameter.name: parameter.shape
+            for graph in graphs
+            for parameter in Graph(load_graph(graph, "fp16"), graph).parameters
+        }
+        write_random_tensors(shapes, folder / name / weights, seed + index)
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A tokenizer with CLIP's ids for single letters, of which "a b c" has three, and for the two ends.
+
+    CLIP's vocabulary begins with its byte letters, each alone and each as a word's end, and ends with start and end of
+    text. Without merges nothing between is ever used, so that prompts of single letters become the ids that they are
+    in CLIP's own vocabulary, which stable-diffusion.cpp has built in.
+    """
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
+    others = 256 - len(printable)  # bytes that are no printable letter are written as the letters from 256 on
+    letters = [chr(code) for code in printable] + [chr(256 + index) for index in range(others)]
+    words = [*letters, *(f"{letter}</w>" for letter in letters)]
+    words += [f"unused{index}</w>" for index in range(VOCABULARY - len(words) - 2)]
+    _write_json(folder / "vocab.json", {word: index for index, word in enumerate([*words, START, END])})
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    special = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
+    _write_json(folder / "special_tokens_map.json", special)
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": True}
+    _write_json(folder / "tokenizer_config.json", {**settings, **special, "add_prefix_space": False})
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
