@@ -83,7 +83,8 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
         try:
             request = painting(pipeline, c, given).request
         except ModelError as error:  # an inpainting UNet: its stages can be measured, not its pictures
-            case.row.measurements[f"{PICTURE}{given}"] = Measurement("failed", reason=str(error))
+            name = "the model's own" if given is None else given
+            case.row.measurements[f"{PICTURE}{name}"] = Measurement("failed", reason=str(error))
             continue
         name = request.sampler.label if given is None else given
         case.samplers[name] = given

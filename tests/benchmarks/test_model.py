@@ -45,6 +45,7 @@ def pretended(monkeypatch, no_ceilings):
                 task.results.extend([{"text_encoder": 0.25, "unet": 0.5, "vae_decoder": 0.125}] * rounds)
         return Outcome([], [])
 
+    monkeypatch.setattr("latentrt_bench.command.describe_machine", lambda: made_up.COMMON["machine"])
     monkeypatch.setattr(cases, "run_loads", run_loads)
     monkeypatch.setattr(cases, "run_rounds", run_rounds)
     return asked
@@ -205,7 +206,7 @@ def test_an_inpainting_unet_has_stages_and_no_pictures(monkeypatch):
     monkeypatch.setattr(cases, "cost", lambda graph, shapes: cost(graph, {**shapes, **_as_made(shapes)}))
     case = make_case(DEMO, [None])
     assert case.row.measurements["unet"].macs > 0
-    picture = case.row.measurements["picture:None"]
+    picture = case.row.measurements["picture:the model's own"]
     assert picture.status == "failed"
     assert "inpainting" in picture.reason
 
