@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from latentrt.cli.arguments import natural
 from latentrt.cli.console import fail, progress_line, say
 from latentrt.errors import InputError
 from latentrt.files import atomic_write
@@ -24,7 +25,7 @@ Tell = Callable[[str], None]
 def add_common(parser: argparse.ArgumentParser, rounds: int) -> None:
     """Add the options of every measuring command."""
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help=f"how often each figure is taken, in turns ({rounds})"
+        "--rounds", type=natural, metavar="N", help=f"how often each figure is taken, in turns ({rounds})"
     )
     parser.add_argument("--quick", action="store_true", help="less of everything: minutes instead of an hour")
     parser.add_argument(
