@@ -14,6 +14,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from latentrt_bench.sheet import plain
+
 # Okabe and Ito's colours, told apart by every kind of colour blindness; yellow is left out, too light for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -204,5 +206,6 @@ def bars(
 
 
 def shortened(label: str, most: int = 44) -> str:
-    """The label, cut where it would leave the drawing."""
+    """The label on one line, cut where it would leave the drawing."""
+    label = plain(label)
     return label if len(label) <= most else f"{label[: most - 1]}…"

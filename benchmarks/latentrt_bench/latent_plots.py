@@ -20,6 +20,7 @@ from latentrt_bench.canvas import (
     grid,
     legend_above,
     log_axis,
+    shortened,
 )  # fmt: skip
 from latentrt_bench.latent_tables import row_of, title
 from latentrt_bench.report import Measurement, Report
@@ -88,7 +89,7 @@ def rate(report: Report) -> Plot:
         if limit.get("macs_per_s") is None:
             continue
         axes.axhline(limit["macs_per_s"] / 1e9, color=FAINT, linewidth=1.2, linestyle=(0, (5, 3)))
-        axes.text(1, limit["macs_per_s"] / 1e9, f"limit, {name}", va="bottom", ha="right", color=FAINT,
+        axes.text(1, limit["macs_per_s"] / 1e9, shortened(f"limit, {name}"), va="bottom", ha="right", color=FAINT,
                   transform=axes.get_yaxis_transform())  # fmt: skip
     _f_axis(axes, report)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.06)  # room for a limit's name above its line
@@ -126,7 +127,7 @@ def speed_up(size: dict[str, Any], index: int = 0) -> Plot:
                 even, 1, "o", markersize=8, markerfacecolor="white", color=shade, markeredgewidth=2, zorder=4
             )
     axes.axhline(1, color=INK, linewidth=1.2)
-    axes.text(MOST_STEPS, 1, "as fast as pixels ", va="top", ha="right", color=FAINT)
+    axes.text(MOST_STEPS, 1, "as fast as pixels", va="top", ha="right", color=FAINT)
     log_axis(axes, "x", FuncFormatter(lambda value, _: f"{value:g}"), (1, 4, 20, 50, 200))
     axes.set_xlim(1, MOST_STEPS)
     high = max([*ends, 2.0]) * 1.6

@@ -16,6 +16,9 @@ def sheets(report: Report) -> list[Sheet]:
     found = []
     for size in report.derived.get("sizes", ()):
         found += [step_sheet(report, size), picture_sheet(report, size)]
+    others = [row for row in report.rows if "f" not in row.configuration]
+    if others:
+        found.append(_others_sheet(others))
     predicted = report.derived.get("predicted", ())
     if predicted:
         found.append(_predicted_sheet(predicted))
@@ -132,6 +135,31 @@ def _of(pictures: dict[str, Any], steps: str, what: str) -> float | None:
     return value
 
 
+def _others_sheet(rows: list[Row]) -> Sheet:
+    """Networks that are none of the paper's."""
+    lines = []
+    for row in rows:
+        step = row.measurements.get("step")
+        rate = None if step is None else step.macs_per_second
+        lines.append(
+            [
+                *cells(row.name, figures.count(row.facts.get("parameters"))),
+                Cell(figures.macs(None if step is None else step.macs)),
+                seconds_cell(step),
+                spread_cell(step),
+                *cells(
+                    figures.significant(None if rate is None else rate / 1e9),
+                    figures.size(None if step is None else step.peak_rss_bytes),
+                ),
+            ]
+        )
+    heads = ("network", "params", "work", "step", "spread", "GMAC/s", "peak memory")
+    notes = [
+        f"{r.name}, failed: {m.reason}" for r in rows for m in r.measurements.values() if m.status == "failed"
+    ]
+    return Sheet("The UNet that everybody knows, on latents and on pixels", heads, lines, notes)
+
+
 def _predicted_sheet(predicted: list[dict[str, Any]]) -> Sheet:
     lines = [
         [
@@ -139,12 +167,12 @@ def _predicted_sheet(predicted: list[dict[str, Any]]) -> Sheet:
             Cell(figures.macs(entry["macs"])),
             Cell(figures.seconds(entry["seconds"]), "predicted"),
             Cell(figures.size(entry["memory_bytes"]), "predicted"),
-            Cell(figures.ratio(entry["ratio"]), "predicted"),
+            Cell(figures.ratio(entry["ratio"]), "predicted" if entry["ratio"] is not None else ""),
         ]
         for entry in predicted
     ]
     notes = [f"{entry['name']}: {entry['reason']}" for entry in predicted if entry["reason"]]
-    heads = ("what does not fit", "work a step", "step", "memory", "× its latent space")
+    heads = ("what does not fit", "work a step", "step", "memory", "× on latents")
     return Sheet("What was not run, and what it would take", heads, lines, notes)
 
 
@@ -163,8 +191,8 @@ def _quality_sheet(quality: dict[str, Any]) -> Sheet:
         name = f"measured: {measured['model']} model, {measured['pictures']} pictures"
         lines.insert(0, cells(name, str(measured["f"]), figures.decibels(measured["psnr_db"]), figures.NONE))
     note = (
-        f"Paper: table 8 of {PAPER}, on ImageNet. The pictures are others, so that the measured figure is no better or worse than "
-        "the paper's: read how quality falls as f grows."
+        f"Paper: table 8 of {PAPER}, on ImageNet. The measured figure is of other pictures, so that it is neither "
+        "better nor worse than the paper's: read how quality falls as f grows."
     )
     heads = ("autoencoder", "f", "PSNR", "rFID")
     return Sheet("What compression costs: quality of the autoencoder alone", heads, lines, [note])
@@ -175,10 +203,12 @@ def found(report: Report) -> Iterator[str]:
     for size in report.derived.get("sizes", ()):
         yield from _found_at(size)
     for entry in report.derived.get("predicted", ()):
-        yield (
-            f"{entry['name']} would take {figures.seconds(entry['seconds'])} a step and "
-            f"{figures.size(entry['memory_bytes'])} (predicted, not run)."
-        )
+        if entry["ratio"] is not None:
+            yield (
+                f"{entry['name']}: would take {figures.seconds(entry['seconds'])} and "
+                f"{figures.size(entry['memory_bytes'])} of memory, {figures.ratio(entry['ratio'])} the time on latents "
+                "(predicted, not run)."
+            )
     measured = (report.derived.get("quality") or {}).get("measured")
     if measured is not None:
         yield (
@@ -191,6 +221,7 @@ def _found_at(size: dict[str, Any]) -> Iterator[str]:
     models = {model["f"]: model for model in size["models"]}
     pixels = models.get(1)
     if pixels is None or pixels["step_s"] is None:
+        yield f"At {title(size)}, nothing can be said: the step in pixel space was not measured."
         return
     predicted = pixels["step_status"] == "predicted"
     word = " (predicted: it did not run)" if predicted else ""

@@ -53,7 +53,7 @@ def stage_shares(report: Report) -> Plot:
             share = 100 * shares.get(stage, 0)
             axes.barh(
                 at, share, left=left, height=0.46, color=_colour(stage), edgecolor="white",
-                label=stage_name(stage) if at == 0 else None,
+                label=shortened(stage_name(stage)) if at == 0 else None,
             )  # fmt: skip
             if share >= 100 * LABELLED:
                 axes.text(
@@ -93,18 +93,35 @@ def roofline(report: Report) -> Plot:
         dashes = ((0, (1, 0)), (0, (6, 3)), (0, (2, 2)))[index % 3]
         limit = np.minimum(rate, moved * xs)
         axes.plot(xs, limit / 1e9, color=FAINT, linewidth=1.6, linestyle=dashes, zorder=1)
-        axes.text(xs[-1], rate / 1e9, name, color=FAINT, ha="right", va="bottom", fontsize=FONT)
+        axes.text(xs[-1], rate / 1e9, shortened(name), color=FAINT, ha="right", va="bottom", fontsize=FONT)
     for stage in _ordered({p["what"] for p in points}):
         of_stage = [p for p in points if p["what"] == stage]
         axes.plot(
             [p["intensity"] for p in of_stage], [p["macs_per_s"] / 1e9 for p in of_stage], MARKERS[_place(stage)],
-            color=_colour(stage), markersize=8, markeredgecolor="white", label=stage_name(stage), zorder=3,
+            color=_colour(stage), markersize=8, markeredgecolor="white", label=shortened(stage_name(stage)), zorder=3,
         )  # fmt: skip
+    for p in points:
+        axes.plot(
+            p["intensity"],
+            p["limit_macs_per_s"] / 1e9,
+            "_",
+            color=_colour(p["what"]),
+            markersize=13,
+            zorder=2,
+        )
     number = FuncFormatter(lambda value, _: f"{value:,g}")
     log_axis(axes, "x", number)
     low = min(p["macs_per_s"] for p in points) / 2e9
     high = (
-        max(rate for rate in (*(p["macs_per_s"] for p in points), *(rate for _, rate, _ in limits))) * 1.5e-9
+        max(
+            rate
+            for rate in (
+                *(p["macs_per_s"] for p in points),
+                *(p["limit_macs_per_s"] for p in points),
+                *(rate for _, rate, _ in limits),
+            )
+        )
+        * 1.5e-9
     )
     log_axis(axes, "y", number, decades(low, high))
     axes.set_ylim(low, high)
@@ -114,9 +131,9 @@ def roofline(report: Report) -> Plot:
     axes.grid(color="#e4e7eb", linewidth=0.8)
     legend_above(axes)
     caption = (
-        "Lines are what this machine can do, measured in the same run: the slope is how fast memory is copied, the "
-        "flat part the rate of a large matrix product. Each "
-        "stage has a point for each configuration; the nearer to its line, the less is left to gain."
+        "Lines are what this machine can do, measured in the same run: the slope is how fast memory is moved, the flat "
+        "part the rate of the best kernel. Each stage has a point for each configuration, and a dash at its own limit, "
+        "which allows for what caches keep."
     )
     return canvas.plot("roofline", "How near each stage comes to the machine's limits", caption)
 

@@ -154,6 +154,7 @@ def found(report: Report) -> Iterator[str]:
     for row in report.rows:
         derived = derived_of(report, row)
         said = []
+        measured = {point["what"] for point in derived.get("roofline", ())}
         pictures = [(m.seconds, s) for s, m in _pictures(row).items() if m.seconds is not None]
         if pictures:
             seconds, sampler = min(pictures)
@@ -166,12 +167,14 @@ def found(report: Report) -> Iterator[str]:
         shares: dict[str, float] = derived.get("shares", {})
         if shares:
             largest = max(shares, key=lambda name: shares[name])
-            where = {"unet": "the UNet", "other": "what is none of the networks"}.get(
-                largest, stage_name(largest)
-            )
+            where = {
+                "unet": "the UNet",
+                "unet_guided": "the UNet",
+                "other": "what is none of the networks",
+            }.get(largest, stage_name(largest))
             said.append(f"{figures.percent(shares[largest])} of that goes to {where}.")
         for point in derived.get("roofline", ()):
-            if point["what"] == "unet":
+            if point["what"] == "unet_guided" or (point["what"] == "unet" and "unet_guided" not in measured):
                 share = figures.percent(point["fraction"])
                 said.append(
                     f"The UNet reaches {figures.rate(point['macs_per_s'])}, {share} of the machine's own limit."

@@ -27,6 +27,7 @@ NAMES = {
     "others": "time of other programs",
     "clock_jump_s": "clock set forward by",
     "gpus": "GPUs",
+    "detail": "rates of every call",
 }
 UNITS: dict[str, Callable[[float | None], str]] = {
     "macs_per_s": figures.rate,
@@ -71,7 +72,7 @@ def page(report: Report) -> str:
 def facts(data: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """What is known, as pairs of a name and a value in words; deeper names have those on the way before them."""
     for key, value in data.items():
-        name = f"{prefix}{key}".replace("_", " ")
+        name = prefix + NAMES.get(key, key).replace("_", " ")
         if isinstance(value, dict):
             yield from facts(value, f"{name}: ")
         elif isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
@@ -83,11 +84,12 @@ def facts(data: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def _in_unit(key: str, name: str, value: Any) -> tuple[str, str]:
     """The value in words, in the unit that its key ends with."""
-    name = name.removesuffix(key.replace("_", " ")) + NAMES.get(key, key).replace("_", " ")
     if value is None:
         return name, "not known"
     if isinstance(value, bool):
         return name, "yes" if value else "no"
+    if isinstance(value, list) and value and all(isinstance(entry, float) for entry in value):
+        return name, ", ".join(map(figures.count, value))
     if isinstance(value, list):
         return name, ", ".join(
             "×".join(map(str, v)) if isinstance(v, list) else str(v) for v in value

@@ -27,7 +27,7 @@ def peak_bytes(row: Row) -> int | None:
 
 def peer_sheet(report: Report) -> Sheet:
     """One line for each peer; failed ones with their reason below."""
-    against = report.derived.get("against")
+    against = report.derived.get("against", "the first")
     lines, notes = [], []
     for row in report.rows:
         derived, parts = derived_of(report, row), row.measurements
@@ -46,9 +46,8 @@ def peer_sheet(report: Report) -> Sheet:
                 ),
             ]
         )
-        for name, m in parts.items():
-            if m.status != "measured" and m.reason:
-                notes.append(f"{row.name}, {name.replace('_', ' ')}, {m.status}: {m.reason}")
+        reasons = dict.fromkeys(m.reason for m in parts.values() if m.status == "failed" and m.reason)
+        notes += [f"{row.name} failed: {reason}" for reason in reasons]
     notes.append(
         f"Ratios are times over those of {against}: above 1 is slower. The first picture is timed from the start of "
         "the process."
@@ -67,12 +66,12 @@ def environment_sheet(report: Report) -> Sheet:
             cells(
                 row.name,
                 made_of or figures.NONE,
-                figures.significant(difference.get("max")),
+                str(difference.get("max", figures.NONE)),
                 figures.significant(difference.get("mean")),
-                figures.decibels(difference.get("psnr_db")),
+                "equal" if difference.get("max") == 0 else figures.decibels(difference.get("psnr_db")),
             )
         )
-    against = report.derived.get("against")
+    against = report.derived.get("against", "the first")
     heads = ("peer", "versions", "largest difference", "mean difference", "PSNR")
     note = f"Differences are between its picture and that of {against}, in grey levels of 255."
     title = "What each was made of, and how far its picture is from the first one's"

@@ -1,12 +1,12 @@
 """Reports with made-up numbers, complete enough for every table, plot and page; nothing here was measured."""
 
-import itertools
-from collections.abc import Sequence
+import copy
 from typing import Any
 
+from latentrt_bench.derive import derive
+from latentrt_bench.model_derive import derive as model_derive
 from latentrt_bench.report import Measurement, Report, Row
 
-STEPS = (1, 4, 20, 50, 200)
 # f, latent (c, h at 256), GMAC of a step at 256 and 512, of a decode, made-up seconds of a step and a decode at 256
 MODELS = (
     (1, (3, 256), (566, 2320), 0, 6.9, 0.0),
@@ -39,7 +39,12 @@ COMMON: dict[str, Any] = {
         "clock_jump_s": 0.0,
     },
     "ceilings": {
-        "cpu float32": {"macs_per_s": 95e9, "bytes_per_s": 14e9, "detail": {"matrix side": 2048}},
+        "cpu float32": {
+            "macs_per_s": 95e9,
+            "bytes_per_s": 14e9,
+            "cache_bytes": 33_000_000,
+            "detail": {"matmul 2048": [95e9, 94e9]},
+        },
     },
     "warnings": ["the hypervisor gave 3% of the processor time to other machines"],
     "complete": True,
@@ -60,7 +65,7 @@ def measured(seconds: float, gmac: float | None = None, spread: float = 0.03, **
 
 def latent_vs_pixel() -> Report:
     """Six models at two sizes; at 512, LDM-1 is predicted, LDM-32 noisy, LDM-16's decode failed."""
-    rows, sizes = [], []
+    rows = []
     for at, side in enumerate((256, 512)):
         for f, (c, h), step_gmac, decode_gmac, step, decode in MODELS:
             scale = 4.2**at
@@ -97,66 +102,35 @@ def latent_vs_pixel() -> Report:
                         "parameters": 274_056_163 - 1000 * f,
                         "latent": [c, h * 2**at, h * 2**at],
                         "decoder_parameters": 49_000_000,
+                        "unet_weight_bytes": 548_000_000,
+                        **{f"{part}_activation_bytes": 61 * 10**9 for part in ("unet", "decoder", "encoder")},
                     },
                 )
             )
-        models = [_derived(row, rows[-6:]) for row in rows[-6:]]
-        sizes.append(
-            {"width": side, "height": side, "batch": 1, "models": models,
-             "paper_table_6": {"paper": (3.7, 4.9)[at], "measured": models[2]["step_ratio"]}}
-        )  # fmt: skip
-    derived = {
-        "sizes": sizes,
-        "predicted": [
-            {"name": "Stable Diffusion 1.5's UNet on 512x512 pixels", "macs": 1_900_000_000_000_000,
-             "seconds": 23456.0, "memory_bytes": 9_000_000_000_000, "ratio": 4800.0,
-             "reason": "attention over 262,144 tokens at the rate of LDM-1 256x256"},
-        ],
-        "quality": {
-            "measured": {"f": 8, "psnr_db": 35.7, "pictures": 64, "model": "demo"},
-            "paper_table_8": [
-                {"kind": kind, "f": f, "rfid": rfid, "psnr_db": psnr}
-                for kind, f, rfid, psnr in (
-                    ("KL", 2, 0.086, 32.47), ("KL", 4, 0.27, 27.53), ("KL", 8, 0.90, 24.19), ("KL", 16, 0.87, 24.08),
-                    ("KL", 32, 2.04, 22.27), ("VQ", 4, 0.58, 27.43), ("VQ", 8, 1.14, 23.07), ("VQ", 16, 5.15, 20.83),
-                    ("VQ", 32, 31.83, 17.45),
-                )
-            ],
-        },
-    }  # fmt: skip
-    return _report(
-        "latent-vs-pixel", rows, derived, {"sizes": [[256, 256], [512, 512]], "batches": [1], "rounds": 3}
+    for on, side, sd_step in (
+        ("latents", 64, measured(5.1, 402, peak_rss_bytes=int(6.1e9))),
+        ("pixels", 512, Measurement("predicted", macs=1_900_000_000_000_000, predicted_s=23456.0,
+                                    reason="attention over 262,144 tokens at the rate of its step on latents")),
+    ):  # fmt: skip
+        name = "Stable Diffusion 1.5's UNet"
+        configuration = {"model": name, "on": on, "width": side, "height": side, "batch": 1}
+        facts = {
+            "parameters": 859_520_964,
+            "unet_weight_bytes": 1_719_041_928,
+            "unet_activation_bytes": 9 * 10**12,
+        }
+        rows.append(Row(f"{name} on the {on} of 512x512", configuration, {"step": sd_step}, facts))
+    report = _report(
+        "latent-vs-pixel", rows, {}, {"sizes": [[256, 256], [512, 512]], "batches": [1], "rounds": 3}
     )
-
-
-def _derived(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
-    f = row.configuration["f"]
-    pixels, step = rows[0].measurements["step"], row.measurements["step"]
-    decode = row.measurements.get("decode")
-    decode_s = 0.0 if f == 1 else decode.seconds  # type: ignore[union-attr]
-    encode_s = row.measurements["encode"].seconds if "encode" in row.measurements else None
-    assert step.seconds and pixels.seconds and step.macs and pixels.macs
-    pictures, wins = {}, None
-    for n in STEPS:
-        total = None if decode_s is None else n * step.seconds + decode_s
-        pictures[str(n)] = {"seconds": total, "ratio": None if total is None else n * pixels.seconds / total}
-    if f > 1 and decode_s is not None:
-        wins = next(n for n in itertools.count(1) if n * pixels.seconds > n * step.seconds + decode_s)
-    ratio, by_macs = pixels.seconds / step.seconds, pixels.macs / step.macs
-    memory, of_pixels = step.peak_rss_bytes, pixels.peak_rss_bytes
-    return {
-        "f": f, "name": f"LDM-{f}", "step_s": step.seconds, "step_status": step.status, "decode_s": decode_s,
-        "encode_s": encode_s, "step_ratio": ratio, "mac_ratio": by_macs, "rate_ratio": ratio / by_macs,
-        "reason": "" if f == 1 else "fewer values keep the vector units less busy, so the rate falls",
-        "pictures": pictures, "break_even_steps": wins, "memory_bytes": memory,
-        "memory_ratio": of_pixels / memory if memory and of_pixels else None, "joules": None,
-    }  # fmt: skip
+    report.derived["quality"] = {"measured": {"f": 8, "psnr_db": 35.7, "pictures": 64, "model": "demo"}}
+    report.derived = derive(report)
+    return report
 
 
 def model() -> Report:
     """Two sizes of a made-up checkpoint with two samplers, and a third size that failed."""
     rows: list[Row] = []
-    derived: list[dict[str, Any]] = []
     for side, scale in ((256, 1.0), (512, 4.4), (1024, 30.0)):
         measurements = {
             "load_cold.unet": measured(11.2), "load_warm.unet": measured(5.1),
@@ -172,28 +146,19 @@ def model() -> Report:
                 measurements[name] = Measurement(
                     "failed", reason="the process was killed (signal 9): out of memory"
                 )
-        name = f"{side}x{side}, batch 1, cpu float32"
+        stages = {"text_encoder": 0.16, "unet": 54.0 * scale, "vae_decoder": 4.6 * scale}
+        facts = {
+            "dtypes": dict.fromkeys(measurements, "float32"), "runs": {},
+            "evaluations": {"DPM++ 2M": 20, "Euler a": 20}, "picture_stages": {"DPM++ 2M": [stages] * 3},
+        }  # fmt: skip
+        name = f"{side}x{side} batch 1 cpu float32"
         rows.append(
             Row(name, {"width": side, "height": side, "batch": 1, "provider": "cpu", "dtype": "float32", "steps": 20,
-                       "guidance_scale": 7.5}, measurements)
+                       "guidance_scale": 7.5}, measurements, facts)
         )  # fmt: skip
-        if side == 1024:
-            derived.append({"name": name, "shares": {}, "pictures_per_minute": {}, "roofline": []})
-            continue
-        shares: dict[str, float] = {"text_encoder": 0.005, "unet": 0.91, "vae_decoder": 0.08, "other": 0.005}
-        roofline = [
-            {"what": what, "intensity": intensity, "macs_per_s": macs_per_s, "limit_macs_per_s": limit,
-             "fraction": macs_per_s / limit}
-            for what, intensity, macs_per_s, limit in (
-                ("text_encoder", 8.1, 41e9, 95e9), ("unet", 21.0 * scale, 64e9, 95e9),
-                ("vae_encoder", 4.1, 49e9, 57e9), ("vae_decoder", 34.0, 68e9, 95e9),
-            )
-        ]  # fmt: skip
-        per_minute = {"DPM++ 2M": 60 / (59 * scale), "Euler a": 60 / (60 * scale)}
-        derived.append(
-            {"name": name, "shares": shares, "pictures_per_minute": per_minute, "roofline": roofline}
-        )
-    return _report("model", rows, {"rows": derived}, {"model": "made-up", "steps": 20})
+    report = _report("model", rows, {}, {"model": "made-up", "steps": 20})
+    report.derived = model_derive(report)
+    return report
 
 
 def peers() -> Report:
@@ -232,7 +197,12 @@ def peers() -> Report:
 def _report(benchmark: str, rows: list[Row], derived: dict[str, Any], settings: dict[str, Any]) -> Report:
     command = ["latentrt", "bench", benchmark, "--out", "made-up.json"]
     return Report(
-        benchmark=benchmark, command=command, settings=settings, rows=rows, derived=derived, **COMMON
+        benchmark=benchmark,
+        command=command,
+        settings=settings,
+        rows=rows,
+        derived=derived,
+        **copy.deepcopy(COMMON),
     )
 
 
