@@ -6,6 +6,7 @@ reader of the older form would misread the newer one.
 
 import importlib.resources
 import json
+import math
 import statistics
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -149,7 +150,7 @@ def read_report(path: Path) -> Report:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES} bytes; no report of a benchmark is")
-        data = json.loads(path.read_bytes())
+        data = json.loads(path.read_bytes(), parse_float=_number, parse_constant=_number)
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file; expected a report that `latentrt bench … --json` wrote"
@@ -169,6 +170,14 @@ def read_report(path: Path) -> Report:
         for row in data.pop("rows")
     ]
     return Report(**data, rows=rows)
+
+
+def _number(text: str) -> float:
+    """Python's reader takes NaN, Infinity and 1e999, none of which is a number of JSON or fits one of ours."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def _validator() -> jsonschema.Draft202012Validator:
