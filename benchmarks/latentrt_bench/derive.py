@@ -29,17 +29,18 @@ def predict(report: Report) -> None:
                 measurement.status, measurement.reason = "failed", "nothing was measured to predict it from"
                 continue
             name, rate = relative
-            needs = row.facts["unet_activation_bytes"] if what == "step" else _activation_bytes(row, what)
+            needs = _activation_bytes(row, what)
             measurement.status = "predicted"
             measurement.predicted_s = measurement.macs / rate
             measurement.reason = (
                 f"from {figures.macs(measurement.macs)} at {figures.macs(rate)}/s, which {name} reached; "
-                f"activations would take {figures.size(needs)} of memory at once"
+                f"activations take {figures.size(needs)} of memory at once"
             )
 
 
 def _activation_bytes(row: Row, what: str) -> int:
-    needs: int = row.facts[{"decode": "decoder_activation_bytes", "encode": "encoder_activation_bytes"}[what]]
+    part = {"step": "unet", "decode": "decoder", "encode": "encoder"}[what]
+    needs: int = row.facts[f"{part}_activation_bytes"]
     return needs
 
 

@@ -4,6 +4,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pynvml
 
@@ -54,7 +55,7 @@ def _rapl(powercap: Path) -> Iterator[_Counter]:
             int(file.read_text())
             name = (zone / "name").read_text().strip()
             wraps_at = int((zone / "max_energy_range_uj").read_text()) / 1e6
-            yield _Counter(name, lambda file=file: int(file.read_text()) / 1e6, wraps_at)
+            yield _Counter(name, functools.partial(_read_microjoules, file), wraps_at)
 
 
 def _nvml() -> Iterator[_Counter]:
@@ -62,10 +63,16 @@ def _nvml() -> Iterator[_Counter]:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         with contextlib.suppress(pynvml.NVMLError):  # older than Volta
             pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-            yield _Counter(
-                pynvml.nvmlDeviceGetName(handle),
-                lambda handle=handle: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3,
-            )
+            yield _Counter(pynvml.nvmlDeviceGetName(handle), functools.partial(_read_gpu, handle))
+
+
+def _read_microjoules(file: Path) -> float:
+    return int(file.read_text()) / 1e6
+
+
+def _read_gpu(handle: Any) -> float:
+    millijoules: int = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    return millijoules / 1e3
 
 
 @functools.cache

@@ -125,10 +125,17 @@ def _measure(report: Report, settings: dict[str, Any], scratch: Path, tell: Tell
                 if what in row.measurements
             ]
             _run(report, rows, tasks, settings["rounds"], tell)
-    if not settings["quick"]:
-        row = _sd1_row("latents", SD1_SIZE // 8, provider, dtype)
-        _run(report, [row], [_task(row, "step", "sd1-unet", scratch)], settings["rounds"], tell)
-    report.rows.append(_sd1_row("pixels", SD1_SIZE, provider, dtype))
+    latents, pixels = (
+        _sd1_row("latents", SD1_SIZE // 8, provider, dtype),
+        _sd1_row("pixels", SD1_SIZE, provider, dtype),
+    )
+    pixels.measurements["step"].status = "predicted"
+    if settings["quick"]:
+        latents.measurements["step"].status = "predicted"
+        report.rows.append(latents)
+    else:
+        _run(report, [latents], [_task(latents, "step", "sd1-unet", scratch)], settings["rounds"], tell)
+    report.rows.append(pixels)
     predict(report)
 
 
@@ -151,7 +158,7 @@ def _ldm_row(f: int, width: int, height: int, batch: int, provider: str, dtype: 
         if part in ldm.parts:
             counted = network_cost(f"ldm-{f}-{part}", dtype, width, height, batch)
             row.measurements[what] = _to_measure(counted)
-            row.facts["parameters" if part == "unet" else f"{part}_parameters"] = parameters(
+            row.facts["parameters" if part == "unet" else f"{part}_parameters"] = _parameters(
                 f"ldm-{f}-{part}", dtype
             )
             row.facts[f"{part}_weight_bytes"] = counted.weight_bytes
@@ -161,18 +168,15 @@ def _ldm_row(f: int, width: int, height: int, batch: int, provider: str, dtype: 
 
 def _sd1_row(on: str, side: int, provider: str, dtype: str) -> Row:
     counted = network_cost("sd1-unet", dtype, side, side, 1)
-    step = _to_measure(counted)
-    if on == "pixels":
-        step.status = "predicted"
     return Row(
         name=f"{SD1} on the {on} of {SD1_SIZE}x{SD1_SIZE}",
         configuration={
             "model": SD1, "on": on, "width": side, "height": side, "batch": 1,
             "provider": provider, "dtype": dtype,
         },
-        measurements={"step": step},
+        measurements={"step": _to_measure(counted)},
         facts={
-            "parameters": parameters("sd1-unet", dtype),
+            "parameters": _parameters("sd1-unet", dtype),
             "unet_weight_bytes": counted.weight_bytes,
             "unet_activation_bytes": counted.peak_activation_bytes,
         },
@@ -183,7 +187,7 @@ def _to_measure(counted: Cost) -> Measurement:
     return Measurement(macs=counted.macs, bytes_moved=counted.bytes_moved, bytes_least=counted.least_bytes)
 
 
-def parameters(name: str, dtype: str) -> int:
+def _parameters(name: str, dtype: str) -> int:
     """How many values a network's weights have; `name` as for `networks.network`."""
     import math
 
@@ -201,7 +205,7 @@ def _task(row: Row, what: str, name: str, scratch: Path) -> Task:
     @contextlib.contextmanager
     def drawn() -> Iterator[None]:
         graph, _ = network(name, **sizes)
-        needed, free = 2 * parameters(name, where["dtype"]), shutil.disk_usage(scratch).free
+        needed, free = 2 * _parameters(name, where["dtype"]), shutil.disk_usage(scratch).free
         if needed > free:
             raise OSError(
                 f"{scratch}: {needed / 1e9:.2g} GB for weights, {free / 1e9:.2g} GB free; see --scratch"

@@ -21,12 +21,12 @@ def ldm_network(
 ) -> tuple[Graph, dict[str, Shape]]:
     """A network of the paper's table 14, and the shapes of its inputs for pictures of a size."""
     latent = LDMS[f].latent_shape(width, height, batch)
-    shapes: dict[str, Shape] = {
+    shapes: dict[Part, dict[str, Shape]] = {
         "unet": {"sample": latent, "timestep": ()},
         "decoder": {"latent_sample": latent},
         "encoder": {"sample": (batch, 3, height, width)},
-    }[part]
-    return load_graph(f, part, dtype), shapes
+    }
+    return load_graph(f, part, dtype), shapes[part]
 
 
 def sd1_unet(dtype: str, width: int, height: int, batch: int) -> tuple[Graph, dict[str, Shape]]:
@@ -72,8 +72,11 @@ class Network:
             if isinstance(free, str)
         }
         rng = np.random.default_rng(0)
-        self.feeds = {key: rng.standard_normal(shape, np.float32) for key, shape in shapes.items()}
-        self.feeds |= {"timestep": np.float32(500)} if "timestep" in shapes else {}
+        self.feeds = {
+            key: np.asarray(rng.standard_normal(shape, np.float32)) for key, shape in shapes.items()
+        }
+        if "timestep" in shapes:
+            self.feeds["timestep"] = np.asarray(500, np.float32)
         self.session = Session(name, graph, Weights((Path(weights),)), choose(device), dtype, dimensions)
 
     def run(self) -> None:
