@@ -1,10 +1,28 @@
 """stable-diffusion.cpp by its Python package. Runs under the Python of its own environment; see `run_diffusers`."""
 
+import ctypes
 import os
+import sys
 import time
 from typing import Any
 
-from stable_diffusion_cpp import StableDiffusion
+from stable_diffusion_cpp import StableDiffusion, sd_set_log_callback
+
+WARNING = 2  # of its levels: debug, info, warning, error
+said: list[str] = []  # its warnings and errors
+kept: list[StableDiffusion] = []
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+def listen(level: int, text: bytes, data: Any) -> None:
+    """Keep what its log says."""
+    line = text.decode("utf-8", "replace").strip()
+    if level >= WARNING:
+        said.append(line)
+    print(line, file=sys.stderr, flush=True)
+
+
+sd_set_log_callback(listen, ctypes.c_void_p(0))
 
 
 class StableDiffusionCpp:
@@ -26,8 +44,11 @@ class StableDiffusionCpp:
             rng_type="cpu",
             sampler_rng_type="cpu",
             prediction={"epsilon": "eps", "v_prediction": "v"}[work["prediction"]],
-            verbose=True,  # to standard error: what is said last is the reason where it dies
+            verbose=False,
         )
+        if not self.pipeline._model.model:  # the package does not notice, and dies of freeing it
+            kept.append(self.pipeline)
+            raise ValueError(f"not loaded: {said[-1] if said else 'it said nothing'}")
 
     def paint(self) -> list[float]:
         """One picture; when each step ended, by the process's clock."""
