@@ -98,7 +98,7 @@ def rate(report: Report) -> Plot:
     legend_above(axes)
     caption = (
         "Where the rate falls, the speed-up stays behind what MACs promise; where it rises, it runs ahead. "
-        "The limit is that of a large matrix product in the same run."
+        "The limit is the rate of the best kernel in the same run."
     )
     return canvas.plot("rate", "How fast each step computes", caption)
 

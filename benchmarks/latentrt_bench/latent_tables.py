@@ -157,7 +157,7 @@ def _others_sheet(rows: list[Row]) -> Sheet:
     notes = [
         f"{r.name}, failed: {m.reason}" for r in rows for m in r.measurements.values() if m.status == "failed"
     ]
-    return Sheet("The UNet that everybody knows, on latents and on pixels", heads, lines, notes)
+    return Sheet("Networks that are not the paper's", heads, lines, notes)
 
 
 def _predicted_sheet(predicted: list[dict[str, Any]]) -> Sheet:

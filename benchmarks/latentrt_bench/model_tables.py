@@ -141,7 +141,7 @@ def ceiling_sheet(ceilings: dict[str, Any]) -> Sheet:
         cells(name, figures.rate(limit.get("macs_per_s")), figures.bandwidth(limit.get("bytes_per_s")))
         for name, limit in ceilings.items()
     ]
-    heads = ("provider, type", "matrix product", "memory copy")
+    heads = ("provider, type", "multiplication", "memory")
     return Sheet("The machine's own limits, measured in the same run through ONNX Runtime", heads, lines)
 
 

@@ -21,8 +21,8 @@ HEADINGS = {
 }
 # What the keys of a report are called, where the key alone would not say it.
 NAMES = {
-    "macs_per_s": "matrix product",
-    "bytes_per_s": "memory copy",
+    "macs_per_s": "multiplication",
+    "bytes_per_s": "memory",
     "steal": "time given to other machines",
     "others": "time of other programs",
     "clock_jump_s": "clock set forward by",

@@ -165,18 +165,18 @@ def _marked(cell: Cell) -> Text:
 
 def as_markdown(sheet: Sheet) -> str:
     """The lines of a Markdown table; marks in italics behind the number, notes as a list below."""
-    heads = [_markdown(head) for head in sheet.columns]
+    heads = [escaped(head) for head in sheet.columns]
     rule = ["---" if index in sheet.words else "---:" for index in range(len(heads))]
     lines = [heads, rule]
     for line in sheet.lines:
-        lines.append([_markdown(c.text) + (f" *{c.mark}*" if c.mark else "") for c in line])
+        lines.append([escaped(c.text) + (f" *{c.mark}*" if c.mark else "") for c in line])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     if sheet.notes:
-        text += "\n\n" + "\n".join(f"- {_markdown(note)}" for note in sheet.notes)
+        text += "\n\n" + "\n".join(f"- {escaped(note)}" for note in sheet.notes)
     return text
 
 
-def _markdown(text: str) -> str:
+def escaped(text: str) -> str:
     """The text with what Markdown or HTML would take for its own made harmless."""
     text = plain(text).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{c}" if c in "\\`*_|[]" else c for c in text)

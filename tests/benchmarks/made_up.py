@@ -79,7 +79,9 @@ def latent_vs_pixel() -> Report:
             if (f, side) == (32, 512):
                 measurements["step"] = measured(step * scale, gmac, spread=0.31, peak_rss_bytes=int(1.4e9))
             if f > 1:
-                measurements["decode"] = measured(decode * scale, decode_gmac * 4**at)
+                measurements["decode"] = measured(
+                    decode * scale, decode_gmac * 4**at, peak_rss_bytes=int(9e8 * scale)
+                )
                 measurements["encode"] = measured(decode * scale / 2, decode_gmac * 4**at / 2)
             if (f, side) == (16, 512):
                 measurements["decode"] = Measurement(
