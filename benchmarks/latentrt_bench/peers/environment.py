@@ -114,14 +114,13 @@ def last_lines(said: str) -> str:
 
 
 def clean_environment() -> dict[str, str]:
-    """Our variables without those that would let packages of ours into another Python."""
-    return {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")} | {
-        "PYTHONNOUSERSITE": "1"
-    }
+    """Our variables without those that would let packages of ours into another Python; nothing asks a model hub."""
+    ours = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    return ours | {"PYTHONNOUSERSITE": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def installed_bytes(home: Path) -> int:
-    """The size of an environment's files, without pip, which whoever deploys can leave out."""
+    """The size of an environment's files, bytecode too, without pip, which whoever deploys can leave out."""
     total = 0
     for folder, folders, files in os.walk(home):
         folders[:] = [name for name in folders if name != "pip" and not name.startswith("pip-")]
