@@ -1,5 +1,6 @@
 """The configurations of `bench model`: each one's row, its work counted, and how all of them are measured."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -114,7 +115,8 @@ def measure_cases(
         cases: in the order of the rows.
         rounds: of stages and pictures.
         load_rounds: of loading.
-        longest_s: a picture that would take longer is not painted but predicted from its stages.
+        longest_s: a picture that would take longer is not painted but predicted from its stages; infinity: all are
+            painted, even where a stage failed.
         tell: is told what is being done.
     """
     report.rows += [case.row for case in cases]
@@ -129,7 +131,7 @@ def measure_cases(
         _picture_task(case, sampler)
         for case in cases
         for sampler in case.samplers
-        if not _predicted(case.row, sampler, longest_s)
+        if _is_painted(case.row, sampler, longest_s)
     ]
     outcome = run_rounds(tasks, rounds, warmups=0, tell=tell, meter=meter)
     report.warnings += outcome.warnings
@@ -183,16 +185,19 @@ def _picture_task(case: Case, sampler: str) -> Task:
     return task
 
 
-def _predicted(row: Row, sampler: str, longest_s: float) -> bool:
-    """Whether the picture would take too long; then its measurement says how long, from the seconds of its stages."""
-    parts = picture_parts(row, sampler)
-    if parts is None or sum(parts.values()) <= longest_s:
-        return False
-    measurement = row.measurements[f"{PICTURE}{sampler}"]
-    measurement.status = "predicted"
-    measurement.predicted_s = sum(parts.values())
-    evaluations = row.facts["evaluations"][sampler]
-    measurement.reason = (
-        f"one text encoder, {evaluations} evaluations of the UNet and one decode, as measured here"
-    )
-    return True
+def _is_painted(row: Row, sampler: str, longest_s: float) -> bool:
+    """Whether the picture takes at most so long, by the seconds of its stages; else its measurement is settled here."""
+    measurement, parts = row.measurements[f"{PICTURE}{sampler}"], picture_parts(row, sampler)
+    if longest_s == math.inf:
+        return True
+    if parts is None:
+        measurement.status = "failed"
+        measurement.reason = "not painted: a stage failed, so that it is not known how long a picture takes"
+    elif sum(parts.values()) > longest_s:
+        measurement.status = "predicted"
+        measurement.predicted_s = sum(parts.values())
+        evaluations = row.facts["evaluations"][sampler]
+        measurement.reason = (
+            f"one text encoder, {evaluations} evaluations of the UNet and one decode, as measured here"
+        )
+    return measurement.status == "measured"

@@ -166,6 +166,27 @@ def test_a_long_picture_is_predicted_from_its_stages_when_it_is_to_be_quick(pret
     assert {len(m.rounds) for n, m in row.measurements.items() if n.startswith("load")} == {1}
 
 
+def test_a_picture_of_unknown_length_is_not_painted_when_it_is_to_be_quick(pretended, monkeypatch, tmp_path):
+    measured = cases.run_rounds
+
+    def failing(tasks, rounds, **options):
+        outcome = measured(tasks, rounds, **options)
+        for task in tasks:
+            if task.name.endswith("vae_decoder"):
+                task.measurement.status, task.measurement.reason = "failed", "out of memory: made up"
+        return outcome
+
+    monkeypatch.setattr(cases, "run_rounds", failing)
+    out = tmp_path / "out.json"
+    command = ["bench", "model", "demo", *ON_CPU, "--out", str(out), "--quiet"]
+    assert main([*command, "--quick"]) == 0
+    picture = read_report(out).rows[0].measurements["picture:DDIM"]
+    assert picture.status == "failed"
+    assert "a stage failed" in picture.reason
+    assert main(command) == 0  # who has time is told how the picture itself fares
+    assert read_report(out).rows[0].measurements["picture:DDIM"].status == "measured"
+
+
 def test_an_interrupt_keeps_what_was_finished(pretended, monkeypatch, tmp_path, capsys):
     measured = cases.run_rounds
 
