@@ -203,12 +203,13 @@ def found(report: Report) -> Iterator[str]:
     for size in report.derived.get("sizes", ()):
         yield from _found_at(size)
     for entry in report.derived.get("predicted", ()):
-        if entry["ratio"] is not None:
-            yield (
-                f"{entry['name']}: would take {figures.seconds(entry['seconds'])} and "
-                f"{figures.size(entry['memory_bytes'])} of memory, {figures.ratio(entry['ratio'])} the time on latents "
-                "(predicted, not run)."
-            )
+        if entry["name"].startswith("LDM-"):
+            continue  # what is said of its size says it
+        beside = "" if entry["ratio"] is None else f", {figures.ratio(entry['ratio'])} the time on latents"
+        yield (
+            f"{entry['name']}: would take {figures.seconds(entry['seconds'])} and "
+            f"{figures.size(entry['memory_bytes'])} of memory{beside} (predicted, not run)."
+        )
     measured = (report.derived.get("quality") or {}).get("measured")
     if measured is not None:
         yield (
@@ -253,10 +254,10 @@ def _found_at(size: dict[str, Any]) -> Iterator[str]:
             "because the decode takes longer than the step saves."
         )
     best = max(models.values(), key=lambda m: _of(m["pictures"], "50", "ratio") or 0)
-    gain = _of(best["pictures"], "50", "ratio")
-    if best["f"] > 1 and gain is not None:
+    gain, whole = (_of(best["pictures"], "50", what) for what in ("ratio", "seconds"))
+    if best["f"] > 1 and gain is not None and whole is not None and best["decode_s"] is not None:
         yield (
             f"The most at {title(size)}: {best['name']} with {figures.ratio(best['step_ratio'])} a step, and "
             f"{figures.ratio(gain)} over 50 steps, since the decode takes "
-            f"{figures.percent(best['decode_s'] / _of(best['pictures'], '50', 'seconds'))} of that time."
+            f"{figures.percent(best['decode_s'] / whole)} of that time."
         )

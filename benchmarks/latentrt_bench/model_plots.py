@@ -11,6 +11,7 @@ from latentrt_bench.canvas import (
     COLOURS,
     FAINT,
     FONT,
+    INK,
     MARKERS,
     Canvas,
     Plot,
@@ -24,7 +25,17 @@ from latentrt_bench.model_tables import derived_of, stage_name
 from latentrt_bench.peer_tables import peak_bytes
 from latentrt_bench.report import Report
 
-STAGES = ("unet", "vae_decoder", "text_encoder", "vae_encoder", "unet_guided", "other")
+# Stages in their order in a picture, with their colours; `DARK` ones carry white words.
+STAGES = {
+    "load": COLOURS[4],
+    "text_encoder": COLOURS[2],
+    "unet": COLOURS[0],
+    "unet_guided": COLOURS[5],
+    "vae_decoder": COLOURS[1],
+    "vae_encoder": COLOURS[3],
+    "other": COLOURS[6],
+}
+DARK = frozenset({COLOURS[0], COLOURS[1], COLOURS[2], COLOURS[6]})
 LABELLED = 0.09  # of the width: a share below has no room for its number
 
 
@@ -60,7 +71,7 @@ def stage_shares(report: Report) -> Plot:
                     left + share / 2,
                     at,
                     f"{share:.0f} %",
-                    color="white",
+                    color="white" if _colour(stage) in DARK else INK,
                     weight="bold",
                     ha="center",
                     va="center",
@@ -126,7 +137,7 @@ def roofline(report: Report) -> Plot:
     log_axis(axes, "y", number, decades(low, high))
     axes.set_ylim(low, high)
     axes.set_xlim(xs[0], xs[-1])
-    axes.set_xlabel("work for each byte moved, MAC/byte")
+    axes.set_xlabel("work for each byte that must move, MAC/byte")
     axes.set_ylabel("GMAC/s")
     axes.grid(color="#e4e7eb", linewidth=0.8)
     legend_above(axes)
@@ -148,8 +159,9 @@ def _ordered(stages: set[str]) -> list[str]:
 
 
 def _place(stage: str) -> int:
-    return STAGES.index(stage) if stage in STAGES else len(STAGES)
+    names = list(STAGES)
+    return names.index(stage) if stage in STAGES else len(names) - 1
 
 
 def _colour(stage: str) -> str:
-    return COLOURS[_place(stage)]
+    return STAGES.get(stage, STAGES["other"])

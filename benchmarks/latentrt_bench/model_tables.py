@@ -22,7 +22,8 @@ def sheets(report: Report) -> list[Sheet]:
     """Whole pictures of all configurations, the stages and the loading of each, the machine's own limits."""
     found = [picture_sheet(report)] if any(_pictures(row) for row in report.rows) else []
     for row in report.rows:
-        found += [stage_sheet(report, row)]
+        if any(not name.startswith((PICTURE, COLD, WARM)) for name in row.measurements):
+            found.append(stage_sheet(report, row))
         if any(name.startswith((COLD, WARM)) for name in row.measurements):
             found.append(_load_sheet(row))
     if report.ceilings:

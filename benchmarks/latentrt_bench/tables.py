@@ -42,7 +42,7 @@ def warnings(report: Report) -> Iterator[str]:
     ]
     count = sum(len(row.measurements) for row in report.rows)
     if noisy:
-        few = ", ".join(noisy[:3]) + (", …" if len(noisy) > 3 else "")
+        few = ", ".join(noisy[:3]) + (f" and {len(noisy) - 3} more" if len(noisy) > 3 else "")
         are = "is" if len(noisy) == 1 else "are"
         apart = f"rounds more than {figures.percent(NOISY)} apart"
         yield f"{len(noisy)} of {count} measurements {are} noisy, with {apart}: {few}."

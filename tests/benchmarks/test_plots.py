@@ -31,7 +31,7 @@ LABELS = {
     },
     "model": {
         "stage-shares": ["UNet step, guided", "VAE decode", "92 %", "256x256 batch 1 cpu float32"],
-        "roofline": ["work for each byte moved, MAC/byte", "GMAC/s", "text encoder", "cpu float32"],
+        "roofline": ["work for each byte that must move, MAC/byte", "GMAC/s", "text encoder", "cpu float32"],
         "memory": ["GB", "4.60 GB"],
     },
     "peers": {

@@ -42,6 +42,7 @@ ROWS = st.builds(
     measurements=st.dictionaries(TEXT, MEASUREMENTS, max_size=2),
     facts=FACTS,
 )
+LIMITS = st.fixed_dictionaries({"macs_per_s": SECONDS, "bytes_per_s": SECONDS, "detail": FACTS})
 ANY_REPORT = st.builds(
     Report,
     benchmark=st.sampled_from(list(REPORTS)),
@@ -53,7 +54,7 @@ ANY_REPORT = st.builds(
     seconds=SECONDS,
     complete=st.booleans(),
     conditions=FACTS,
-    ceilings=st.none() | FACTS,
+    ceilings=st.none() | st.dictionaries(TEXT, LIMITS, max_size=2),
     rows=st.lists(ROWS, max_size=3),
     warnings=st.lists(TEXT, max_size=2),
     derived=FACTS,
@@ -105,6 +106,7 @@ def spoiled(change):
         ),
         (lambda d: d["rows"][0]["measurements"]["step"].update(macs=1.5), "rows/0/measurements/step/macs"),
         (lambda d: d["rows"][0]["measurements"]["step"].update(power=1), "power"),
+        (lambda d: d["derived"]["rows"][0].pop("name"), "derived/rows/0: 'name' is a required property"),
     ],
 )
 def test_what_is_no_report_is_refused(change, where, tmp_path):

@@ -1,5 +1,7 @@
 """Tables of every benchmark: 100 columns, marks where they belong, reasons told, nothing obeyed that a file says."""
 
+import copy
+import json
 import re
 
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 from made_up import REPORTS, latent_vs_pixel, measured, model, peers
 from rich.cells import cell_len
 
-from latentrt_bench.report import Measurement, Row
+from latentrt.errors import InputError
+from latentrt_bench.report import Measurement, Row, read_report
 from latentrt_bench.sheet import WIDTH, Cell, Sheet, as_markdown, as_text
 from latentrt_bench.tables import found, sheets, table, warnings
 
@@ -191,3 +194,41 @@ def test_names_from_files_are_not_obeyed():
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "[bold]" in text
+
+
+def places(data, path=()):
+    """The path to everything inside of a report's data."""
+    if path:
+        yield path
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in pairs:
+        yield from places(value, (*path, key))
+
+
+DATA = {name: json.loads(make().to_json()) for name, make in REPORTS.items()}
+PLACES = {name: list(places(data)) for name, data in DATA.items()}
+WRONG = [None, True, 0, -1, 1e300, "text", [], {}, [[]], [{}], {"rows": []}]
+
+
+@given(
+    st.sampled_from(sorted(REPORTS)).flatmap(
+        lambda name: st.tuples(st.just(name), st.sampled_from(PLACES[name]), st.sampled_from(WRONG))
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_read_has_tables(tmp_path_factory, change):
+    """A file that somebody has edited is refused when it is read, or can be shown."""
+    name, path, wrong = change
+    data = copy.deepcopy(DATA[name])
+    inner = data
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = wrong
+    file = tmp_path_factory.getbasetemp() / "edited.json"
+    file.write_text(json.dumps(data))
+    try:
+        report = read_report(file)
+    except InputError:
+        return
+    assert widest(table(report) or "-") <= WIDTH
+    found(report)
