@@ -187,6 +187,27 @@ def test_a_picture_of_unknown_length_is_not_painted_when_it_is_to_be_quick(prete
     assert read_report(out).rows[0].measurements["picture:DDIM"].status == "measured"
 
 
+def test_limits_are_the_better_of_two_measurements_and_what_passes_them_is_told(
+    pretended, monkeypatch, tmp_path
+):
+    found = [
+        Ceilings(1e6, 9e10, 0, {"matmul": [1e6], "copy": [9e10]}),
+        Ceilings(3e8, 8e10, 0, {"matmul": [3e8], "conv": [2e8]}),
+    ]
+    monkeypatch.setattr(cases, "measure_ceilings", lambda *_: found.pop(0))
+    out = tmp_path / "out.json"
+    assert main(["bench", "model", "demo", *ON_CPU, "--out", str(out), "--quiet"]) == 0
+    report = read_report(out)
+    assert report.ceilings["cpu fp32"] == {
+        "macs_per_s": 3e8, "bytes_per_s": 9e10, "cache_bytes": 0,
+        "detail": {"matmul": [1e6, 3e8], "copy": [9e10], "conv": [2e8]},
+    }  # fmt: skip
+    # At a second a call, that have more than 3e8 MACs.
+    beyond = {name for name in STAGES if report.rows[0].measurements[name].macs > 3e8}
+    assert beyond == {"unet", "unet_guided", "vae_decoder"}
+    assert {line.split(":")[0].split()[-1] for line in report.warnings if "too low" in line} == beyond
+
+
 def test_an_interrupt_keeps_what_was_finished(pretended, monkeypatch, tmp_path, capsys):
     measured = cases.run_rounds
 
