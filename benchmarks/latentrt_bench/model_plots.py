@@ -47,7 +47,10 @@ def plots(report: Report) -> Iterator[Plot]:
         yield roofline(report)
     peaks = [(row.name, peak_bytes(row)) for row in report.rows]
     if any(peak is not None for _, peak in peaks):
-        values = [(name, None if p is None else p / 1e9, figures.size(p), "") for name, p in peaks]
+        values = [
+            (name, None if p is None else p / 1e9, "not measured" if p is None else figures.size(p), "")
+            for name, p in peaks
+        ]
         caption = "The most that any process of a configuration had in memory."
         yield bars("memory", "Memory that each configuration needs", caption, "GB", values)
 
