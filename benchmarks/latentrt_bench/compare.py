@@ -3,7 +3,8 @@
 The samples of a run are the medians of its rounds, which lie (largest / smallest) apart. Two runs differ beyond the
 noise where their medians are further apart than both runs' rounds together, and than `FLOOR`. For rounds that vary by
 chance alone (normal, 200,000 drawn pairs of runs) that calls a difference where there is none in 13 % of the
-comparisons with 2 rounds a run, in 1.4 % with 3, in 0.01 % with 5; so below `MIN_ROUNDS` nothing is called.
+comparisons with 2 rounds a run, in 1.4 % with 3, in 0.01 % with 5; so below `MIN_ROUNDS` nothing is called. What
+other programs had of the processor's time counts as noise in full: all of it may have been taken from one measurement.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from latentrt_bench.sheet import Cell, Sheet, as_text, cells
 
 MIN_ROUNDS = 3
 FLOOR = 0.03  # rounds of one run agree better than runs do, which start processes and lay out memory anew
+MOST_TAKEN = 0.99  # of the processor's time: the logarithm ends there
 UNIMPORTANT = frozenset({"energy_sources"})  # of a machine: says what is told, not how fast it is
 
 EXAMPLES = """\
@@ -79,8 +81,11 @@ def compare(before: Report, after: Report) -> Comparison:
     return Comparison(list(_lines(before, after)), list(_differences(before, after)))
 
 
-def judge(before: Measurement, after: Measurement) -> tuple[float | None, str]:
-    """The ratio above which a difference counts, and the verdict on these two; see the top of this file."""
+def judge(before: Measurement, after: Measurement, taken: float = 0.0) -> tuple[float | None, str]:
+    """The ratio above which a difference counts, and the verdict on these two; see the top of this file.
+
+    `taken`: the share of the processor's time that others had, in that run in which they had more.
+    """
     for measurement, which in ((before, "before"), (after, "after")):
         if measurement.status != "measured":
             return None, f"{measurement.status} {which}"
@@ -91,11 +96,17 @@ def judge(before: Measurement, after: Measurement) -> tuple[float | None, str]:
     if min(*before.medians, *after.medians) <= 0:
         return None, "no time"
     apart = sum(math.log(max(m.medians) / min(m.medians)) for m in (before, after))
-    noise = max(apart, math.log1p(FLOOR))
+    noise = max(apart, math.log1p(FLOOR)) - math.log1p(-min(taken, MOST_TAKEN))
     difference = math.log(_seconds(after) / _seconds(before))
     if abs(difference) <= noise:
         return math.exp(noise), "within noise"
     return math.exp(noise), "slower" if difference > 0 else "faster"
+
+
+def _taken(report: Report) -> float:
+    """The share of the processor's time that other programs and a hypervisor had, as far as that is known."""
+    shares = (report.conditions.get(name) for name in ("others", "steal"))
+    return float(sum(share for share in shares if share is not None))
 
 
 def _seconds(measurement: Measurement) -> float:
@@ -105,11 +116,12 @@ def _seconds(measurement: Measurement) -> float:
 def _lines(before: Report, after: Report) -> Iterator[Line]:
     old = {(row.name, name): (row, m) for row in before.rows for name, m in row.measurements.items()}
     new = {(row.name, name): (row, m) for row in after.rows for name, m in row.measurements.items()}
+    taken = max(_taken(before), _taken(after))
     for key in {**old, **new}:
         pair = [None if key not in found else found[key][1] for found in (old, new)]
         noise, verdict = None, "only before" if key in old else "only after"
         if key in old and key in new:
-            noise, verdict = judge(old[key][1], new[key][1])
+            noise, verdict = judge(old[key][1], new[key][1], taken)
             if old[key][0].configuration != new[key][0].configuration:
                 noise, verdict = None, "other work"
         first, second = (None if m is None else m.seconds for m in pair)
@@ -180,7 +192,7 @@ def sentences(comparison: Comparison) -> Iterator[str]:
     yield ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()) or "nothing to compare"
     yield (
         "a difference counts where the medians lie further apart than the rounds of both runs together, and than "
-        f"{FLOOR:.0%}; below {MIN_ROUNDS} rounds in a run nothing is called"
+        f"{FLOOR:.0%}, times what other programs may have cost; below {MIN_ROUNDS} rounds in a run nothing is called"
     )
     yield from comparison.warnings
 

@@ -92,6 +92,24 @@ def test_how_often_chance_alone_is_called_a_difference(rounds, low, high, monkey
     assert low <= called / pairs <= high
 
 
+@given(samples, samples, st.floats(0, 1))
+def test_what_others_took_is_noise_in_full(before, after, share):
+    quiet, verdict = judge(taken(*before), taken(*after))
+    noise, beside_others = judge(taken(*before), taken(*after), share)
+    assert noise == pytest.approx(quiet / (1 - min(share, 0.99)), rel=1e-9)
+    assert beside_others in (verdict, "within noise")
+
+
+def test_a_run_that_others_slowed_down_is_not_called_slower():
+    before, after = made_up.model(), made_up.model()
+    for row in after.rows:
+        for measurement in row.measurements.values():
+            measurement.rounds = [[2.5 * one for one in calls] for calls in measurement.rounds]
+    assert "slower" in {line.verdict for line in compare(before, after).lines}
+    after.conditions = {**after.conditions, "others": 0.6, "steal": None}
+    assert {line.verdict for line in compare(before, after).lines} == {"within noise", "failed before"}
+
+
 def test_what_is_no_pair_of_measurements_is_not_judged():
     good = taken(1, 1, 1, macs=5)
     assert judge(good, Measurement("failed", reason="x")) == (None, "failed after")
@@ -167,6 +185,7 @@ def test_the_command(tmp_path, capsys):
     assert [(line["measurement"], line["ratio"]) for line in faster] == [("unet", pytest.approx(1 / 3))]
     assert faster[0]["noise"] == pytest.approx(
         math.prod(max(m) / min(m) for m in (before.rows[0].measurements["unet"].medians, unet.medians))
+        / (1 - 0.01 - 0.03)  # what others and the hypervisor had
     )
 
 
