@@ -47,6 +47,8 @@ def pretended(monkeypatch, no_ceilings):
         return Outcome([], [])
 
     monkeypatch.setattr("latentrt_bench.command.describe_machine", lambda: made_up.COMMON["machine"])
+    quiet = type("Quiet", (), {"found": lambda self: made_up.COMMON["conditions"]})
+    monkeypatch.setattr("latentrt_bench.command.Conditions", quiet)  # what others take would count as noise
     monkeypatch.setattr(cases, "run_loads", run_loads)
     monkeypatch.setattr(cases, "run_rounds", run_rounds)
     return asked
