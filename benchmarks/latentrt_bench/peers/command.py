@@ -24,7 +24,7 @@ examples:
 """
 ROUNDS, QUICK_ROUNDS = 3, 2
 STEPS, SEED, PICTURES = 4, 7, 1
-LIMIT_S = 3600.0
+LIMIT_S = 600.0
 SIZE = 256  # of SD 1.5's: what a small machine paints in minutes with every peer
 LAST_TIMESTEP = 999
 PROMPTS = {"demo": "a large red heart on a blue background", SD15: "a b c d"}
@@ -61,12 +61,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"in each round, behind the first that each process paints ({PICTURES})",
     )
     parser.add_argument(
+        "--limit",
+        type=_seconds,
+        default=LIMIT_S,
+        metavar="S",
+        help=f"seconds after which loading or a picture is given up, and after which in all a peer has no more rounds "
+        f"({LIMIT_S:.0f})",
+    )
+    parser.add_argument(
         "--envs",
         type=Path,
         metavar="DIR",
         help=f"where environments, exports and the random model are kept, and used again ({default_folder()})",
     )
     add_common(parser, ROUNDS)
+
+
+def _seconds(text: str) -> float:
+    """More than 0."""
+    value = arguments.finite(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"expected more than 0, got {text}")
+    return value
 
 
 def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
@@ -89,9 +105,9 @@ def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
                     "its way: pictures differ by that too; those of 4, 10 and 28 steps do not"
                 )
             racers = prepare(
-                report, names, source, folder, Path(scratch), work, LIMIT_S, tell, catalogue or Catalogue()
+                report, names, source, folder, Path(scratch), work, args.limit, tell, catalogue or Catalogue()
             )
-            race(racers, settings["rounds"], settings["pictures"], tell)
+            race(racers, settings["rounds"], settings["pictures"], args.limit, tell)
 
     return conduct(args, "peers", settings, measure, derive)
 
@@ -142,6 +158,7 @@ def _settings(args: argparse.Namespace, name: str, model: Model | None) -> dict[
         "seed": SEED,
         "rounds": rounds,
         "pictures": args.pictures,
+        "limit_s": args.limit,
         "device": "cpu",
     }
 

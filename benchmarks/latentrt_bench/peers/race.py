@@ -37,11 +37,12 @@ class Catalogue:
 
 @dataclass
 class Racer:
-    """A peer that is ready: its row, what its process loads, and where it puts its picture."""
+    """A peer that is ready: its row, what its process loads, where it puts its picture, and what its turns took."""
 
     row: Row
     job: Job
     picture: Path
+    seconds: float = 0.0
 
 
 def prepare(
@@ -117,23 +118,31 @@ def prepare(
     return ready
 
 
-def race(racers: Sequence[Racer], rounds: int, pictures: int, tell: Tell) -> None:
+def race(racers: Sequence[Racer], rounds: int, pictures: int, enough_s: float, tell: Tell) -> None:
     """One turn of each that does not count, then `rounds` that do; whoever fails has no further turn.
+
+    Nor has whoever has taken `enough_s` seconds in all, one turn that counts being among them.
 
     Each turn that counts gives one sample of `first_picture`, `pictures` of `picture`, and of `step` those between the
     steps of these.
     """
-    alive = list(racers)
+    alive, racing = list(racers), list(racers)
     try:
         for index in range(rounds + 1):
-            for racer in list(alive):
+            for racer in list(racing):
                 which = f"round {index} of {rounds}" if index else "a round that does not count"
                 tell(f"{which}: {racer.row.name}")
+                started = time.perf_counter()
                 try:
                     _turn(racer, pictures if index else 0)
                 except WorkerError as error:
                     _fail(racer.row, f"out of memory: {error}" if error.out_of_memory else str(error))
+                    racing.remove(racer)
                     alive.remove(racer)
+                    continue
+                racer.seconds += time.perf_counter() - started
+                if index and racer.seconds > enough_s:
+                    racing.remove(racer)
     finally:
         _compare([racer for racer in alive if racer.picture.exists()])
 
