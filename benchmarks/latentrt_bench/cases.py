@@ -12,6 +12,7 @@ from latentrt_bench.command import Tell
 from latentrt_bench.energy import EnergyMeter
 from latentrt_bench.loads import COLD, WARM, LoadTask, run_loads
 from latentrt_bench.macs import Cost, cost
+from latentrt_bench.memory import worker_bytes
 from latentrt_bench.model_derive import PICTURE, derive_row, picture_calls, picture_parts
 from latentrt_bench.process import Job
 from latentrt_bench.report import Measurement, Report, Row
@@ -24,9 +25,6 @@ LOADED = {
     True: ("text_encoder", "unet_guided", "vae_encoder", "vae_decoder"),
 }
 PAINTING = ("text_encoder", "unet_guided", "vae_decoder")  # what a worker that paints has loaded, at the most
-# What a worker takes at the most beside activations: weights as stored and as computed with, the latter twice while
-# they are re-ordered, and Python with its libraries.
-WEIGHTS_FACTOR, BASE_BYTES = 2.5, 200e6
 
 
 @dataclass
@@ -100,10 +98,7 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
 
 
 def _memory(networks: Sequence[Cost]) -> int:
-    """Bytes that a worker takes at about the most which loads these one after the other."""
-    weights = [network.weight_bytes for network in networks]
-    largest = max(network.peak_activation_bytes for network in networks)
-    return int(sum(weights) + (WEIGHTS_FACTOR - 1) * max(weights) + largest + BASE_BYTES)
+    return worker_bytes([n.weight_bytes for n in networks], [n.peak_activation_bytes for n in networks])
 
 
 def measure_cases(

@@ -15,7 +15,6 @@ from latentrt.cli.console import fail, progress_line, say
 from latentrt.errors import InputError
 from latentrt.files import atomic_write
 from latentrt_bench.machine import Conditions, condition_warnings, describe_machine, versions
-from latentrt_bench.page import page
 from latentrt_bench.report import Report
 from latentrt_bench.tables import table
 
@@ -89,7 +88,7 @@ def conduct(
         report.write(out)
         if args.report:
             write_page(report, out.with_suffix(".html"))
-        print(report.to_json() if args.json else table(report), end="" if args.json else "\n")
+        print(report.to_json().rstrip() if args.json else table(report, sys.stdout.isatty()))
         say(f"written: {out}" + (f", {out.with_suffix('.html')}" if args.report else ""))
     if not report.complete:
         say("latentrt: interrupted; what was finished is kept")
@@ -101,6 +100,8 @@ def conduct(
 
 def write_page(report: Report, path: Path) -> None:
     """Write the report's page; it appears whole or not at all."""
+    from latentrt_bench.page import page  # matplotlib takes a second to import, and most runs write no page
+
     text = page(report)
     with atomic_write(path) as file:
         file.write(text.encode())

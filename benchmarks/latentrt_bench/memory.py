@@ -1,11 +1,15 @@
 """How much memory is there, and how much of it may still be taken."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
 CGROUP = Path("/sys/fs/cgroup")  # version 2: what a container may take
 RESERVE = 0.05  # of all memory stays with the system
+# What a worker takes beside activations: weights as computed with, and while a network is loaded as they are stored and
+# as they are re-ordered too; Python with its libraries.
+LOADING_FACTOR, BASE_BYTES = 1.5, 200e6
 
 
 def total_memory() -> int:
@@ -22,6 +26,16 @@ def free_memory() -> int:
     if limit is not None and used is not None:
         free = min(free, limit - used)
     return free - int(RESERVE * total_memory())
+
+
+def worker_bytes(weights: Sequence[int], activations: Sequence[int]) -> int:
+    """Bytes that a worker takes at about the most which loads these networks one after the other, and runs each.
+
+    Args:
+        weights: of each network, in the type that is computed in.
+        activations: of each, those alive at once.
+    """
+    return int(sum(weights) + LOADING_FACTOR * max(weights) + max(activations) + BASE_BYTES)
 
 
 def _cgroup(name: str) -> int | None:

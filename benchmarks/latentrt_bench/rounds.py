@@ -15,8 +15,12 @@ from latentrt_bench.memory import free_memory
 from latentrt_bench.process import Answer, Job, Process, WorkerError
 from latentrt_bench.report import Measurement
 
-MIN_ROUND_S = 0.5  # a round of short calls has so many that it lasts as long,
-MAX_CALLS = 20  # or this many
+# ONNX Runtime learns in the first call what memory a call takes, and takes it anew, as one block, in the second: that
+# one is slow, and only then has a worker all its memory.
+WARMUPS = 2
+# A round of short calls has so many that it lasts as long, from 3 (the first finds the caches full of what others did)
+MIN_ROUND_S = 1.0
+MIN_CALLS, MAX_CALLS = 3, 20
 OUT_OF_MEMORY = "out of memory: "  # how the reason begins then
 CLOCK_S = 0.25  # the worker's clock and ours, around the same call, may differ by the message's way and this
 
@@ -62,7 +66,7 @@ class Outcome:
 def run_rounds(
     tasks: Sequence[Task],
     rounds: int,
-    warmups: int = 1,
+    warmups: int = WARMUPS,
     tell: Callable[[str], None] = lambda message: None,
     meter: EnergyMeter | None = None,
 ) -> Outcome:
@@ -104,7 +108,10 @@ class _Alive:
             if answer is None:
                 return False
             self.task.measurement.warmup.append(answer.seconds)
-            self.calls = min(MAX_CALLS, max(1, math.ceil(MIN_ROUND_S / max(answer.seconds, 1e-9))))
+            if answer.seconds < MIN_ROUND_S:
+                self.calls = min(
+                    MAX_CALLS, max(MIN_CALLS, math.ceil(MIN_ROUND_S / max(answer.seconds, 1e-9)))
+                )
         return True
 
     def round(self, meter: EnergyMeter | None) -> bool:

@@ -25,7 +25,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from latentrt.cli import console
 from test_command import conduct_sleepers
 with console.interruptible(last=False):
-    sys.exit(conduct_sleepers(sys.argv[1], [0.6], [0.6, 0.6, 60.0]))
+    sys.exit(conduct_sleepers(sys.argv[1], [1.1], [1.1, 1.1, 1.1, 60.0]))
 """
 
 
@@ -170,7 +170,7 @@ def test_small_run_of_the_paper_s_networks(tmp_path: Path, monkeypatch: pytest.M
     assert rows["LDM-1 32x32"].facts["parameters"] == 270_458_115
     assert rows["LDM-32 32x32"].facts["latent"] == [32, 1, 1]
     assert set(rows["LDM-1 32x32"].measurements) == {"step"}
-    assert set(rows["LDM-32 32x32"].measurements) == {"step", "decode", "encode"}
+    assert set(rows["LDM-32 32x32"].measurements) == {"step", "decode"}
     for row in (rows["LDM-1 32x32"], rows["LDM-32 32x32"]):
         for measurement in row.measurements.values():
             assert measurement.status == "measured"

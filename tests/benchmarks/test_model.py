@@ -38,7 +38,7 @@ def pretended(monkeypatch, no_ceilings):
         for task in tasks:
             task.measurement.rounds += [[2.0]] * rounds
 
-    def run_rounds(tasks, rounds, warmups=1, tell=None, meter=None):
+    def run_rounds(tasks, rounds, warmups=2, tell=None, meter=None):
         asked.append([task.name for task in tasks])
         for task in tasks:
             task.measurement.rounds += [[1.0]] * rounds
