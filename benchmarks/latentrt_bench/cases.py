@@ -121,7 +121,7 @@ def measure_cases(
     report.warnings += [warning for case in cases for warning in case.warnings]
     _measure_ceilings(report, tell)
     run_loads(_load_tasks(cases), load_rounds, tell)
-    meter = EnergyMeter()
+    meter = EnergyMeter(gpus=any(case.configuration.device == "cuda" for case in cases))
     tasks = [_stage_task(case, stage) for case in cases for stage in STAGES]
     outcome = run_rounds(tasks, rounds, tell=tell, meter=meter)
     report.warnings += outcome.warnings

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from latentrt.providers import Provider
 from latentrt_bench.caches import cache_bytes
 from latentrt_bench.kernels import Kernel, convolutions, matrices, memory_kernels
-from latentrt_bench.macs import Cost
 
 Clock = Callable[[], float]
 
@@ -72,21 +71,6 @@ def measure_ceilings(
         size if cached is None else cached,
         detail,
     )
-
-
-def roofline(cost: Cost, ceilings: Ceilings) -> float:
-    """Seconds that a call takes at the least, by what the machine can do.
-
-    The bytes are those that no implementation can do without (`Cost.least_bytes`), less what caches may have kept; what
-    a graph moves node by node (`Cost.bytes_moved`) can be saved by fusing nodes, and bounds nothing.
-    """
-    moved = max(0, cost.least_bytes - ceilings.cache_bytes)
-    return max(cost.macs / ceilings.macs_per_s, moved / ceilings.bytes_per_s)
-
-
-def fraction_of_limit(cost: Cost, ceilings: Ceilings, seconds: float) -> float:
-    """How near a call of `seconds` comes to the limit: 1 is the limit, and more is noise or a limit not reached."""
-    return roofline(cost, ceilings) / seconds
 
 
 def sample(

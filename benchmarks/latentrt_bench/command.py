@@ -2,12 +2,15 @@
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from latentrt.cli.arguments import natural
@@ -47,7 +50,7 @@ def conduct(
 ) -> int:
     """Run a benchmark, write its report, print its tables; returns the exit code.
 
-    An interrupt (Ctrl-C) ends the measuring; what was finished is written and printed all the same.
+    An interrupt (Ctrl-C, SIGTERM) or a failure ends the measuring; what was finished is written and printed still.
 
     Args:
         args: with the options of `add_common`.
@@ -61,8 +64,8 @@ def conduct(
     """
     started = datetime.now(UTC)
     out = args.out if args.out is not None else Path(f"{benchmark}-{started:%Y%m%d-%H%M%S}.json")
-    if out.is_dir() or not out.parent.is_dir():
-        raise InputError(f"--out {out}: expected a file in a folder that exists")
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise InputError(f"--out {out}: expected a file in a folder that exists and can be written")
     conditions = Conditions()
     report = Report(
         benchmark=benchmark,
@@ -73,26 +76,37 @@ def conduct(
         versions=versions(),
     )
     clock = time.perf_counter()
-    with _interrupts_at_once():
-        with progress_line(args.quiet) as show:
-            try:
-                measure(report, lambda message: show(f"{time.perf_counter() - clock:5.0f} s  {message}"))
-                report.complete = True
-            except KeyboardInterrupt:
-                pass
-        report.seconds = time.perf_counter() - clock
-        prune(report)
-        report.conditions = conditions.found()
-        report.warnings += condition_warnings(report.conditions)
-        report.derived = derive(report)
+    ended_by: BaseException | None = None
+    with _signals_raise(), progress_line(args.quiet) as show:
+        try:
+            measure(report, lambda message: show(f"{time.perf_counter() - clock:5.0f} s  {message}"))
+            report.complete = True
+        except (
+            Exception,
+            KeyboardInterrupt,
+        ) as error:  # what was finished took long: it is kept whatever happened
+            ended_by = error
+    if ended_by is not None and not isinstance(ended_by, KeyboardInterrupt):
+        report.warnings.append(f"the run ended early: {type(ended_by).__name__}: {ended_by}")
+    report.seconds = time.perf_counter() - clock
+    prune(report)
+    report.conditions = conditions.found()
+    report.warnings += condition_warnings(report.conditions)
+    report.derived = derive(report)
+    try:
         report.write(out)
-        if args.report:
-            write_page(report, out.with_suffix(".html"))
-        print(report.to_json().rstrip() if args.json else table(report, sys.stdout.isatty()))
-        say(f"written: {out}" + (f", {out.with_suffix('.html')}" if args.report else ""))
-    if not report.complete:
+    except OSError as error:
+        print(report.to_json())  # half an hour of measuring is not lost to a full disk
+        return fail(f"{out}: {error.strerror or error}; the report is on stdout")
+    if args.report:
+        write_page(report, out.with_suffix(".html"))
+    print(report.to_json().rstrip() if args.json else table(report, sys.stdout.isatty()))
+    say(f"written: {out}" + (f", {out.with_suffix('.html')}" if args.report else ""))
+    if isinstance(ended_by, KeyboardInterrupt):
         say("latentrt: interrupted; what was finished is kept")
         return 130
+    if ended_by is not None:
+        raise ended_by
     if not any(m.status != "failed" for row in report.rows for m in row.measurements.values()):
         return fail("nothing could be measured; the report says why")
     return 0
@@ -117,18 +131,25 @@ def prune(report: Report) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_at_once() -> Iterator[None]:
-    """Ctrl-C raises, and nothing more: the command line's own handler would cut the writing of the report short.
+def _signals_raise() -> Iterator[None]:
+    """The first Ctrl-C, or other wish that we end, raises KeyboardInterrupt; another one, while we write, does not.
 
-    All native code runs in workers, so that there is nothing here that an interrupt could have to wait for.
+    The command line's own handler would end the process while that goes on.
     """
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    except ValueError:  # not in the main thread
+    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in signals:
+            if signal.getsignal(number) is interrupt:  # else it has come, and stays ignored while we write
+                signal.signal(number, before[number])

@@ -33,8 +33,8 @@ def predict(report: Report) -> None:
             measurement.status = "predicted"
             measurement.predicted_s = measurement.macs / rate
             measurement.reason = (
-                f"from {figures.macs(measurement.macs)} at {figures.macs(rate)}/s, which {name} reached; "
-                f"activations take {figures.size(needs)} of memory at once"
+                f"from {figures.macs(measurement.macs)} at {figures.macs(rate)}/s, which {name} reached; computed as "
+                f"this graph does, with all of attention's scores kept, activations take {figures.size(needs)} at once"
             )
 
 
@@ -127,11 +127,14 @@ def _model(row: Row, pixels: Row | None, bandwidth: float | None) -> dict[str, A
         "mac_ratio": mac_ratio,
         "rate_ratio": rate_ratio,
         "reason": _reason(step, pixel_step, rate_ratio, bandwidth, row),
-        "pictures": {str(n): _picture(n, step_s, decode_s, pixel_s) for n in STEPS},
+        "pictures": {
+            str(n): _picture(n, step_s, decode_s, pixel_s, row.configuration["batch"]) for n in STEPS
+        },
+        "is_predicted": "predicted" in [m.status for m in (step, decode, pixel_step) if m is not None],
         "break_even_steps": break_even(step_s, decode_s, pixel_s),
         "memory_bytes": memory,
         "memory_ratio": pixel_memory / memory if memory and pixel_memory else None,
-        "joules": _joules(step, decode, f),
+        "joules": _joules(step, decode, f, row.configuration["batch"]),
     }
 
 
@@ -147,12 +150,13 @@ def _memory(row: Row) -> int | None:
 
 
 def _picture(
-    n: int, step_s: float | None, decode_s: float | None, pixel_s: float | None
+    n: int, step_s: float | None, decode_s: float | None, pixel_s: float | None, batch: int
 ) -> dict[str, float | None]:
-    seconds = n * step_s + decode_s if step_s is not None and decode_s is not None else None
+    """One picture of n steps: its share of the batch."""
+    seconds = (n * step_s + decode_s) / batch if step_s is not None and decode_s is not None else None
     return {
         "seconds": seconds,
-        "ratio": n * pixel_s / seconds if seconds and pixel_s is not None else None,
+        "ratio": n * pixel_s / batch / seconds if seconds and pixel_s is not None else None,
     }
 
 
@@ -163,12 +167,14 @@ def break_even(step_s: float | None, decode_s: float | None, pixel_s: float | No
     return math.floor(decode_s / (pixel_s - step_s)) + 1
 
 
-def _joules(step: Measurement | None, decode: Measurement | None, f: int) -> dict[str, float] | None:
-    """Of a picture, by number of steps; None where the machine does not report energy."""
+def _joules(
+    step: Measurement | None, decode: Measurement | None, f: int, batch: int
+) -> dict[str, float] | None:
+    """Of one picture, by number of steps; None where the machine does not report energy."""
     per_step, per_decode = _joules_a_call(step), 0.0 if f == 1 else _joules_a_call(decode)
     if per_step is None or per_decode is None:
         return None
-    return {str(n): n * per_step + per_decode for n in STEPS}
+    return {str(n): (n * per_step + per_decode) / batch for n in STEPS}
 
 
 def _joules_a_call(measurement: Measurement | None) -> float | None:
@@ -189,17 +195,14 @@ def _reason(
         return ""
     if step.status != "measured" or pixel.status != "measured":
         return "one of the two is predicted from MACs, so that the ratios agree by construction"
+    if step.is_noisy or pixel.is_noisy:
+        return "too noisy to tell whether it is that of the MACs"
     if abs(rate_ratio - 1) <= AGREE:
-        return f"equal within {AGREE:.0%}: both are bound by the same arithmetic"
-    intensity, pixel_intensity = _intensity(step), _intensity(pixel)
+        return f"equal within {AGREE:.0%}, as it is where arithmetic binds both"
     if rate_ratio > 1:
         return (
-            f"pixels gain less from each byte: {pixel_intensity:.0f} MAC a byte moved against {intensity:.0f} here, "
-            "their maps being too large for the caches"
-            if intensity >= pixel_intensity
-            else "the pixels' maps, "
-            + figures.size(_largest(pixel))
-            + " moved a step, are too large for the caches"
+            f"{figures.macs(step.macs_per_second)}/s here, {figures.macs(pixel.macs_per_second)}/s on pixels, whose "
+            "maps may be too large for the caches"
         )
     seconds, weights = step.seconds or math.nan, row.facts.get("unet_weight_bytes")
     if bandwidth is not None and weights is not None and weights / bandwidth / seconds >= WEIGHTS_MATTER:
@@ -208,17 +211,9 @@ def _reason(
             f"{figures.seconds(weights / bandwidth)} of its {figures.seconds(seconds)}"
         )
     return (
-        f"smaller maps make smaller matrix products: {figures.macs(step.macs_per_second)}/s here, "
-        f"{figures.macs(pixel.macs_per_second)}/s on pixels"
+        f"{figures.macs(step.macs_per_second)}/s here, {figures.macs(pixel.macs_per_second)}/s on pixels: smaller maps "
+        "make smaller matrix products, which may be why"
     )
-
-
-def _intensity(measurement: Measurement) -> float:
-    return (measurement.macs or 0) / (measurement.bytes_moved or math.inf)
-
-
-def _largest(measurement: Measurement) -> int:
-    return measurement.bytes_moved or 0
 
 
 def _predicted(report: Report) -> Iterator[dict[str, Any]]:

@@ -14,12 +14,16 @@ POWERCAP = Path("/sys/class/powercap")  # https://docs.kernel.org/power/powercap
 class EnergyMeter:
     """Sums what every source of this machine has used since `start`. Without any source, `joules` gives None.
 
+    Args:
+        powercap: where Linux keeps RAPL's counters.
+        gpus: whether GPUs count: where they have no part in the work, what they idle away would be added to it.
+
     Attributes:
         sources: their names: "package-0", "NVIDIA …".
     """
 
-    def __init__(self, powercap: Path = POWERCAP) -> None:
-        self._counters = [*_rapl(powercap), *_nvml()]
+    def __init__(self, powercap: Path = POWERCAP, gpus: bool = True) -> None:
+        self._counters = [*_rapl(powercap), *(_nvml() if gpus else ())]
         self.sources = [counter.name for counter in self._counters]
         self._before: list[float] = []
 
@@ -46,16 +50,15 @@ class _Counter:
 
 
 def _rapl(powercap: Path) -> Iterator[_Counter]:
-    """Whole packages ("intel-rapl:0", on AMD as well); their parts ("intel-rapl:0:1") are counted in them."""
-    for zone in sorted(powercap.glob("*-rapl:*")):
-        if zone.name.count(":") != 1 or zone.name.startswith("intel-rapl-mmio"):  # a second view of the first
-            continue
-        file = zone / "energy_uj"
-        with contextlib.suppress(OSError, ValueError):  # since 2020 only root may read it
-            int(file.read_text())
+    """Processor packages, and their memory, which is beside them; cores are in them, and all is in a "psys" zone."""
+    for zone in sorted(powercap.glob("intel-rapl:*")):  # AMD's bear the name as well
+        with contextlib.suppress(OSError, ValueError):  # since 2020 only root may read energy_uj
             name = (zone / "name").read_text().strip()
+            if not name.startswith(("package", "dram")):
+                continue
+            int((zone / "energy_uj").read_text())
             wraps_at = int((zone / "max_energy_range_uj").read_text()) / 1e6
-            yield _Counter(name, functools.partial(_read_microjoules, file), wraps_at)
+            yield _Counter(name, functools.partial(_read_microjoules, zone / "energy_uj"), wraps_at)
 
 
 def _nvml() -> Iterator[_Counter]:

@@ -84,8 +84,8 @@ def step_sheet(report: Report, size: dict[str, Any]) -> Sheet:
     table_6 = size.get("paper_table_6")
     if table_6 is not None:
         notes.append(
-            f"Pixels against LDM-4 in the paper's table 6 ({PAPER}; inpainting on a GPU): "
-            f"{figures.ratio(table_6['paper'])}; here: {figures.ratio(table_6['measured'])}."
+            f"Pixels against LDM-4 in the paper's table 6 ({PAPER}; whole samples of an inpainting model on a GPU): "
+            f"{figures.ratio(table_6['paper'])}; here, a step: {figures.ratio(table_6['measured'])}."
         )
     return Sheet(f"One denoising step of {title(size)}", heads, lines, notes)
 
@@ -98,22 +98,22 @@ def picture_sheet(report: Report, size: dict[str, Any]) -> Sheet:
     heads += ["memory less by"]
     lines = []
     for model in size["models"]:
-        row = row_of(report, size, model["f"])
-        parts = {} if row is None else row.measurements
-        is_predicted = any(parts[name].status == "predicted" for name in ("step", "decode") if name in parts)
-        mark = "predicted" if is_predicted else ""
         pictures = model["pictures"]
-        line = [Cell(model["name"])]
+        line = [Cell(model["name"] + (" *" if model["is_predicted"] else ""))]
         line += [Cell(figures.ratio(_of(pictures, n, "ratio"))) for n in STEPS]
-        line += [Cell(break_even(model)), Cell(figures.seconds(_of(pictures, "50", "seconds")), mark)]
+        line += [Cell(break_even(model)), Cell(figures.seconds(_of(pictures, "50", "seconds")))]
         if has_joules:
             line.append(Cell(figures.energy((model["joules"] or {}).get("50"))))
         line.append(Cell(figures.ratio(model["memory_ratio"])))
         lines.append(line)
-    notes = []
-    base = next((model for model in size["models"] if model["f"] == 1), None)
-    if base is not None and base["step_status"] == "predicted":
-        notes.append("Pixel space did not run at this size: all ratios stand on its predicted step.")
+    notes = [
+        "Memory is the larger peak of UNet and decoder, loading included: where maps are small that is their weights', "
+        "not that of denoising."
+    ]
+    if any(model["is_predicted"] for model in size["models"]):
+        notes.insert(
+            0, "* predicted: its step, its decode or the step on pixels did not run, and is told by its MACs."
+        )
     return Sheet(
         f"Whole pictures of {title(size)}: speed-up over pixels, decode included", heads, lines, notes
     )
@@ -207,14 +207,20 @@ def found(report: Report) -> Iterator[str]:
             continue  # what is said of its size says it
         beside = "" if entry["ratio"] is None else f", {figures.ratio(entry['ratio'])} the time on latents"
         yield (
-            f"{entry['name']}: would take {figures.seconds(entry['seconds'])} and "
-            f"{figures.size(entry['memory_bytes'])} of memory{beside} (predicted, not run)."
+            f"{entry['name']}: would take about {figures.seconds(entry['seconds'])}{beside}, and with all of "
+            f"attention's scores kept {figures.size(entry['memory_bytes'])} of memory (predicted, not run)."
         )
     measured = (report.derived.get("quality") or {}).get("measured")
     if measured is not None:
+        paper = [
+            e
+            for e in report.derived["quality"]["paper_table_8"]
+            if (e["kind"], e["f"]) == ("KL", measured["f"])
+        ]
+        photographs = "".join(f"; the paper's, photographs with {e['psnr_db']} dB" for e in paper)
         yield (
-            f"The gain is not free: at f = {measured['f']}, the {measured['model']} model's autoencoder gives pictures "
-            f"back with {figures.decibels(measured['psnr_db'])} PSNR."
+            f"The gain is not free: at f = {measured['f']}, the {measured['model']} model's autoencoder gives simple "
+            f"pictures back with {figures.decibels(measured['psnr_db'])} PSNR{photographs}."
         )
 
 
@@ -242,11 +248,12 @@ def _found_at(size: dict[str, Any]) -> Iterator[str]:
                 f"With the decode, {named['name']} at {title(size)} is {figures.ratio(at_50)} as fast as pixels over "
                 f"50 steps, and {figures.ratio(at_1)} with a single one."
             )
-    losers = [
-        f"{m['name']} ({figures.ratio(_of(m['pictures'], '1', 'ratio'))})"
-        for f, m in models.items()
-        if f > 1 and (_of(m["pictures"], "1", "ratio") or 1) < 1
-    ]
+    losers = []
+    for f, model in models.items():
+        ratio = _of(model["pictures"], "1", "ratio")
+        if f > 1 and ratio is not None and ratio < 1:
+            by = "predicted " if model["is_predicted"] and not predicted else ""
+            losers.append(f"{model['name']} ({by}{figures.ratio(ratio)})")
     if losers:
         are = "are" if len(losers) > 1 else "is"
         yield (

@@ -104,8 +104,16 @@ def run(args: argparse.Namespace) -> int:
         ceilings = measure_ceilings(provider, dtype)
         report.ceilings = {f"{provider.name} {dtype}": asdict(ceilings)}
         add_quality(report, tell)
+        if settings["quick"] and args.model is None:
+            left_out = ", ".join(f"LDM-{f}" for f in LDMS if f not in settings["models"])
+            report.warnings.append(
+                f"--quick leaves out {left_out}, of which LDM-2 gains least, and larger pictures"
+            )
         with tempfile.TemporaryDirectory(prefix="latentrt-", dir=args.scratch) as scratch:
-            _measure(report, settings, Path(scratch), tell)
+            try:
+                _measure(report, settings, Path(scratch), tell)
+            finally:
+                predict(report)
 
     return conduct(args, "latent-vs-pixel", settings, measure, derive)
 
@@ -135,12 +143,13 @@ def _measure(report: Report, settings: dict[str, Any], scratch: Path, tell: Tell
     else:
         _run(report, [latents], [_task(latents, "step", "sd1-unet", scratch)], settings["rounds"], tell)
     report.rows.append(pixels)
-    predict(report)
 
 
 def _run(report: Report, rows: list[Row], tasks: Sequence[Task], rounds: int, tell: Tell) -> None:
     report.rows += rows
-    report.warnings += run_rounds(tasks, rounds, tell=tell, meter=EnergyMeter()).warnings
+    report.warnings += run_rounds(
+        tasks, rounds, tell=tell, meter=EnergyMeter(gpus=report.settings["provider"] == "cuda")
+    ).warnings
 
 
 def _ldm_row(

@@ -26,7 +26,6 @@ PACKAGES = (
 CPUS = Path("/sys/devices/system/cpu")
 STEAL, OTHERS = 0.02, 0.05  # shares of the processor time from which they are warned of
 CLOCK_JUMP_S = 1.0
-CLOCK_JUMP_S = 1.0
 
 
 def describe_machine() -> dict[str, Any]:
@@ -58,11 +57,10 @@ def versions() -> dict[str, str]:
 
 def _describe_gpu(index: int) -> dict[str, Any]:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    return {
-        "name": pynvml.nvmlDeviceGetName(handle),
-        "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-        "driver": pynvml.nvmlSystemGetDriverVersion(),
-    }
+    described = {"name": pynvml.nvmlDeviceGetName(handle), "driver": pynvml.nvmlSystemGetDriverVersion()}
+    with contextlib.suppress(pynvml.NVMLError):  # one that shares the machine's memory does not tell
+        described["memory_bytes"] = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+    return described
 
 
 class Conditions:
@@ -83,9 +81,10 @@ class Conditions:
     def found(self) -> dict[str, Any]:
         """What disturbed the run; None for what this system does not tell.
 
-        `on_battery`, `throttled`: whether at any time; `steal`: the share of the processor time that a hypervisor gave
-        to others; `others`: the share that other processes here had; `clock_jump_s`: how far the wall clock went beyond
-        the monotonic one, which stands still while the machine sleeps.
+        `on_battery`, `throttled`: whether at its beginning or end, and for Linux's x86 processors in between; `steal`:
+        the share of the processor time that a hypervisor gave to others; `others`: the share that other processes here
+        had (Linux); `clock_jump_s`: how far the wall clock went beyond the monotonic one, which stands still while the
+        machine sleeps.
         """
         now = psutil.cpu_times()
         spent = {name: getattr(now, name) - getattr(self._before, name) for name in now._fields}
@@ -100,7 +99,10 @@ class Conditions:
                 _gpu_throttled(),
             ),
             "steal": spent["steal"] / total if "steal" in spent and total > 0 else None,
-            "others": max(0.0, busy - (_our_seconds() - self._ours)) / total if total > 0 else None,
+            # Elsewhere a process does not tell what its ended children took, which is nearly all of ours.
+            "others": max(0.0, busy - (_our_seconds() - self._ours)) / total
+            if psutil.LINUX and total > 0
+            else None,
             "clock_jump_s": (time.time() - self._wall) - (time.perf_counter() - self._clock),
         }
 
@@ -127,15 +129,16 @@ def condition_warnings(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _our_seconds() -> float:
-    """Processor time of this process and of all that it started, alive or ended."""
+    """Processor time of this process and of all that it started, alive or ended; known on Linux only."""
     total = 0.0
+    if not psutil.LINUX:
+        return total
     me = psutil.Process()
     for process in [me, *me.children(recursive=True)]:
         with contextlib.suppress(psutil.Error):
             times = process.cpu_times()
             total += times.user + times.system
-            # what it has waited for; None of it is told on Windows and macOS
-            total += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+            total += times.children_user + times.children_system  # of those that it has waited for
     return total
 
 

@@ -24,7 +24,7 @@ def free_memory() -> int:
     free: int = psutil.virtual_memory().available
     limit, used = _cgroup("memory.max"), _cgroup("memory.current")
     if limit is not None and used is not None:
-        free = min(free, limit - used)
+        free = min(free, limit - used + _cached())
     return free - int(RESERVE * total_memory())
 
 
@@ -36,6 +36,15 @@ def worker_bytes(weights: Sequence[int], activations: Sequence[int]) -> int:
         activations: of each, those alive at once.
     """
     return int(sum(weights) + LOADING_FACTOR * max(weights) + max(activations) + BASE_BYTES)
+
+
+def _cached() -> int:
+    """Bytes of files that count as used by the container, and are given back when they are wanted."""
+    try:
+        lines = (CGROUP / "memory.stat").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    except (OSError, StopIteration, ValueError):
+        return 0
 
 
 def _cgroup(name: str) -> int | None:

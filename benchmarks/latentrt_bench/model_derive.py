@@ -1,14 +1,9 @@
-"""What follows from the rows of `bench model`: shares of a picture, pictures a minute, nearness to the limits.
-
-The roofline model (Williams, Waterman, Patterson, 2009, doi:10.1145/1498765.1498785): no more than the machine's rate
-of multiplications, and no more than its memory's rate times the multiplications to a byte. Bytes are those that must
-move whatever the kernels do (weights, inputs and outputs once) less what caches may have kept, so that the limit is one
-that no kernel can beat.
-"""
+"""What follows from the rows of `bench model`: shares of a picture, pictures a minute, nearness to the limits."""
 
 from typing import Any
 
 from latentrt_bench.report import Measurement, Report, Row
+from latentrt_bench.roofline import least_seconds
 
 PICTURE = "picture:"
 STAGES = ("text_encoder", "unet", "unet_guided", "vae_encoder", "vae_decoder")
@@ -95,11 +90,8 @@ def _point(
         return None
     if not measurement.bytes_least:
         return None
-    # What caches kept from one run of a network to the next need not come from memory.
-    cached = row.facts["runs"].get(name, 1) * ceiling["cache_bytes"]
-    from_memory = max(0, measurement.bytes_least - cached)
-    least_s = max(measurement.macs / ceiling["macs_per_s"], from_memory / ceiling["bytes_per_s"])
-    limit = measurement.macs / least_s
+    runs = row.facts["runs"].get(name, 1)
+    limit = measurement.macs / least_seconds(measurement.macs, measurement.bytes_least, ceiling, runs)
     return {
         "what": name,
         "intensity": measurement.macs / measurement.bytes_least,

@@ -1,6 +1,7 @@
 """The other end of `worker.py`: starts it, asks for calls, and knows what to say when it dies."""
 
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -69,18 +70,12 @@ class Process:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
-        # A session of its own: Ctrl-C at the terminal reaches us alone, and its children end with it.
-        self._process = subprocess.Popen(
-            [job.python, "-P", str(WORKER)],  # -P: our modules are not on the path of a peer's
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, **job.environment},
-            start_new_session=True,
-        )
+        self._closed = False
+        try:
+            self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+            self._process = self._start()
+        except OSError as error:  # no such interpreter, a full disk, no memory for another process
+            raise WorkerError(str(error), error.errno == errno.ENOMEM) from error
         self.pid = self._process.pid
         self._lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -90,12 +85,28 @@ class Process:
             self.close()
             raise
 
+    def _start(self) -> "subprocess.Popen[str]":
+        # A session of its own: Ctrl-C at the terminal reaches us alone, and its children end with it.
+        return subprocess.Popen(
+            [self.job.python, "-P", str(WORKER)],  # -P: our modules are not on the path of a peer's
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **self.job.environment},
+            start_new_session=True,
+        )
+
     def call(self, method: str) -> Answer:
         """Have a method of the contender called."""
         return self._ask({"method": method})
 
     def close(self) -> None:
         """End the process and all that it started, at once."""
+        if self._closed:  # its number may be another's by now
+            return
+        self._closed = True
         with contextlib.suppress(OSError):  # gone already
             os.killpg(self.pid, signal.SIGKILL) if hasattr(os, "killpg") else self._process.kill()
         self._process.wait()
@@ -134,7 +145,7 @@ class Process:
         self._log.seek(max(0, self._log.tell() - TAIL))
         said = " ".join(self._log.read().decode("utf-8", "replace").split())
         self.close()
-        if code == -signal.SIGKILL:
+        if code == -9:  # SIGKILL, which Windows has no name for
             return WorkerError("killed by the system, as it does when memory runs out", out_of_memory=True)
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return WorkerError(f"{how}{': ' if said else ''}{said}")

@@ -62,9 +62,11 @@ class Measurement:
 
     @property
     def seconds(self) -> float | None:
-        """The median of the rounds' medians, or what was predicted; None where there is neither."""
+        """The median of the rounds' medians, or what was predicted; None where it failed, whatever came before that."""
         if self.status == "predicted":
             return self.predicted_s
+        if self.status == "failed":
+            return None
         return statistics.median(self.medians) if self.medians else None
 
     @property

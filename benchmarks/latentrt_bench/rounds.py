@@ -21,7 +21,8 @@ WARMUPS = 2
 # A round of short calls has so many that it lasts as long, from 3 (the first finds the caches full of what others did)
 MIN_ROUND_S = 1.0
 MIN_CALLS, MAX_CALLS = 3, 20
-OUT_OF_MEMORY = "out of memory: "  # how the reason begins then
+OUT_OF_MEMORY = "out of memory: "  # how the reason begins then,
+NOT_STARTED = "not started"  # and goes on where that was known before
 CLOCK_S = 0.25  # the worker's clock and ours, around the same call, may differ by the message's way and this
 
 
@@ -82,16 +83,38 @@ def run_rounds(
         meter: reads energy around each call that counts; None: energy is not asked for.
     """
     outcome = Outcome([], [])
-    waiting = list(tasks)
-    while waiting:
+    waiting, alone = list(tasks), list[Task]()
+    while waiting or alone:
+        is_together = bool(waiting)
+        coming = waiting if is_together else [alone.pop(0)]
+        begun = list(coming)
         with ExitStack() as stack:
-            group = _start(waiting, warmups, tell, stack, outcome)
+            group = _start(coming, warmups, tell, stack, outcome)
             for index in range(rounds):
                 for alive in list(group):
                     tell(f"round {index + 1} of {rounds}: {alive.task.name}")
                     if not alive.round(meter):
                         group.remove(alive)
+        begun = begun[: len(begun) - len(coming)]
+        if is_together and len(begun) > 1:
+            alone += [task for task in begun if _starved(task)]
     return outcome
+
+
+def _starved(task: Task) -> bool:
+    """Whether memory ran out for a task that had others beside it, as on a GPU, whose memory is not counted before.
+
+    It is as new then, to be tried by itself.
+    """
+    measurement = task.measurement
+    reason = measurement.reason or ""
+    if not reason.startswith(OUT_OF_MEMORY) or NOT_STARTED in reason:
+        return False
+    measurement.status, measurement.reason, measurement.joules = "measured", None, None
+    measurement.peak_rss_bytes = measurement.peak_gpu_bytes = None
+    for samples in (measurement.rounds, measurement.warmup, task.results):
+        samples.clear()
+    return True
 
 
 class _Alive:
@@ -173,7 +196,7 @@ def _start(
                 break  # its turn comes when these are through
             waiting.pop(0)
             needs = f"it takes about {task.needs_bytes / 1e9:.3g} GB, {max(free, 0) / 1e9:.3g} GB are free"
-            fail(task.measurement, WorkerError(f"not started, {needs}", out_of_memory=True))
+            fail(task.measurement, WorkerError(f"{NOT_STARTED}, {needs}", out_of_memory=True))
             continue
         waiting.pop(0)
         tell(f"load {task.name}")

@@ -80,3 +80,19 @@ class Talker:
         print("not an answer", flush=True)
         os.write(1, b"nor this\n")
         return "an answer"
+
+
+class Crowded:
+    """Runs out of memory at the first call that counts, but not if it has a second chance: a file tells."""
+
+    def __init__(self, marker: str) -> None:
+        self.marker = Path(marker)
+        self.is_alone = self.marker.exists()
+        self.calls = 0
+
+    def run(self) -> None:
+        self.calls += 1
+        if self.calls > 2 and not self.is_alone:
+            self.marker.touch()
+            raise MemoryError
+        time.sleep(0.11)

@@ -79,6 +79,23 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_a_failure_of_ours_keeps_what_was_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(report: Report, tell: command.Tell) -> None:
+        where = {"model": "LDM-1", "f": 1, "width": 256, "height": 256, "batch": 1}
+        report.rows.append(Row("LDM-1", where, {"step": Measurement(rounds=[[1.0]], macs=1)}))
+        raise OSError("a driver is gone")
+
+    args = argparse.Namespace(out=tmp_path / "run.json", report=False, json=False, quiet=True)
+    with pytest.raises(OSError, match="a driver is gone"):
+        command.conduct(args, "latent-vs-pixel", {}, measure, derive)
+    report = read_report(args.out)
+    assert (report.complete, report.rows[0].measurements["step"].seconds) == (False, 1.0)
+    assert report.warnings[0] == "the run ended early: OSError: a driver is gone"
+    assert "LDM-1" in capsys.readouterr().out
+
+
 def test_what_was_only_begun_is_dropped() -> None:
     report = Report("latent-vs-pixel", [], "", {}, {}, {})
     report.rows = [

@@ -177,6 +177,35 @@ def test_an_interrupted_run_derives_what_it_can() -> None:
     assert model["pictures"]["50"] == {"seconds": None, "ratio": None}
 
 
+def test_a_batch_is_so_many_pictures() -> None:
+    four = [row(1, step=measured(10.0, 500)), row(4, step=measured(2.0, 100), decode=measured(12.0, 300))]
+    for one in four:
+        one.configuration["batch"] = 4
+    model = derive(report(*four))["sizes"][0]["models"][1]
+    assert model["pictures"]["20"] == {"seconds": 52 / 4, "ratio": 200 / 52}
+    assert model["break_even_steps"] == 2
+
+
+def test_what_failed_halfway_says_nothing() -> None:
+    broken = measured(10.0, 500)
+    broken.status = "failed"
+    model = derive(report(row(1, step=broken), row(4, step=measured(2.0, 100))))["sizes"][0]["models"][1]
+    assert (model["step_s"], model["step_ratio"]) == (2.0, None)
+
+
+def test_noise_gives_no_reason() -> None:
+    noisy = Measurement(rounds=[[4.0], [5.0]], macs=100, bytes_moved=10**9)
+    model = derive(report(row(1, step=measured(10.0, 500)), row(4, step=noisy)))["sizes"][0]["models"][1]
+    assert "too noisy" in model["reason"]
+
+
+def test_what_stands_on_a_prediction_is_marked() -> None:
+    predicted = Measurement(status="predicted", predicted_s=12.0, macs=300)
+    second = row(2, step=measured(5.0, 250), decode=predicted)
+    found = derive(report(row(1, step=measured(10.0, 500)), second, row(4, step=measured(2.0, 1))))
+    assert [model["is_predicted"] for model in found["sizes"][0]["models"]] == [False, True, False]
+
+
 def test_without_the_pixels_there_are_no_ratios() -> None:
     found = derive(report(row(4, step=measured(2.0, 100), decode=measured(1.0, 1))))
     model = found["sizes"][0]["models"][0]

@@ -13,10 +13,12 @@ from latentrt_bench.machine import Conditions, condition_warnings, describe_mach
 CALM = {"on_battery": None, "throttled": None, "steal": None, "others": None, "clock_jump_s": 0.0}
 
 
-def zone(folder: Path, name: str, energy_uj: int, wraps_at: int = 1_000_000_000) -> Path:
+def zone(
+    folder: Path, name: str, energy_uj: int, wraps_at: int = 1_000_000_000, called: str = "package-0"
+) -> Path:
     path = folder / name
     path.mkdir(parents=True, exist_ok=True)
-    (path / "name").write_text("package-0\n")
+    (path / "name").write_text(f"{called}\n")
     (path / "energy_uj").write_text(f"{energy_uj}\n")
     (path / "max_energy_range_uj").write_text(f"{wraps_at}\n")
     return path
@@ -37,11 +39,18 @@ def test_joules_of_all_packages(tmp_path: Path) -> None:
     assert meter.joules() == pytest.approx(2.75)
 
 
-def test_a_part_of_a_package_is_not_counted_twice(tmp_path: Path) -> None:
-    zone(tmp_path, "intel-rapl:0", 0)
-    for name in ("intel-rapl:0:0", "intel-rapl-mmio:0"):
-        zone(tmp_path, name, 0)
-    assert EnergyMeter(tmp_path).sources == ["package-0"]
+def test_nothing_is_counted_twice(tmp_path: Path) -> None:
+    """Cores are a part of their package, the platform has all in it, mmio is a second view; memory is beside."""
+    zones = {
+        "intel-rapl:0": "package-0",
+        "intel-rapl:0:0": "core",
+        "intel-rapl:0:1": "dram",
+        "intel-rapl:1": "psys",
+    }
+    for name, called in zones.items():
+        zone(tmp_path, name, 0, called=called)
+    zone(tmp_path, "intel-rapl-mmio:0", 0)
+    assert EnergyMeter(tmp_path).sources == ["package-0", "dram"]
 
 
 def test_a_counter_that_begins_again(tmp_path: Path) -> None:
@@ -78,6 +87,7 @@ def test_gpu_energy_and_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     meter = EnergyMeter(tmp_path)
     meter.start()
     assert (meter.sources, meter.joules()) == (["a GPU"], 7.5)
+    assert EnergyMeter(tmp_path, gpus=False).sources == []
     assert (energy.gpu_bytes(7), energy.gpu_bytes(9), energy.gpu_bytes(1)) == (300, None, None)
 
 
@@ -156,6 +166,10 @@ def test_a_containers_limit_is_what_there_is(monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "memory.current").write_text("600000000\n")
     assert memory.total_memory() == 1_000_000_000
     assert memory.free_memory() == 350_000_000  # 400 MB less the reserve of 5 %
+    (tmp_path / "memory.stat").write_text(
+        "anon 5\ninactive_file 100000000\n"
+    )  # pages that are given back when wanted
+    assert memory.free_memory() == 450_000_000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.total_memory() == whole
 

@@ -180,6 +180,15 @@ def test_groups_where_not_all_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert told.endswith("took turns with each other: a, b | c")
 
 
+def test_what_starved_beside_others_is_tried_alone(tmp_path: Path) -> None:
+    crowded = task("Crowded", "crowded", marker=str(tmp_path / "marker"))
+    other = task("Sleeper", "other", seconds=[0.11])
+    outcome = run_rounds([crowded, other], rounds=2)
+    assert (crowded.measurement.status, len(crowded.measurement.rounds)) == ("measured", 2)
+    assert len(crowded.measurement.warmup) == rounds.WARMUPS
+    assert outcome.groups == [["crowded", "other"], ["crowded"]]
+
+
 @pytest.mark.parametrize("factor", [0.1, 3.0])
 def test_a_clock_that_runs_wrong_is_told(factor: float) -> None:
     """Slow or fast: what the worker says does not agree with the time that passed here."""

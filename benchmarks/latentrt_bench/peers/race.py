@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from latentrt.noise import TorchGenerator
 from latentrt_bench.peers.catalogue import ENVIRONMENTS, MATERIALS, PEERS, Environment, Material, Peer
@@ -174,11 +175,14 @@ def _turn(racer: Racer, pictures: int) -> None:
 
 def _compare(racers: Sequence[Racer]) -> None:
     """Hold each picture against the first's."""
-    if not racers:
-        return
-    reference = read_picture(racers[0].picture)
+    reference: npt.NDArray[np.uint8] | None = None
     for racer in racers:
-        racer.row.facts["picture"] = difference(read_picture(racer.picture), reference)
+        try:
+            picture = read_picture(racer.picture)
+            reference = picture if reference is None else reference
+            racer.row.facts["picture"] = difference(picture, reference)
+        except (ValueError, OSError) as error:  # of another size, or none
+            racer.row.facts["not_compared"] = str(error)
 
 
 def _once(failures: dict[str, str], what: str, make: Callable[[], T]) -> T:
