@@ -162,10 +162,10 @@ def test_a_missing_extra_is_named(
         "import sys\n"
         "class Block:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] == 'matplotlib': raise ModuleNotFoundError(name='matplotlib')\n"
+        "        if name.split('.')[0] == 'psutil': raise ModuleNotFoundError(name='psutil')\n"
         "sys.meta_path.insert(0, Block())\n"
         "import importlib.util; real = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *a: None if name == 'matplotlib' else real(name, *a)\n"
+        "importlib.util.find_spec = lambda name, *a: None if name == 'psutil' else real(name, *a)\n"
         "from latentrt.cli.main import main\n"
         "sys.exit(main(['bench', 'latent-vs-pixel', '--quick']))\n"
     )
