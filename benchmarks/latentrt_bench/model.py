@@ -130,8 +130,6 @@ def _settings(args: argparse.Namespace, model: Model) -> dict[str, Any]:
         ProviderError: a device cannot be had here.
     """
     rounds = ROUNDS if args.rounds is None else args.rounds
-    if rounds < 1:
-        raise InputError(f"--rounds: expected 1 or more, got {rounds}")
     sizes = args.size
     if sizes is None:
         sizes = [tuple(model.defaults.get(side, model.default_size) for side in ("width", "height"))]

@@ -429,7 +429,6 @@ def test_only_the_peers_asked_for_in_the_order_of_the_catalogue(folder, made, tm
     ("words", "message"),
     [
         (("--size", "60x64"), "--size: expected multiples of 8, got 60x64"),
-        (("--rounds", "0"), "--rounds: expected 1 or more, got 0"),
     ],
 )
 def test_what_cannot_be_asked_for(words, message):

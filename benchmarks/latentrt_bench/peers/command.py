@@ -135,8 +135,6 @@ def _settings(args: argparse.Namespace, name: str, model: Model | None) -> dict[
         InputError: a value is out of range, or the model is a bundle.
     """
     rounds = args.rounds if args.rounds is not None else QUICK_ROUNDS if args.quick else ROUNDS
-    if rounds < 1:
-        raise InputError(f"--rounds: expected 1 or more, got {rounds}")
     if model is not None and model.manifest is not None:
         raise InputError(
             f"--model {name}: a bundle; expected the diffusers checkpoint, which all peers start from"
