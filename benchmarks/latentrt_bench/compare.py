@@ -4,7 +4,7 @@ The samples of a run are the medians of its rounds, which lie (largest / smalles
 noise where their medians are further apart than both runs' rounds together, and than `FLOOR`. For rounds that vary by
 chance alone (normal, 200,000 drawn pairs of runs) that calls a difference where there is none in 13 % of the
 comparisons with 2 rounds a run, in 1.4 % with 3, in 0.01 % with 5; so below `MIN_ROUNDS` nothing is called. What
-other programs had of the processor's time counts as noise in full: all of it may have been taken from one measurement.
+other programs had of the processor's time may have been taken from any measurement, and widens the noise by as much.
 """
 
 import argparse

@@ -143,10 +143,16 @@ def _seconds(measurement: Measurement | None) -> float | None:
 
 
 def _memory(row: Row) -> int | None:
-    """The most that painting takes when each network is loaded for its stage alone; the encoder has no part in it."""
-    peaks = [row.measurements[what].peak_rss_bytes for what in ("step", "decode") if what in row.measurements]
-    known = [peak for peak in peaks if peak is not None]
-    return max(known) if known and len(known) == len(peaks) else None
+    """The most that painting takes when each network is loaded for its stage alone; the encoder has no part in it.
+
+    On a GPU it is the GPU's memory that counts, as far as the driver tells it.
+    """
+    stages = [row.measurements[what] for what in ("step", "decode") if what in row.measurements]
+    for peaks in ([m.peak_gpu_bytes for m in stages], [m.peak_rss_bytes for m in stages]):
+        known = [peak for peak in peaks if peak is not None]
+        if known and len(known) == len(stages):
+            return max(known)
+    return None
 
 
 def _picture(

@@ -99,6 +99,11 @@ def test_memory_and_energy_of_a_picture() -> None:
     assert models[1]["joules"]["50"] == 50 * 110
 
 
+def test_on_a_gpu_its_memory_counts() -> None:
+    step = measured(10.0, 10, peak_rss_bytes=2 * 10**9, peak_gpu_bytes=5 * 10**9)
+    assert derive(report(row(1, step=step)))["sizes"][0]["models"][0]["memory_bytes"] == 5e9
+
+
 def test_without_energy_there_are_no_joules() -> None:
     found = derive(report(row(1, step=measured(1.0, 10))))
     assert found["sizes"][0]["models"][0]["joules"] is None
