@@ -240,7 +240,8 @@ def test_an_export_is_made_once_and_whole(made, tmp_path):
 def test_random_model_is_the_published_one(tmp_path, monkeypatch):
     written = {}
 
-    def note(shapes, path, seed):
+    def note(shapes, path, seed, dtype):
+        assert dtype == "fp16"
         written[path.parent.name] = shapes
         path.touch()
 

@@ -4,6 +4,8 @@
 """
 
 import json
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,14 +111,31 @@ COMPONENTS: tuple[tuple[str, dict[str, Any], str, tuple[str, ...]], ...] = (
 
 
 def write_sd15(folder: Path, seed: int = 0) -> None:
-    """Write the checkpoint into a folder that exists.
+    """Write the checkpoint, in fp16 and with a tokenizer of letters, into a folder that exists.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    write_networks(folder, seed)
+    write_tokenizer(folder / "tokenizer")
+
+
+def write_networks(
+    folder: Path, seed: int = 0, dtype: str = "fp16", tell: Callable[[str], None] = lambda message: None
+) -> None:
+    """All of the checkpoint but its tokenizer.
+
+    Args:
+        folder: that of the checkpoint.
+        seed: of the text encoder's weights; the UNet has the next, then the VAE.
+        dtype: "fp16" or "fp32", what is stored.
+        tell: is told the size of each network before it is written.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
     _write_json(folder / "model_index.json", MODEL_INDEX)
     _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
-    write_tokenizer(folder / "tokenizer")
     for index, (name, config, weights, graphs) in enumerate(COMPONENTS):
         _write_json(folder / name / "config.json", config)
         shapes = {
@@ -124,15 +143,19 @@ def write_sd15(folder: Path, seed: int = 0) -> None:
             for graph in graphs
             for parameter in Graph(load_graph(graph, "fp16"), graph).parameters
         }
-        write_random_tensors(shapes, folder / name / weights, seed + index)
+        tell(f"{name}: {sum(map(math.prod, shapes.values())) / 1e6:.1f} M parameters")
+        write_random_tensors(shapes, folder / name / weights, seed + index, dtype)
 
 
-def write_tokenizer(folder: Path) -> None:
-    """A tokenizer with CLIP's ids for single letters, of which "a b c" has three, and for the two ends.
+def write_tokenizer(folder: Path, merges: Sequence[str] = ()) -> None:
+    """CLIP's tokenizer with these merges, "i n" the first of CLIP's own. Words that they do not fill are unused.
 
     CLIP's vocabulary begins with its byte letters, each alone and each as a word's end, and ends with start and end of
-    text. Without merges nothing between is ever used, so that prompts of single letters become the ids that they are
-    in CLIP's own vocabulary, which stable-diffusion.cpp has built in.
+    text. Without merges nothing between is ever used: prompts of single letters, of which "a b c" has three, become the
+    ids that they are in CLIP's own vocabulary, which stable-diffusion.cpp has built in.
+
+    Raises:
+        ValueError: more merges than the vocabulary has room for.
     """
     printable = [
         *range(ord("!"), ord("~") + 1),
@@ -141,10 +164,17 @@ def write_tokenizer(folder: Path) -> None:
     ]
     others = 256 - len(printable)  # bytes that are no printable letter are written as the letters from 256 on
     letters = [chr(code) for code in printable] + [chr(256 + index) for index in range(others)]
-    words = [*letters, *(f"{letter}</w>" for letter in letters)]
-    words += [f"unused{index}</w>" for index in range(VOCABULARY - len(words) - 2)]
+    words = [
+        *letters,
+        *(f"{letter}</w>" for letter in letters),
+        *(merge.replace(" ", "") for merge in merges),
+    ]
+    unused = VOCABULARY - len(words) - 2
+    if unused < 0:
+        raise ValueError(f"{len(merges)} merges; expected at most {len(merges) + unused}")
+    words += [f"unused{index}</w>" for index in range(unused)]
     _write_json(folder / "vocab.json", {word: index for index, word in enumerate([*words, START, END])})
-    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
     special = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
     _write_json(folder / "special_tokens_map.json", special)
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": True}
