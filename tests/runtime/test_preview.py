@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import random_weights
+from random_weights import random_weights
 
 import latentrt
 from latentrt.errors import GraphError, InputError, ModelError
