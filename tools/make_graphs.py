@@ -15,7 +15,7 @@ from typing import Any
 
 from latentrt.files import atomic_write
 from latentrt.fingerprint import fingerprint
-from latentrt_bench.ldm import LDMS, graph_file
+from latentrt_bench.latent_vs_pixel.ldm import LDMS, graph_file
 from latentrt_export.emitter import Compute
 from latentrt_export.graphs import COMPUTES, build_graph, compress, serialize
 from latentrt_export.published import SD1_INPAINT_UNET, SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE, TAESD
@@ -23,7 +23,7 @@ from latentrt_export.published import SD1_INPAINT_UNET, SD1_TEXT_ENCODER, SD1_UN
 RUNTIME = Path(__file__).parents[1] / "runtime" / "latentrt"
 GRAPHS = RUNTIME / "graphs"
 DEMO = RUNTIME / "models" / "demo"
-BENCHMARK_GRAPHS = Path(__file__).parents[1] / "benchmarks" / "latentrt_bench" / "graphs"
+BENCHMARK_GRAPHS = Path(__file__).parents[1] / "benchmarks" / "latentrt_bench" / "latent_vs_pixel" / "graphs"
 
 
 def shipped() -> dict[str, tuple[str, dict[str, Any]]]:

@@ -11,7 +11,7 @@ from PIL import Image
 from latentrt_export.demo.data import SIZE, render
 from latentrt_export.demo.scenes import sample_any, sample_held_out
 
-SHEET = Path(__file__).parents[1] / "benchmarks" / "latentrt_bench" / "scenes.png"
+SHEET = Path(__file__).parents[1] / "benchmarks" / "latentrt_bench" / "latent_vs_pixel" / "scenes.png"
 SEED = 20260101  # no seed of the training's
 COLUMNS, ROWS = 8, 4
 

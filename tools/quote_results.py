@@ -16,9 +16,12 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from latentrt_bench import figures, latent_tables, model_tables, peer_tables
+from latentrt_bench.display import figures
+from latentrt_bench.display.sheet import Cell, Sheet, as_markdown, cells, escaped, plain, without_empty
+from latentrt_bench.latent_vs_pixel import tables as latent_tables
+from latentrt_bench.model import tables as model_tables
+from latentrt_bench.peers import tables as peer_tables
 from latentrt_bench.report import Report, read_report
-from latentrt_bench.sheet import Cell, Sheet, as_markdown, cells, escaped, plain, without_empty
 from latentrt_bench.tables import found, warnings
 
 ROOT = Path(__file__).parents[1]

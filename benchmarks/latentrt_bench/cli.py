@@ -15,8 +15,8 @@ COMMANDS = {
 }
 # Where each is: it gives `EXAMPLES`, `add_arguments(parser)` and `run(args) -> int`.
 _MODULES = {
-    "latent-vs-pixel": "latentrt_bench.latent_vs_pixel",
-    "model": "latentrt_bench.model",
+    "latent-vs-pixel": "latentrt_bench.latent_vs_pixel.command",
+    "model": "latentrt_bench.model.command",
     "peers": "latentrt_bench.peers.command",
     "compare": "latentrt_bench.compare",
     "render": "latentrt_bench.render",

@@ -17,7 +17,7 @@ from latentrt.cli.arguments import natural
 from latentrt.cli.console import fail, progress_line, say
 from latentrt.errors import InputError
 from latentrt.files import atomic_write
-from latentrt_bench.machine import Conditions, condition_warnings, describe_machine, versions
+from latentrt_bench.measuring.machine import Conditions, condition_warnings, describe_machine, versions
 from latentrt_bench.report import Report
 from latentrt_bench.tables import table
 
@@ -114,7 +114,9 @@ def conduct(
 
 def write_page(report: Report, path: Path) -> None:
     """Write the report's page; it appears whole or not at all."""
-    from latentrt_bench.page import page  # matplotlib takes a second to import, and most runs write no page
+    from latentrt_bench.page import (
+        page,  # matplotlib takes a second to import, and most runs write no page
+    )
 
     text = page(report)
     with atomic_write(path) as file:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from latentrt.errors import InputError
-from latentrt_bench import figures
+from latentrt_bench.display import figures
+from latentrt_bench.display.sheet import Cell, Sheet, as_text, cells
 from latentrt_bench.report import Measurement, Report, read_report
-from latentrt_bench.sheet import Cell, Sheet, as_text, cells
 
 MIN_ROUNDS = 3
 FLOOR = 0.03  # rounds of one run agree better than runs do, which start processes and lay out memory anew

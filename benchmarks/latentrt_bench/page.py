@@ -8,10 +8,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from latentrt_bench import figures
+from latentrt_bench.display import figures
+from latentrt_bench.display.sheet import plain
 from latentrt_bench.plots import plots
 from latentrt_bench.report import Report
-from latentrt_bench.sheet import plain
 from latentrt_bench.tables import found, sheets, warnings
 
 HEADINGS = {

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from latentrt_bench import latent_plots, model_plots, peer_plots
-from latentrt_bench.canvas import Plot, style
+from latentrt_bench.display.canvas import Plot, style
+from latentrt_bench.latent_vs_pixel import plots as latent_plots
+from latentrt_bench.model import plots as model_plots
+from latentrt_bench.peers import plots as peer_plots
 from latentrt_bench.report import Report
 
 PLOTS: dict[str, Callable[[Report], Iterator[Plot]]] = {

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from latentrt_bench import figures, latent_tables, model_tables, peer_tables
+from latentrt_bench.display import figures
+from latentrt_bench.display.sheet import Sheet, as_text
+from latentrt_bench.latent_vs_pixel import tables as latent_tables
+from latentrt_bench.model import tables as model_tables
+from latentrt_bench.peers import tables as peer_tables
 from latentrt_bench.report import NOISY, Report
-from latentrt_bench.sheet import Sheet, as_text
 
 SHEETS: dict[str, Callable[[Report], list[Sheet]]] = {
     "latent-vs-pixel": latent_tables.sheets,

@@ -3,8 +3,8 @@
 import copy
 from typing import Any
 
-from latentrt_bench.derive import derive
-from latentrt_bench.model_derive import derive as model_derive
+from latentrt_bench.latent_vs_pixel.derive import derive
+from latentrt_bench.model.derive import derive as model_derive
 from latentrt_bench.report import Measurement, Report, Row
 
 # f, latent (c, h at 256), GMAC of a step at 256 and 512, of a decode, made-up seconds of a step and a decode at 256

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from latentrt.graph import Graph
 from latentrt.providers import choose
-from latentrt_bench import ceilings, kernels
-from latentrt_bench.caches import cache_bytes, processor_caches
-from latentrt_bench.ceilings import largest, sample
-from latentrt_bench.kernels import Kernel
-from latentrt_bench.macs import cost
-from latentrt_bench.roofline import least_seconds
+from latentrt_bench.cost.macs import cost
+from latentrt_bench.limits import ceilings, kernels
+from latentrt_bench.limits.caches import cache_bytes, processor_caches
+from latentrt_bench.limits.ceilings import largest, sample
+from latentrt_bench.limits.kernels import Kernel
+from latentrt_bench.limits.roofline import least_seconds
 
 
 class Clock:

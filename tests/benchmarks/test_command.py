@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from latentrt.cli.main import main
-from latentrt_bench import command, latent_vs_pixel
-from latentrt_bench.derive import derive
-from latentrt_bench.process import Job
+from latentrt_bench import command
+from latentrt_bench.latent_vs_pixel import command as latent_vs_pixel
+from latentrt_bench.latent_vs_pixel.derive import derive
+from latentrt_bench.measuring.process import Job
+from latentrt_bench.measuring.rounds import Task, run_rounds
 from latentrt_bench.report import Measurement, Report, Row, read_report
-from latentrt_bench.rounds import Task, run_rounds
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 # A benchmark of two sleepers; the second never ends its second round within a test.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentrt_bench.derive import break_even, derive, predict
+from latentrt_bench.latent_vs_pixel.derive import break_even, derive, predict
 from latentrt_bench.report import Measurement, Report, Row
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentrt_bench import figures
+from latentrt_bench.display import figures
 
 POSITIVE = st.floats(1e-12, 1e15)
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from latentrt_bench import file_cache
-from latentrt_bench.file_cache import FileCacheError, Proof
+from latentrt_bench.measuring import file_cache
+from latentrt_bench.measuring.file_cache import FileCacheError, Proof
 
 SIZE = 8 * 2**20 + 5
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentrt.errors import InputError
-from latentrt_bench.ldm import LDMS, graph_file, load_graph
-from latentrt_bench.macs import cost
+from latentrt_bench.cost.macs import cost
+from latentrt_bench.latent_vs_pixel.ldm import LDMS, graph_file, load_graph
 
 DTYPES = ("fp16", "fp32")
 MAX_PACKED_BYTES = 400_000
@@ -91,7 +91,7 @@ def test_inputs_and_outputs(f):
 def test_all_graphs_are_in_the_package_and_small():
     found = {
         file.name: len(file.read_bytes())
-        for file in (importlib.resources.files("latentrt_bench") / "graphs").iterdir()
+        for file in (importlib.resources.files("latentrt_bench.latent_vs_pixel") / "graphs").iterdir()
     }
     assert set(found) == {graph_file(f, part, dtype) for f, part in PARTS for dtype in DTYPES}
     assert max(found.values()) <= MAX_PACKED_BYTES

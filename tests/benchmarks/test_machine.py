@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from latentrt_bench import energy, machine, memory
-from latentrt_bench.energy import EnergyMeter
-from latentrt_bench.machine import Conditions, condition_warnings, describe_machine, versions
+from latentrt_bench.measuring import energy, machine, memory
+from latentrt_bench.measuring.energy import EnergyMeter
+from latentrt_bench.measuring.machine import Conditions, condition_warnings, describe_machine, versions
 
 CALM = {"on_battery": None, "throttled": None, "steal": None, "others": None, "clock_jump_s": 0.0}
 

@@ -10,9 +10,9 @@ from small_graphs import build
 
 from latentrt.fingerprint import load_graph
 from latentrt.graph import Graph
-from latentrt_bench.ldm import LDMS
-from latentrt_bench.ldm import load_graph as load_ldm
-from latentrt_bench.macs import cost
+from latentrt_bench.cost.macs import cost
+from latentrt_bench.latent_vs_pixel.ldm import LDMS
+from latentrt_bench.latent_vs_pixel.ldm import load_graph as load_ldm
 
 F = np.float32
 

@@ -9,13 +9,13 @@ import pytest
 
 from latentrt.bundle import open_model
 from latentrt.cli.main import main
-from latentrt_bench import cases
-from latentrt_bench.cases import Case, make_case
-from latentrt_bench.ceilings import Ceilings
-from latentrt_bench.macs import cost
+from latentrt_bench.cost.macs import cost
+from latentrt_bench.limits.ceilings import Ceilings
+from latentrt_bench.measuring.rounds import Outcome
+from latentrt_bench.model import cases
+from latentrt_bench.model.cases import Case, make_case
+from latentrt_bench.model.stages import Configuration
 from latentrt_bench.report import Measurement, read_report
-from latentrt_bench.rounds import Outcome
-from latentrt_bench.stages import Configuration
 
 DEMO = Configuration("demo", 64, 64, 1, "cpu", "fp32", steps=2, guidance_scale=7.5)
 NETWORKS = ("text_encoder", "unet", "vae_encoder", "vae_decoder")

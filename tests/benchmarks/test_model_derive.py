@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentrt_bench.model_derive import derive_row, picture_calls, picture_parts
+from latentrt_bench.model.derive import derive_row, picture_calls, picture_parts
 from latentrt_bench.report import Measurement, Row
 
 seconds = st.floats(1e-4, 1e3)

@@ -26,13 +26,13 @@ from latentrt.errors import InputError
 from latentrt.fingerprint import find_graph
 from latentrt.samplers import resolve
 from latentrt.text.tokenizer import load_tokenizer
+from latentrt_bench.measuring.process import Job, Process
 from latentrt_bench.peers import command, environment, sd15
 from latentrt_bench.peers.catalogue import ENVIRONMENTS, MATERIALS, PEERS, Environment, Material, Peer
 from latentrt_bench.peers.environment import MARKER, PreparationError, make_environment, run_logged
 from latentrt_bench.peers.materials import SCHEDULER, make_checkpoint, make_material, model_folder
 from latentrt_bench.peers.pictures import difference
 from latentrt_bench.peers.race import RUNNERS, Catalogue
-from latentrt_bench.process import Job, Process
 from latentrt_bench.report import read_report
 
 STAND_IN = Path(__file__).with_name("stand_in_peer.py")

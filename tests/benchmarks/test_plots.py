@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up import REPORTS, latent_vs_pixel, model, peers
 
-from latentrt_bench.canvas import apart, style
-from latentrt_bench.latent_plots import step_time
+from latentrt_bench.display.canvas import apart, style
+from latentrt_bench.latent_vs_pixel.plots import step_time
 from latentrt_bench.plots import plots
 
 LABELS = {

@@ -16,7 +16,7 @@ from latentrt.graph import Graph, identity_graph
 from latentrt.providers import choose
 from latentrt.session import Session
 from latentrt.weights import Weights, read_safetensors
-from latentrt_bench.ldm import LDMS, load_graph
+from latentrt_bench.latent_vs_pixel.ldm import LDMS, load_graph
 from latentrt_bench.random_weights import SMALL, write_random_tensors, write_random_weights
 
 

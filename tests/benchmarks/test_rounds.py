@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentrt_bench import rounds
-from latentrt_bench.process import Job, Process, WorkerError
+from latentrt_bench.measuring import rounds
+from latentrt_bench.measuring.process import Job, Process, WorkerError
+from latentrt_bench.measuring.rounds import Task, run_rounds
 from latentrt_bench.report import Measurement
-from latentrt_bench.rounds import Task, run_rounds
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
@@ -244,7 +244,7 @@ def test_answers_are_not_mixed_with_what_is_printed() -> None:
 def test_a_worker_ends_with_its_parent() -> None:
     """Killed without a chance to clean up: the worker reads the end of its input and goes."""
     code = (
-        "import time; from latentrt_bench.process import *; "
+        "import time; from latentrt_bench.measuring.process import *; "
         f"p = Process(Job({str(STAND_IN) + ':Sleeper'!r}, {{'seconds': [0.01]}})); "
         "print(p.pid, flush=True); time.sleep(60)"
     )

@@ -9,8 +9,8 @@ from small_graphs import build, run
 from latentrt.errors import GraphError, InputError
 from latentrt.fingerprint import load_graph
 from latentrt.graph import Graph
-from latentrt_bench.operators import RULES
-from latentrt_bench.shapes import infer
+from latentrt_bench.cost.operators import RULES
+from latentrt_bench.cost.shapes import infer
 
 F, I, B = np.float32, np.int64, np.bool_  # noqa: E741
 X = (F, (2, 6, 5, 7))

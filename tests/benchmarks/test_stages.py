@@ -10,11 +10,12 @@ import pytest
 
 from latentrt.bundle import open_model
 from latentrt.session import Session
-from latentrt_bench import file_cache, loads
-from latentrt_bench.loads import COLD, WARM, LoadTask, run_loads
-from latentrt_bench.process import Answer, WorkerError
+from latentrt_bench.measuring import file_cache
+from latentrt_bench.measuring.process import Answer, WorkerError
+from latentrt_bench.model import loads
+from latentrt_bench.model.loads import COLD, WARM, LoadTask, run_loads
+from latentrt_bench.model.stages import STAGES, Configuration, Load, Picture, Stage, work
 from latentrt_bench.report import Measurement
-from latentrt_bench.stages import STAGES, Configuration, Load, Picture, Stage, work
 
 SMALL = Configuration("demo", 64, 32, 2, "cpu", "fp32", steps=3, guidance_scale=7.5)
 TILED = replace(SMALL, width=256, height=128, tile=128)

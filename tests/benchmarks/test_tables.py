@@ -11,8 +11,8 @@ from made_up import REPORTS, latent_vs_pixel, measured, model, peers
 from rich.cells import cell_len
 
 from latentrt.errors import InputError
+from latentrt_bench.display.sheet import WIDTH, Cell, Sheet, as_markdown, as_text
 from latentrt_bench.report import Measurement, Row, read_report
-from latentrt_bench.sheet import WIDTH, Cell, Sheet, as_markdown, as_text
 from latentrt_bench.tables import found, sheets, table, warnings
 
 LONG = "a-name-without-any-space-" * 20

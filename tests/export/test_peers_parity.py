@@ -5,11 +5,11 @@ import pytest
 
 from latentrt.bundle import open_model
 from latentrt.noise import TorchGenerator
+from latentrt_bench.measuring.process import Job, Process
 from latentrt_bench.peers.catalogue import PEERS
 from latentrt_bench.peers.materials import make_checkpoint
 from latentrt_bench.peers.pictures import difference, read_picture
 from latentrt_bench.peers.race import RUNNERS
-from latentrt_bench.process import Job, Process
 
 WORK = {"prompt": "a small yellow star above a large purple square", "steps": 4, "guidance": 2.0, "seed": 7}
 

@@ -8,8 +8,8 @@ from test_graphs import BOUNDS, halves, relative, run, session, state
 from torch.utils.flop_counter import FlopCounterMode
 
 from latentrt.errors import ModelError
-from latentrt_bench.ldm import LDMS, load_graph
-from latentrt_bench.macs import cost
+from latentrt_bench.cost.macs import cost
+from latentrt_bench.latent_vs_pixel.ldm import LDMS, load_graph
 from latentrt_export.graphs import COMPUTES, build_graph
 
 UNETS = {

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.noise import TorchGenerator
+from latentrt_bench.measuring.process import Job, Process, WorkerError
 from latentrt_bench.peers.catalogue import ENVIRONMENTS, MATERIALS, PEERS, Environment, Material, Peer
 from latentrt_bench.peers.environment import Made, PreparationError, make_environment
 from latentrt_bench.peers.materials import make_checkpoint, make_material
 from latentrt_bench.peers.pictures import difference, read_picture
-from latentrt_bench.process import Job, Process, WorkerError
 from latentrt_bench.report import Measurement, Report, Row
 
 RUNNERS = Path(__file__).with_name("runners")

@@ -12,8 +12,8 @@ import cpuinfo
 import psutil
 import pynvml
 
-from latentrt_bench.energy import EnergyMeter, gpu_count
-from latentrt_bench.memory import total_memory
+from latentrt_bench.measuring.energy import EnergyMeter, gpu_count
+from latentrt_bench.measuring.memory import total_memory
 
 # Instructions that decide how fast matrix products are; the rest of what a processor can do is left out.
 FEATURES = (

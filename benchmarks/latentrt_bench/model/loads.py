@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from latentrt_bench.energy import gpu_bytes
-from latentrt_bench.file_cache import Proof
-from latentrt_bench.process import Answer, Job, Process, WorkerError
+from latentrt_bench.measuring.energy import gpu_bytes
+from latentrt_bench.measuring.file_cache import Proof
+from latentrt_bench.measuring.process import Answer, Job, Process, WorkerError
+from latentrt_bench.measuring.rounds import fail
+from latentrt_bench.model.stages import Configuration
 from latentrt_bench.report import Measurement
-from latentrt_bench.rounds import fail
-from latentrt_bench.stages import Configuration
 
-TARGET = "latentrt_bench.stages:Load"
+TARGET = "latentrt_bench.model.stages:Load"
 COLD, WARM = "load_cold", "load_warm"
 # State of the cache -> the method that brings it about, and what tells that it has not.
 PREPARE: dict[str, tuple[str, Callable[[Proof], str | None]]] = {

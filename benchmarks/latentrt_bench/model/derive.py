@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from latentrt_bench.limits.roofline import least_seconds
 from latentrt_bench.report import Measurement, Report, Row
-from latentrt_bench.roofline import least_seconds
 
 PICTURE = "picture:"
 STAGES = ("text_encoder", "unet", "unet_guided", "vae_encoder", "vae_decoder")

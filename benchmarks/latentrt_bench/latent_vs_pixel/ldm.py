@@ -122,5 +122,5 @@ def load_graph(f: int, part: Part, dtype: str) -> Graph:
     if dtype not in ("fp16", "fp32"):
         raise InputError(f"LDM-{f} {part}: dtype {dtype!r}; expected fp16 or fp32")
     name = graph_file(f, part, dtype)
-    packed = (importlib.resources.files("latentrt_bench") / "graphs" / name).read_bytes()
+    packed = (importlib.resources.files("latentrt_bench.latent_vs_pixel") / "graphs" / name).read_bytes()
     return Graph(gzip.decompress(packed), name)

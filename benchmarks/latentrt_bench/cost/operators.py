@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from latentrt.errors import GraphError
-from latentrt_bench import products, rearranging
-from latentrt_bench.tensors import (
+from latentrt_bench.cost import products, rearranging
+from latentrt_bench.cost.tensors import (
     ELEMENTS,
     MAX_KNOWN,
     Array,

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from latentrt_bench import figures
-from latentrt_bench.paper import TABLE_6, TABLE_8
+from latentrt_bench.display import figures
+from latentrt_bench.latent_vs_pixel.paper import TABLE_6, TABLE_8
+from latentrt_bench.measuring.rounds import OUT_OF_MEMORY
 from latentrt_bench.report import Measurement, Report, Row
-from latentrt_bench.rounds import OUT_OF_MEMORY
 
 STEPS = (1, 4, 20, 50, 200)
 AGREE = 0.10  # measured and MAC ratio are called equal within this

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from latentrt_bench import figures
-from latentrt_bench.canvas import Plot, bars
-from latentrt_bench.peer_tables import peak_bytes
+from latentrt_bench.display import figures
+from latentrt_bench.display.canvas import Plot, bars
+from latentrt_bench.peers.tables import peak_bytes
 from latentrt_bench.report import Report, Row
 
 NOTHING = "did not run"

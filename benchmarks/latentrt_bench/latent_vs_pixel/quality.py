@@ -10,7 +10,7 @@ from PIL import Image
 
 import latentrt
 from latentrt import images
-from latentrt_bench.process import Job, Process, WorkerError
+from latentrt_bench.measuring.process import Job, Process, WorkerError
 from latentrt_bench.report import Report
 
 SHEET = "scenes.png"  # of `tools/make_scenes.py`: scenes that the model has not seen in training
@@ -47,7 +47,10 @@ class RoundTrip:
 
 def scenes() -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The sheet's pictures, (n, 128, 128, 3) uint8."""
-    with (importlib.resources.files("latentrt_bench") / SHEET).open("rb") as file, Image.open(file) as sheet:
+    with (
+        (importlib.resources.files("latentrt_bench.latent_vs_pixel") / SHEET).open("rb") as file,
+        Image.open(file) as sheet,
+    ):
         grid = np.asarray(sheet.convert("RGB"))
     rows, columns = grid.shape[0] // SIDE, grid.shape[1] // SIDE
     return grid.reshape(rows, SIDE, columns, SIDE, 3).swapaxes(1, 2).reshape(rows * columns, SIDE, SIDE, 3)
@@ -63,7 +66,7 @@ def add_quality(report: Report, tell: Callable[[str], None]) -> None:
     """Measure it, in a process of its own, and put it into the report."""
     tell("the included autoencoder's quality")
     try:
-        process = Process(Job("latentrt_bench.quality:RoundTrip"))
+        process = Process(Job("latentrt_bench.latent_vs_pixel.quality:RoundTrip"))
     except WorkerError as error:
         report.warnings.append(f"quality: {error}")
         return

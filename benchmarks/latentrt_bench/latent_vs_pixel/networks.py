@@ -9,8 +9,8 @@ from latentrt.graph import Graph
 from latentrt.providers import choose
 from latentrt.session import Session
 from latentrt.weights import Weights
-from latentrt_bench.ldm import LDMS, Part, load_graph
-from latentrt_bench.macs import Cost, cost
+from latentrt_bench.cost.macs import Cost, cost
+from latentrt_bench.latent_vs_pixel.ldm import LDMS, Part, load_graph
 
 Shape = tuple[int, ...]
 SD1_CONTEXT = (77, 768)  # tokens and width of Stable Diffusion 1's text encoder

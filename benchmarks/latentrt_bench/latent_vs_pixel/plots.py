@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from latentrt_bench import figures
-from latentrt_bench.canvas import (
+from latentrt_bench.display import figures
+from latentrt_bench.display.canvas import (
     COLOURS,
     FAINT,
     FONT,
@@ -22,7 +22,7 @@ from latentrt_bench.canvas import (
     log_axis,
     shortened,
 )  # fmt: skip
-from latentrt_bench.latent_tables import row_of, title
+from latentrt_bench.latent_vs_pixel.tables import row_of, title
 from latentrt_bench.report import Measurement, Report
 
 MOST_STEPS = 200

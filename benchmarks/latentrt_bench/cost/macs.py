@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from latentrt.graph import Graph
-from latentrt_bench import products
-from latentrt_bench.shapes import Inference, infer
-from latentrt_bench.tensors import Node, Tensor
+from latentrt_bench.cost import products
+from latentrt_bench.cost.shapes import Inference, infer
+from latentrt_bench.cost.tensors import Node, Tensor
 
 # The same memory under another shape.
 VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")

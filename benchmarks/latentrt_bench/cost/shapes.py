@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from latentrt.errors import GraphError, InputError
 from latentrt.graph import Graph
-from latentrt_bench.operators import RULES
-from latentrt_bench.tensors import MAX_KNOWN, Array, Node, Tensor, attributes, constant, ghost
+from latentrt_bench.cost.operators import RULES
+from latentrt_bench.cost.tensors import MAX_KNOWN, Array, Node, Tensor, attributes, constant, ghost
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from latentrt.cli import arguments
 from latentrt.errors import InputError
 from latentrt.providers import choose
 from latentrt.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
-from latentrt_bench.cases import make_case, measure_cases
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.compare import as_data, compare, show
-from latentrt_bench.model_derive import derive
+from latentrt_bench.model.cases import make_case, measure_cases
+from latentrt_bench.model.derive import derive
+from latentrt_bench.model.stages import Configuration
 from latentrt_bench.report import Report, read_report
-from latentrt_bench.stages import Configuration
 
 EXAMPLES = """\
 examples:

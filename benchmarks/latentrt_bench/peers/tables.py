@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from latentrt_bench import figures
+from latentrt_bench.display import figures
+from latentrt_bench.display.sheet import Cell, Sheet, cells, seconds_cell, spread_cell
 from latentrt_bench.report import Report, Row
-from latentrt_bench.sheet import Cell, Sheet, cells, seconds_cell, spread_cell
 
 
 def sheets(report: Report) -> list[Sheet]:

@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from latentrt_bench.energy import EnergyMeter, gpu_bytes
-from latentrt_bench.memory import free_memory
-from latentrt_bench.process import Answer, Job, Process, WorkerError
+from latentrt_bench.measuring.energy import EnergyMeter, gpu_bytes
+from latentrt_bench.measuring.memory import free_memory
+from latentrt_bench.measuring.process import Answer, Job, Process, WorkerError
 from latentrt_bench.report import Measurement
 
 # ONNX Runtime learns in the first call what memory a call takes, and takes it anew, as one block, in the second: that

@@ -16,7 +16,7 @@ from latentrt.providers import choose
 from latentrt.runner import Runner
 from latentrt.text.conditioning import encode_prompts
 from latentrt.tiling import Grid
-from latentrt_bench import file_cache
+from latentrt_bench.measuring import file_cache
 
 PROMPT = "a large red heart on a blue background"  # its words do not matter: all prompts are as long to the networks
 TIMESTEP = np.float32(500)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from latentrt_bench import figures
+from latentrt_bench.display import figures
 from latentrt_bench.report import Measurement
 
 WIDTH = 100

@@ -7,17 +7,17 @@ from typing import Any
 
 from latentrt.errors import GraphError, ModelError
 from latentrt.providers import choose
-from latentrt_bench.ceilings import measure_ceilings
 from latentrt_bench.command import Tell
-from latentrt_bench.energy import EnergyMeter
-from latentrt_bench.loads import COLD, WARM, LoadTask, run_loads
-from latentrt_bench.macs import Cost, cost
-from latentrt_bench.memory import worker_bytes
-from latentrt_bench.model_derive import PICTURE, derive_row, picture_calls, picture_parts
-from latentrt_bench.process import Job
+from latentrt_bench.cost.macs import Cost, cost
+from latentrt_bench.limits.ceilings import measure_ceilings
+from latentrt_bench.measuring.energy import EnergyMeter
+from latentrt_bench.measuring.memory import worker_bytes
+from latentrt_bench.measuring.process import Job
+from latentrt_bench.measuring.rounds import Task, run_rounds
+from latentrt_bench.model.derive import PICTURE, derive_row, picture_calls, picture_parts
+from latentrt_bench.model.loads import COLD, WARM, LoadTask, run_loads
+from latentrt_bench.model.stages import STAGES, Configuration, Work, painting, work
 from latentrt_bench.report import Measurement, Report, Row
-from latentrt_bench.rounds import Task, run_rounds
-from latentrt_bench.stages import STAGES, Configuration, Work, painting, work
 
 # The stage whose sizes a network is loaded for, without guidance and with.
 LOADED = {
@@ -192,7 +192,7 @@ def _load_tasks(cases: Sequence[Case]) -> list[LoadTask]:
 
 def _stage_task(case: Case, stage: str) -> Task:
     arguments = {"stage": stage, "configuration": asdict(case.configuration)}
-    job = Job("latentrt_bench.stages:Stage", arguments)
+    job = Job("latentrt_bench.model.stages:Stage", arguments)
     measurement = case.row.measurements[stage]
     return Task(f"{case.row.name} {stage}", job, measurement, needs_bytes=case.memory.get(stage, 0))
 
@@ -201,7 +201,7 @@ def _picture_task(case: Case, sampler: str) -> Task:
     arguments = {"sampler": case.samplers[sampler], "configuration": asdict(case.configuration)}
     task = Task(
         f"{case.row.name} {PICTURE}{sampler}",
-        Job("latentrt_bench.stages:Picture", arguments),
+        Job("latentrt_bench.model.stages:Picture", arguments),
         case.row.measurements[f"{PICTURE}{sampler}"],
         needs_bytes=case.memory.get("picture", 0),
     )

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from latentrt_bench import figures
-from latentrt_bench.canvas import (
+from latentrt_bench.display import figures
+from latentrt_bench.display.canvas import (
     COLOURS,
     FAINT,
     FONT,
@@ -21,8 +21,8 @@ from latentrt_bench.canvas import (
     log_axis,
     shortened,
 )  # fmt: skip
-from latentrt_bench.model_tables import derived_of, stage_name
-from latentrt_bench.peer_tables import peak_bytes
+from latentrt_bench.model.tables import derived_of, stage_name
+from latentrt_bench.peers.tables import peak_bytes
 from latentrt_bench.report import Report
 
 # Stages in their order in a picture, with their colours; `DARK` ones carry white words.

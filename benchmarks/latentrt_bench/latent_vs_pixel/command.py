@@ -12,19 +12,19 @@ from typing import Any
 from latentrt.cli.arguments import natural, size
 from latentrt.errors import InputError
 from latentrt.providers import choose
-from latentrt_bench.ceilings import measure_ceilings
 from latentrt_bench.command import Tell, add_common, conduct
-from latentrt_bench.derive import derive, predict
-from latentrt_bench.energy import EnergyMeter
-from latentrt_bench.ldm import LDMS
-from latentrt_bench.macs import Cost
-from latentrt_bench.memory import worker_bytes
-from latentrt_bench.networks import network, network_cost
-from latentrt_bench.process import Job
-from latentrt_bench.quality import add_quality
+from latentrt_bench.cost.macs import Cost
+from latentrt_bench.latent_vs_pixel.derive import derive, predict
+from latentrt_bench.latent_vs_pixel.ldm import LDMS
+from latentrt_bench.latent_vs_pixel.networks import network, network_cost
+from latentrt_bench.latent_vs_pixel.quality import add_quality
+from latentrt_bench.limits.ceilings import measure_ceilings
+from latentrt_bench.measuring.energy import EnergyMeter
+from latentrt_bench.measuring.memory import worker_bytes
+from latentrt_bench.measuring.process import Job
+from latentrt_bench.measuring.rounds import Task, run_rounds
 from latentrt_bench.random_weights import write_random_weights
 from latentrt_bench.report import Measurement, Report, Row
-from latentrt_bench.rounds import Task, run_rounds
 
 EXAMPLES = """\
 examples:
@@ -231,7 +231,7 @@ def _task(row: Row, what: str, name: str, scratch: Path) -> Task:
     return Task(
         name=f"{row.name} {what}",
         job=Job(
-            "latentrt_bench.networks:Network",
+            "latentrt_bench.latent_vs_pixel.networks:Network",
             {"name": name, "weights": str(weights), "device": where["provider"], **sizes},
         ),
         measurement=row.measurements[what],

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from latentrt_bench import figures
+from latentrt_bench.display import figures
+from latentrt_bench.display.sheet import Cell, Sheet, cells, seconds_cell, spread_cell, without_empty
 from latentrt_bench.report import Report, Row
-from latentrt_bench.sheet import Cell, Sheet, cells, seconds_cell, spread_cell, without_empty
 
 PICTURE, COLD, WARM = "picture:", "load_cold.", "load_warm."
 NAMES = {

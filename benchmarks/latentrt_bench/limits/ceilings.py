@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from latentrt.providers import Provider
-from latentrt_bench.caches import cache_bytes
-from latentrt_bench.kernels import Kernel, convolutions, matrices, memory_kernels
+from latentrt_bench.limits.caches import cache_bytes
+from latentrt_bench.limits.kernels import Kernel, convolutions, matrices, memory_kernels
 
 Clock = Callable[[], float]
 

@@ -1,0 +1,1 @@
+"""What a network's graph costs, read off it: MACs, bytes, memory."""

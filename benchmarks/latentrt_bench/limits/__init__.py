@@ -1,0 +1,1 @@
+"""This machine's own limits, and the least time that they allow."""

@@ -1,0 +1,1 @@
+"""Processes, interleaved rounds, and what is read off the machine meanwhile."""

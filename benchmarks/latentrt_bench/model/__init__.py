@@ -1,0 +1,1 @@
+"""`latentrt bench model`: a model stage by stage."""
