@@ -36,7 +36,8 @@ from latentrt_bench.peers.race import RUNNERS, Catalogue
 from latentrt_bench.report import read_report
 
 STAND_IN = Path(__file__).with_name("stand_in_peer.py")
-ENVIRONMENT = Environment(("tinypeer==1.2.3", "ballast==4.0"), removed=("ballast",))
+ENVIRONMENT = Environment(("tinypeer==1.2.3", "Dashed-peer==2.0", "ballast==4.0"), removed=("ballast",))
+PACKAGES = {"tinypeer": "1.2.3", "dashed-peer": "2.0"}
 
 
 def wheel(folder: Path, name: str, version: str, source: str) -> None:
@@ -53,6 +54,7 @@ def index(tmp_path_factory):
     """A folder of wheels in place of the package index."""
     folder = tmp_path_factory.mktemp("wheels")
     wheel(folder, "tinypeer", "1.2.3", "VALUE = 42\n" + "#" * 100_000)
+    wheel(folder, "dashed_peer", "2.0", "")  # as its makers write it; asked for as people do
     wheel(folder, "ballast", "4.0", "")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_NO_INDEX", "1")
@@ -71,7 +73,7 @@ def made(folder):
 
 
 def test_an_environment_has_what_was_asked_for_and_nothing_of_ours(made):
-    assert made.packages == {"tinypeer": "1.2.3"}
+    assert made.packages == PACKAGES
     assert 100_000 < made.installed_bytes < 200_000  # not pip's megabytes
     seen = subprocess.run(
         [made.python, "-c", "import tinypeer, sys; print(tinypeer.VALUE, sys.prefix)\nimport numpy"],
@@ -280,12 +282,16 @@ def catalogue(tmp_path):
     runner = f"{STAND_IN.name}:Painter"
     return Catalogue(
         peers={
-            "reference": Peer("tiny", runner, options=painter("reference", journal, 100)),
-            "near": Peer("tiny", runner, "copy", painter("near", journal, 103, step_s=0.1), {"note": "said"}),
-            "absent": Peer("absent", runner, options=painter("absent", journal, 0)),
-            "unexported": Peer("tiny", runner, "broken", painter("unexported", journal, 0)),
-            "unloadable": Peer("tiny", runner, options=painter("unloadable", journal, 0, fails="load")),
-            "breaking": Peer("tiny", runner, options=painter("breaking", journal, 0, at=2)),
+            "reference": Peer("tiny", runner, "grey", options=painter("reference", journal, 100)),
+            "near": Peer(
+                "tiny", runner, "grey", "copy", painter("near", journal, 103, step_s=0.1), {"note": "said"}
+            ),
+            "absent": Peer("absent", runner, "grey", options=painter("absent", journal, 0)),
+            "unexported": Peer("tiny", runner, "grey", "broken", painter("unexported", journal, 0)),
+            "unloadable": Peer(
+                "tiny", runner, "grey", options=painter("unloadable", journal, 0, fails="load")
+            ),
+            "breaking": Peer("tiny", runner, "grey", options=painter("breaking", journal, 0, at=2)),
         },
         environments={"tiny": ENVIRONMENT, "absent": Environment(("nosuchpeer==9.9",))},
         materials={
@@ -333,11 +339,12 @@ def test_the_whole_with_stand_ins(made, folder, tmp_path, catalogue, capsys):
         assert parts["first_picture"].seconds > parts["picture"].seconds  # Python's start is in it
         assert {m.peak_rss_bytes for m in parts.values()} == {parts["step"].peak_rss_bytes}
         assert 1e6 < parts["step"].peak_rss_bytes < 1e8  # a Python without libraries, not ours with them
-        assert rows[name].facts["versions"] == {"tinypeer": "1.2.3"}
-        assert rows[name].facts["packages"] == {"tinypeer": "1.2.3"}
+        assert rows[name].facts["versions"] == PACKAGES
+        assert rows[name].facts["packages"] == PACKAGES
         assert rows[name].facts["installed_bytes"] == made.installed_bytes
         assert rows[name].facts["environment"]["requirements"] == list(ENVIRONMENT.requirements)
         assert rows[name].configuration == {"width": 64, "height": 32, "steps": 3, "guidance": 2.0}
+    assert rows["near"].facts["precision"] == "grey"
     assert rows["near"].facts["note"] == "said" and rows["near"].facts["reads"] == "copy"
     assert rows["reference"].facts["picture"] == {"max": 0, "mean": 0.0, "psnr_db": None}
     near = rows["near"].facts["picture"]

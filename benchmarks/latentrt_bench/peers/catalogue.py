@@ -38,6 +38,7 @@ class Peer:
     Attributes:
         environment: where it is installed.
         runner: "file.py:Class" in the folder `runners`.
+        precision: what it computes in.
         material: what it reads, of `MATERIALS`; None: the checkpoint.
         options: of the runner.
         facts: what a reader has to know of it, for the report.
@@ -45,6 +46,7 @@ class Peer:
 
     environment: str
     runner: str
+    precision: str
     material: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -111,33 +113,42 @@ GIVEN = {"latents": "handed over", "step": "between the callbacks at the ends of
 FP32 = {"dtype": "float32", "channels_last": False, "compiled": False}
 # The first is what the others' pictures are held against.
 PEERS: dict[str, Peer] = {
-    "diffusers-fp32": Peer("diffusers", "run_diffusers.py:Diffusers", options=FP32, facts=GIVEN),
+    "diffusers-fp32": Peer("diffusers", "run_diffusers.py:Diffusers", "fp32", options=FP32, facts=GIVEN),
     "diffusers-bf16": Peer(
         "diffusers",
         "run_diffusers.py:Diffusers",
+        "bf16",
         options={"dtype": "bfloat16", "channels_last": True, "compiled": False},
         facts={**GIVEN, "layout": "channels last"},
     ),
     "diffusers-compiled": Peer(
         "diffusers",
         "run_diffusers.py:Diffusers",
+        "fp32",
         options={**FP32, "compiled": True},
         facts={
             **GIVEN,
-            "compiled": "UNet and decoder, in fp32; from the second process on out of its cache on disk",
+            "compiled": "UNet and decoder; from the second process on out of its cache on disk",
         },
     ),
     "latentrt": Peer(
         "latentrt",
         "run_latentrt.py:Latentrt",
+        "fp32",
         facts={**GIVEN, "latents": "by seed, from which it draws what torch draws", "step": "between steps"},
     ),
     "optimum-onnx": Peer(
-        "optimum-onnx", "run_optimum.py:Optimum", "optimum-onnx export", {"graph": "model.onnx"}, GIVEN
+        "optimum-onnx",
+        "run_optimum.py:Optimum",
+        "fp32",
+        "optimum-onnx export",
+        {"graph": "model.onnx"},
+        GIVEN,
     ),
     "optimum-bundle-fp16": Peer(
         "optimum-onnx",
         "run_optimum.py:Optimum",
+        "fp16, where there are kernels",
         "latentrt bundle",
         {"graph": "model.onnx"},
         {**GIVEN, "loaded": "from_pretrained on our bundle as it is, which takes its fp16 graphs"},
@@ -145,6 +156,7 @@ PEERS: dict[str, Peer] = {
     "optimum-bundle-fp32": Peer(
         "optimum-onnx",
         "run_optimum.py:Optimum",
+        "fp32",
         "latentrt bundle",
         {"graph": "model.fp32.onnx"},
         {**GIVEN, "loaded": "from_pretrained on our bundle, handed sessions of its fp32 graphs"},
@@ -152,16 +164,14 @@ PEERS: dict[str, Peer] = {
     "openvino-genai": Peer(
         "openvino-genai",
         "run_openvino.py:OpenVINO",
+        "its choice",
         "optimum-intel export",
-        facts={
-            **GIVEN,
-            "latents": "handed over by a generator",
-            "precision": "its own choice for the processor",
-        },
+        facts={**GIVEN, "latents": "handed over by a generator"},
     ),
     "stable-diffusion.cpp": Peer(
         "stable-diffusion.cpp",
         "run_sdcpp.py:StableDiffusionCpp",
+        "its choice",
         facts={
             **GIVEN,
             "latents": "not taken; by seed, of its generator that imitates torch's",

@@ -1,9 +1,12 @@
 """`latentrt bench peers`: latentrt beside other runtimes, each in an environment of its own."""
 
 import argparse
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from latentrt.bundle import Model, open_model
 from latentrt.cli import arguments
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
     def measure(report: Report, tell: Tell) -> None:
         with tempfile.TemporaryDirectory(prefix="latentrt-peers-") as scratch:
             source = model_folder(name, folder, tell)
-            work = settings | _latents(open_model(source))
+            work = settings | _latents(open_model(source)) | {"cores": _cores()}
             if LAST_TIMESTEP % max(settings["steps"] - 1, 1):
                 report.warnings.append(
                     f"{settings['steps']} steps lie at timesteps that are no whole numbers, which each peer rounds in "
@@ -159,6 +162,12 @@ def _settings(args: argparse.Namespace, name: str, model: Model | None) -> dict[
         "limit_s": args.limit,
         "device": "cpu",
     }
+
+
+def _cores() -> int:
+    """The physical ones that this process may use: as many threads as torch, ONNX Runtime and OpenVINO take."""
+    usable = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else math.inf
+    return int(min(psutil.cpu_count(logical=False) or psutil.cpu_count() or 1, usable))
 
 
 def _latents(model: Model) -> dict[str, Any]:

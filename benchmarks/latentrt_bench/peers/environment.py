@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -175,4 +176,9 @@ def _packages(python: Path) -> dict[str, str]:
     if done.returncode != 0:
         raise PreparationError(f"pip list: exit code {done.returncode}: {last_lines(done.stderr)}")
     listed = json.loads(done.stdout)
-    return {entry["name"].lower(): entry["version"] for entry in listed if entry["name"] != "pip"}
+    return {normalized(entry["name"]): entry["version"] for entry in listed if entry["name"] != "pip"}
+
+
+def normalized(name: str) -> str:
+    """A distribution's name as packaging's standards write it (PEP 503): pip lists it as its makers do."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -2,6 +2,7 @@
 import, load, first picture, more pictures. A round is one turn of each.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from latentrt.noise import TorchGenerator
 from latentrt_bench.measuring.process import Job, Process, WorkerError
 from latentrt_bench.peers.catalogue import ENVIRONMENTS, MATERIALS, PEERS, Environment, Material, Peer
-from latentrt_bench.peers.environment import Made, PreparationError, make_environment
+from latentrt_bench.peers.environment import Made, PreparationError, make_environment, normalized
 from latentrt_bench.peers.materials import make_checkpoint, make_material
 from latentrt_bench.peers.pictures import difference, read_picture
 from latentrt_bench.report import Measurement, Report, Row
@@ -65,7 +66,7 @@ def prepare(
         source: the folder of the model.
         folder: where environments and exports are kept.
         scratch: a folder for this run: latents, pictures, caches.
-        work: prompt, steps, guidance, width, height, seed, prediction, channels and factor of the latents.
+        work: prompt, steps, guidance, width, height, seed, prediction, channels and factor of the latents, cores.
         limit_s: seconds after which loading, or a picture, is given up.
         tell: is told what is being done.
         catalogue: who there is.
@@ -196,11 +197,10 @@ def _once(failures: dict[str, str], what: str, make: Callable[[], T]) -> T:
 
 
 def _facts(peer: Peer, environment: Environment, made: Made) -> dict[str, Any]:
-    asked = [
-        requirement.split("=")[0].split("[")[0].split(" ")[0] for requirement in environment.requirements
-    ]
+    asked = [normalized(re.split(r"[=\[ ]", requirement)[0]) for requirement in environment.requirements]
     return {
         "environment": {"name": peer.environment, "requirements": list(environment.requirements)},
+        "precision": peer.precision,
         "reads": peer.material or "the checkpoint",
         "versions": {name: made.packages[name] for name in asked if name in made.packages},
         "packages": made.packages,

@@ -65,6 +65,7 @@ def environment_sheet(report: Report) -> Sheet:
         lines.append(
             cells(
                 row.name,
+                row.facts.get("precision", figures.NONE),
                 made_of or figures.NONE,
                 str(difference.get("max", figures.NONE)),
                 figures.significant(difference.get("mean")),
@@ -72,10 +73,10 @@ def environment_sheet(report: Report) -> Sheet:
             )
         )
     against = report.derived.get("against", "the first")
-    heads = ("peer", "versions", "largest difference", "mean difference", "PSNR")
+    heads = ("peer", "computes in", "versions", "largest difference", "mean difference", "PSNR")
     note = f"Differences are between its picture and that of {against}, in grey levels of 255."
     title = "What each was made of, and how far its picture is from the first one's"
-    return Sheet(title, heads, lines, [note], words=frozenset({0, 1}))
+    return Sheet(title, heads, lines, [note], words=frozenset({0, 1, 2}))
 
 
 def found(report: Report) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """stable-diffusion.cpp by its Python package. Runs under the Python of its own environment; see `run_diffusers`."""
 
 import ctypes
-import os
 import sys
 import time
 from typing import Any
@@ -26,21 +25,21 @@ sd_set_log_callback(listen, ctypes.c_void_p(0))
 
 
 class StableDiffusionCpp:
-    """`StableDiffusion` on the CPU, on all cores (it takes half of them by itself); else as it comes.
+    """`StableDiffusion` on the CPU, told to take all cores (it takes half of them by itself); else as it comes.
 
     It takes no latents. Its random numbers named "cpu" are torch's, so that the seed gives the same ones.
 
     Args:
         model: the checkpoint's folder.
-        work: see `run_diffusers.Diffusers`; also seed and prediction ("epsilon" or "v_prediction").
+        work: see `run_diffusers.Diffusers`; also seed, cores and prediction ("epsilon" or
+            "v_prediction").
     """
 
     def __init__(self, model: str, work: dict[str, Any]) -> None:
         self.work = work
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.pipeline = StableDiffusion(
             model_path=model,
-            n_threads=cores,
+            n_threads=work["cores"],
             rng_type="cpu",
             sampler_rng_type="cpu",
             prediction={"epsilon": "eps", "v_prediction": "v"}[work["prediction"]],
