@@ -5,7 +5,7 @@ PROMPT = "a large red heart to the left of a large yellow star on a blue backgro
 TORCH_FREE = "import importlib.util as u; found=[m for m in ('torch','onnx','diffusers','transformers') if u.find_spec(m)]; raise SystemExit(f'not torch-free: {found}' if found else 0)"
 INPUTS = pyproject.toml constraints.txt runtime/latentrt/_version.py
 
-.PHONY: help demo test check test-runtime test-bench test-all slow format clean
+.PHONY: help demo test check test-runtime test-bench test-export slow format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,7 +39,7 @@ demo: .venv-demo/stamp ## paint demo.png with the included model, in an environm
 	@.venv-bench/bin/python $(PIP_INSTALL) -e '.[cpu,bench,test]'
 	@touch $@
 
-test: check test-runtime test-bench test-all ## everything that CI runs: check, the parts without torch, then all with it
+test: check test-runtime test-bench test-export ## everything that CI runs: check, the parts without torch, then the rest with it
 
 check: .venv/stamp ## format, lint, types
 	.venv/bin/ruff format --check .
@@ -54,8 +54,8 @@ test-bench: .venv-bench/stamp ## the benchmarks' tests, without torch as well
 	.venv-bench/bin/python -c $(TORCH_FREE)
 	.venv-bench/bin/python -m pytest -q -m "not slow" tests/benchmarks
 
-test-all: .venv/stamp ## the runtime's and the exporter's tests, with torch
-	.venv/bin/python -m pytest -q -m "not slow" tests/runtime tests/export
+test-export: .venv/stamp ## the exporter's tests, with torch; and that the runtime does not import it where it is
+	.venv/bin/python -m pytest -q -m "not slow" tests/export tests/runtime/test_imports.py
 
 slow: .venv/stamp ## the tests that need minutes or gigabytes
 	.venv/bin/python -m pytest -q -m slow

@@ -20,7 +20,7 @@ from latentrt_bench.report import Measurement
 WARMUPS = 2
 # A round of short calls has so many that it lasts as long, from 3 (the first finds the caches full of what others did)
 MIN_ROUND_S = 1.0
-MIN_CALLS, MAX_CALLS = 3, 20
+MIN_CALLS, MAX_CALLS = 3, 100
 OUT_OF_MEMORY = "out of memory: "  # how the reason begins then,
 NOT_STARTED = "not started"  # and goes on where that was known before
 CLOCK_S = 0.25  # the worker's clock and ours, around the same call, may differ by the message's way and this
