@@ -50,8 +50,10 @@ def summary(report: Report) -> str:
         steps = latent_tables.step_sheet(report, size)
         for line, model, step in zip(lines, size["models"], steps.lines, strict=True):
             line.append(step[list(steps.columns).index("step")])
-            ratios = (model["step_ratio"], model["mac_ratio"], model["pictures"]["50"]["ratio"])
-            line.extend(map(Cell, map(figures.ratio, ratios)))
+            line.append(step[list(steps.columns).index("× pixels measured")])
+            line.append(Cell(figures.ratio(model["mac_ratio"])))
+            mark = "predicted" if model["is_predicted"] else ""
+            line.append(Cell(figures.ratio(model["pictures"]["50"]["ratio"]), mark))
     return markdown([Sheet("", heads, lines)], has_titles=False)
 
 

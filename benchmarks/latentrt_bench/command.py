@@ -2,9 +2,9 @@
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def add_common(parser: argparse.ArgumentParser, rounds: int) -> None:
     parser.add_argument(
         "--rounds", type=natural, metavar="N", help=f"how often each figure is taken, in turns ({rounds})"
     )
-    parser.add_argument("--quick", action="store_true", help="less of everything: minutes instead of an hour")
+    parser.add_argument("--quick", action="store_true", help="less of everything, in minutes")
     parser.add_argument(
         "--out",
         type=Path,
@@ -64,8 +64,13 @@ def conduct(
     """
     started = datetime.now(UTC)
     out = args.out if args.out is not None else Path(f"{benchmark}-{started:%Y%m%d-%H%M%S}.json")
-    if out.is_dir() or not os.access(out.parent, os.W_OK):
+    if out.is_dir() or not _can_be_written(out.parent):
         raise InputError(f"--out {out}: expected a file in a folder that exists and can be written")
+    if args.report and out.suffix.lower() == ".html":
+        raise InputError(
+            f"--out {out}: --report writes the page there; expected the name of the JSON beside it, such as "
+            f"{out.with_suffix('.json')}"
+        )
     conditions = Conditions()
     report = Report(
         benchmark=benchmark,
@@ -77,27 +82,39 @@ def conduct(
     )
     clock = time.perf_counter()
     ended_by: BaseException | None = None
-    with _signals_raise(), progress_line(args.quiet) as show:
+    with _signals_raise() as ignore_signals:
         try:
-            measure(report, lambda message: show(f"{time.perf_counter() - clock:5.0f} s  {message}"))
+            with progress_line(args.quiet) as show:
+                measure(report, lambda message: show(f"{time.perf_counter() - clock:5.0f} s  {message}"))
             report.complete = True
+            ignore_signals()
         except (
             Exception,
             KeyboardInterrupt,
         ) as error:  # what was finished took long: it is kept whatever happened
+            ignore_signals()
             ended_by = error
-    if ended_by is not None and not isinstance(ended_by, KeyboardInterrupt):
-        report.warnings.append(f"the run ended early: {type(ended_by).__name__}: {ended_by}")
-    report.seconds = time.perf_counter() - clock
-    prune(report)
-    report.conditions = conditions.found()
-    report.warnings += condition_warnings(report.conditions)
-    report.derived = derive(report)
-    try:
-        report.write(out)
-    except OSError as error:
-        print(report.to_json())  # half an hour of measuring is not lost to a full disk
-        return fail(f"{out}: {error.strerror or error}; the report is on stdout")
+            if not isinstance(error, KeyboardInterrupt):
+                report.warnings.append(f"the run ended early: {type(error).__name__}: {error}")
+        report.seconds = time.perf_counter() - clock
+        prune(report)
+        if ended_by is not None and not report.rows:  # and a file that may be there stays as it is
+            say("latentrt: ended before anything was measured; no report is written")
+            if isinstance(ended_by, KeyboardInterrupt):
+                return 130
+            raise ended_by
+        report.conditions = conditions.found()
+        report.warnings += condition_warnings(report.conditions)
+        try:
+            report.derived = derive(report)
+        except Exception as error:  # the samples are what took long
+            ended_by = ended_by or error
+            report.warnings.append(f"nothing was derived: {type(error).__name__}: {error}")
+        try:
+            report.write(out)
+        except OSError as error:
+            print(report.to_json())  # half an hour of measuring is not lost to a full disk
+            return fail(f"{out}: {error.strerror or error}; the report is on stdout")
     if args.report:
         write_page(report, out.with_suffix(".html"))
     print(report.to_json().rstrip() if args.json else table(report, sys.stdout.isatty()))
@@ -110,6 +127,14 @@ def conduct(
     if not any(m.status != "failed" for row in report.rows for m in row.measurements.values()):
         return fail("nothing could be measured; the report says why")
     return 0
+
+
+def _can_be_written(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -133,25 +158,37 @@ def prune(report: Report) -> None:
 
 
 @contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    """The first Ctrl-C, or other wish that we end, raises KeyboardInterrupt; another one, while we write, does not.
+def _signals_raise() -> Iterator[Callable[[], None]]:
+    """The first Ctrl-C, or other wish that we end, raises KeyboardInterrupt; any later one is ignored.
 
-    The command line's own handler would end the process while that goes on.
+    The command line's own handler would end the process while what was found is written. What is ignored already, as
+    under `nohup`, stays so.
+
+    Yields:
+        What to call when the measuring is over, from when on none raises.
     """
-    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    raises = True
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        for number in signals:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal raises
+        if raises:
+            raises = False
+            raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in signals}
+    def ignore() -> None:
+        nonlocal raises
+        raises = False
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in numbers
+        if signal.getsignal(number) not in (signal.SIG_IGN, None)
+    }
     try:
-        yield
+        yield ignore
     finally:
-        for number in signals:
-            if signal.getsignal(number) is interrupt:  # else it has come, and stays ignored while we write
-                signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -126,22 +126,32 @@ def _lines(before: Report, after: Report) -> Iterator[Line]:
                 noise, verdict = None, "other work"
         first, second = (None if m is None else m.seconds for m in pair)
         ratio = second / first if first and second is not None else None
-        sizes = (None if m is None else m.peak_rss_bytes for m in pair)
+        sizes = (found[key][0].memory_bytes(key[1]) if key in found else None for found in (old, new))
         yield Line(*key, first, second, ratio, noise, verdict, *sizes)
 
 
 def _differences(before: Report, after: Report) -> Iterator[str]:
     """What a reader has to know before comparing: other machine, versions, settings, an end before time, noise."""
     for what in ("machine", "versions", "settings"):
-        old, new = _flat(getattr(before, what)), _flat(getattr(after, what))
-        for key in {**old, **new}:
-            if old.get(key) != new.get(key) and key not in UNIMPORTANT:
-                yield f"other {what}: {key}: {_shown(old.get(key))} before, {_shown(new.get(key))} after"
+        yield from _others(what, getattr(before, what), getattr(after, what))
+    rows = {row.name: row for row in before.rows}
+    for row in after.rows:  # peers have versions of their own
+        if row.name in rows:
+            yield from _others(
+                f"versions of {row.name}", *(one.facts.get("versions", {}) for one in (rows[row.name], row))
+            )
     for report, which in ((before, "before"), (after, "after")):
         if not report.complete:
             yield f"the run {which} was interrupted"
         for warning in report.warnings:
             yield f"{which}: {warning}"
+
+
+def _others(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    old, new = _flat(before), _flat(after)
+    for key in {**old, **new}:
+        if old.get(key) != new.get(key) and key not in UNIMPORTANT:
+            yield f"other {what}: {key}: {_shown(old.get(key))} before, {_shown(new.get(key))} after"
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -160,16 +170,18 @@ def _shown(value: Any) -> str:
 
 
 def sheets(comparison: Comparison) -> list[Sheet]:
-    """The comparison as a table for each configuration."""
+    """The comparison as a table for each configuration, what else there is to know below the last."""
     heads = ("what", "before", "after", "ratio", "noise up to", "verdict", "memory before", "memory after")
+    rows = list(dict.fromkeys(line.row for line in comparison.lines))
     return [
         Sheet(
             f"Compared: {row}",
             heads,
             [_cells(line) for line in comparison.lines if line.row == row],
+            list(sentences(comparison)) if row == rows[-1] else (),
             words=frozenset({0, 5}),
         )
-        for row in dict.fromkeys(line.row for line in comparison.lines)
+        for row in rows
     ]
 
 
@@ -192,7 +204,8 @@ def sentences(comparison: Comparison) -> Iterator[str]:
     yield ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common()) or "nothing to compare"
     yield (
         "a difference counts where the medians lie further apart than the rounds of both runs together, and than "
-        f"{FLOOR:.0%}, times what other programs may have cost; below {MIN_ROUNDS} rounds in a run nothing is called"
+        f"{FLOOR:.0%}, times what other programs may have cost; below {MIN_ROUNDS} rounds in a run nothing is called, "
+        f"and with {MIN_ROUNDS} chance alone makes a difference in one of 70 comparisons"
     )
     yield from comparison.warnings
 
@@ -202,9 +215,14 @@ def as_data(comparison: Comparison) -> dict[str, Any]:
     return asdict(comparison) | {"rule": {"floor": FLOOR, "min_rounds": MIN_ROUNDS}}
 
 
+def from_data(data: Mapping[str, Any]) -> Comparison:
+    """What `as_data` was made of."""
+    return Comparison([Line(**line) for line in data["lines"]], list(data["warnings"]))
+
+
 def show(comparison: Comparison, is_terminal: bool = False) -> str:
     """The comparison as text of at most 100 columns."""
-    return as_text(sheets(comparison), list(sentences(comparison)), is_terminal)
+    return as_text(sheets(comparison), is_terminal=is_terminal)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

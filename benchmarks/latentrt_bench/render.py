@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from latentrt.cli.console import fail
 from latentrt.errors import InputError
 from latentrt.files import atomic_write
 from latentrt_bench.page import page
@@ -41,8 +42,11 @@ def run(args: argparse.Namespace) -> int:
     if out.resolve() == args.file.resolve():
         raise InputError(f"--out {out}: is the report itself; expected another file")
     text = page(report).encode()
-    with atomic_write(out) as file:
-        file.write(text)
+    try:
+        with atomic_write(out) as file:
+            file.write(text)
+    except OSError as error:
+        return fail(f"{out}: {error.strerror or error}")
     print(table(report, sys.stdout.isatty()))
     print(f"written: {out}", file=sys.stderr)
     return 0

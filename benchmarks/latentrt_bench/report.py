@@ -38,7 +38,7 @@ class Measurement:
         bytes_least: of one call, what must move whatever the kernels do: weights, inputs and outputs once.
         peak_rss_bytes: of the process that did this alone.
         peak_gpu_bytes: likewise on the GPU.
-        joules: of every call that counts, in the order of `rounds`, where the machine reports energy.
+        joules: of a call, the mean of each round, where the machine reports energy.
         predicted_s: seconds of one call, where it was predicted.
         reason: why it failed, or what the prediction rests on.
     """
@@ -54,6 +54,11 @@ class Measurement:
     joules: list[float] | None = None
     predicted_s: float | None = None
     reason: str | None = None
+
+    def fail(self, reason: str) -> None:
+        """Mark it as failed. What it took until then is no memory and no energy that it needs, and goes."""
+        self.status, self.reason = "failed", reason
+        self.peak_rss_bytes = self.peak_gpu_bytes = self.joules = None
 
     @property
     def medians(self) -> list[float]:
@@ -97,6 +102,13 @@ class Row:
     configuration: dict[str, Any]
     measurements: dict[str, Measurement] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def memory_bytes(self, name: str | None = None) -> int | None:
+        """The peak memory of a measurement, or the most of all: the GPU's, where one computes; None: not known."""
+        measurements = [m for n, m in self.measurements.items() if name in (None, n)]
+        on_gpu = self.configuration.get("provider") == "cuda"
+        peaks = [m.peak_gpu_bytes if on_gpu else m.peak_rss_bytes for m in measurements]
+        return max((peak for peak in peaks if peak is not None), default=None)
 
 
 @dataclass
@@ -153,10 +165,9 @@ def read_report(path: Path) -> Report:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than {MAX_BYTES} bytes; no report of a benchmark is")
         data = json.loads(path.read_bytes(), parse_float=_number, parse_constant=_number)
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; expected a report that `latentrt bench … --json` wrote"
-        ) from None
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(f"{path}: {why}; expected a report that `latentrt bench … --out` wrote") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     found = data.get("schema") if isinstance(data, dict) else None
@@ -164,7 +175,7 @@ def read_report(path: Path) -> Report:
         raise InputError(f"{path}: expected a report with schema {SCHEMA!r}, found {found!r}")
     problem = best_match(_validator().iter_errors(data))
     if problem is not None:
-        where = "/".join(map(str, problem.absolute_path))
+        where = "/".join(map(str, problem.absolute_path)) or "the report itself"
         raise InputError(f"{path}: {where}: {problem.message}")
     del data["schema"]
     rows = [

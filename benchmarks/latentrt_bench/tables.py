@@ -1,6 +1,7 @@
 """A report as tables for the terminal, never wider than 100 columns."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from latentrt_bench.display import figures
 from latentrt_bench.display.sheet import Sheet, as_text
@@ -27,8 +28,11 @@ def table(report: Report, is_terminal: bool = False) -> str:
 
 
 def sheets(report: Report) -> list[Sheet]:
-    """The tables of a report, whatever form they are to get."""
-    return SHEETS[report.benchmark](report)
+    """The tables of a report, whatever form they are to get. What slowed the machine stands in their titles."""
+    slowed = {"on_battery": "on battery", "throttled": "throttled"}
+    words = [word for condition, word in slowed.items() if report.conditions.get(condition)]
+    mark = f" ({', '.join(words)})" if words else ""
+    return [replace(sheet, title=f"{sheet.title}{mark}") for sheet in SHEETS[report.benchmark](report)]
 
 
 def found(report: Report) -> list[str]:
@@ -43,7 +47,7 @@ def warnings(report: Report) -> Iterator[str]:
     noisy = [
         f"{row.name} {name}" for row in report.rows for name, m in row.measurements.items() if m.is_noisy
     ]
-    count = sum(len(row.measurements) for row in report.rows)
+    count = sum(m.status == "measured" for row in report.rows for m in row.measurements.values())
     if noisy:
         few = ", ".join(noisy[:3]) + (f" and {len(noisy) - 3} more" if len(noisy) > 3 else "")
         are = "is" if len(noisy) == 1 else "are"

@@ -152,7 +152,7 @@ def _place(
     places: dict[str, Place] = {}
     arrays: dict[str, Array] = {}
     for parameter in parameters:
-        tensor = _find(component, parameter, weights)
+        tensor = find_parameter(component, parameter, weights)
         file = tensor.file.resolve()  # a model hub's cache keeps files elsewhere and links to them
         any_float = parameter.is_cast and tensor.is_float
         fits = any_float or tensor.dtype == DTYPE_NAMES[parameter.dtype]
@@ -167,7 +167,12 @@ def _place(
     return places, arrays
 
 
-def _find(component: str, parameter: Parameter, weights: Weights) -> Tensor:
+def find_parameter(component: str, parameter: Parameter, weights: Weights) -> Tensor:
+    """The tensor of a graph's parameter; nothing of it is read.
+
+    Raises:
+        WeightsError: there is none, or of another shape.
+    """
     tensor = weights.find(parameter.name, parameter.shape)
     files = ", ".join(file.name for file in weights.files)
     if tensor is None:

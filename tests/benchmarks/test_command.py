@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from latentrt.cli.main import main
+from latentrt.errors import InputError
 from latentrt_bench import command
 from latentrt_bench.latent_vs_pixel import command as latent_vs_pixel
 from latentrt_bench.latent_vs_pixel.derive import derive
@@ -66,8 +67,9 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path: Path) -> None:
         [sys.executable, "-c", SCRIPT, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
         assert run.stderr is not None
-        while "round 2 of 3: LDM-4" not in run.stderr.readline():
-            pass
+        for line in run.stderr:
+            if "round 2 of 3: LDM-4" in line:
+                break
         time.sleep(0.5)
         run.send_signal(signal.SIGINT)
         printed, said = run.communicate(timeout=30)
@@ -95,6 +97,67 @@ def test_a_failure_of_ours_keeps_what_was_finished(
     assert (report.complete, report.rows[0].measurements["step"].seconds) == (False, 1.0)
     assert report.warnings[0] == "the run ended early: OSError: a driver is gone"
     assert "LDM-1" in capsys.readouterr().out
+
+
+def test_an_interrupt_before_anything_was_measured_leaves_an_earlier_report(tmp_path: Path) -> None:
+    def measure(report: Report, tell: command.Tell) -> None:
+        report.rows.append(Row("LDM-1", {}, {"step": Measurement()}))
+        raise KeyboardInterrupt
+
+    args = argparse.Namespace(out=tmp_path / "run.json", report=False, json=False, quiet=True)
+    args.out.write_text("an earlier report")
+    assert command.conduct(args, "latent-vs-pixel", {}, measure, derive) == 130
+    assert args.out.read_text() == "an earlier report"
+
+
+def test_samples_are_written_where_nothing_can_be_derived(tmp_path: Path) -> None:
+    def measure(report: Report, tell: command.Tell) -> None:
+        report.rows.append(Row("LDM-1", {}, {"step": Measurement(rounds=[[1.0]])}))
+
+    args = argparse.Namespace(out=tmp_path / "run.json", report=False, json=False, quiet=True)
+    with pytest.raises(ZeroDivisionError):
+        command.conduct(args, "latent-vs-pixel", {}, measure, lambda report: {"x": 1 // 0})
+    report = read_report(args.out)
+    assert report.rows[0].measurements["step"].rounds == [[1.0]]
+    assert any("nothing was derived: ZeroDivisionError" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_when_all_is_measured_is_too_late(tmp_path: Path, number: signal.Signals) -> None:
+    def measure(report: Report, tell: command.Tell) -> None:
+        report.rows.append(Row("LDM-1", {}, {"step": Measurement(rounds=[[1.0]])}))
+
+    def derived(report: Report) -> dict[str, object]:
+        signal.raise_signal(number)
+        return {}
+
+    before = signal.getsignal(number)
+    args = argparse.Namespace(out=tmp_path / "run.json", report=False, json=False, quiet=True)
+    assert command.conduct(args, "latent-vs-pixel", {}, measure, derived) == 0
+    assert read_report(args.out).complete
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As under nohup: the terminal may go."""
+
+    def measure(report: Report, tell: command.Tell) -> None:
+        signal.raise_signal(signal.SIGHUP)
+        report.rows.append(Row("LDM-1", {}, {"step": Measurement(rounds=[[1.0]])}))
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        args = argparse.Namespace(out=tmp_path / "run.json", report=False, json=False, quiet=True)
+        assert command.conduct(args, "latent-vs-pixel", {}, measure, lambda report: {}) == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_page_does_not_take_the_reports_place(tmp_path: Path) -> None:
+    args = argparse.Namespace(out=tmp_path / "run.html", report=True, json=False, quiet=True)
+    with pytest.raises(InputError, match=r"--report writes the page there; .*run\.json"):
+        command.conduct(args, "latent-vs-pixel", {}, lambda report, tell: None, derive)
 
 
 def test_what_was_only_begun_is_dropped() -> None:

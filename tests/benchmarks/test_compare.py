@@ -156,6 +156,15 @@ def test_what_else_differs_is_said():
     assert (verdicts[second, "new"], verdicts[second, "unet"]) == ("only after", "only before")
 
 
+def test_peers_of_other_versions_are_told():
+    before, after = made_up.peers(), made_up.peers()
+    after.rows[0].facts["versions"] = {"python": "3.11.2", "latentrt": "1.2.4"}
+    assert (
+        compare(before, after).warnings[0]
+        == "other versions of latentrt: latentrt: 1.2.3 before, 1.2.4 after"
+    )
+
+
 def test_of_two_benchmarks_nothing_is_compared():
     with pytest.raises(InputError, match="'model' and 'peers'"):
         compare(made_up.model(), made_up.peers())

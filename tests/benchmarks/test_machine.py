@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from latentrt_bench.measuring import energy, machine, memory
+from latentrt_bench.measuring import gpu, machine, memory
 from latentrt_bench.measuring.energy import EnergyMeter
 from latentrt_bench.measuring.machine import Conditions, condition_warnings, describe_machine, versions
 
@@ -26,7 +26,7 @@ def zone(
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(energy, "gpu_count", lambda: 0)
+    monkeypatch.setattr(gpu, "gpu_count", lambda: 0)
     monkeypatch.setattr(machine, "gpu_count", lambda: 0)
 
 
@@ -69,26 +69,79 @@ def test_a_machine_that_reports_no_energy(tmp_path: Path) -> None:
     assert (meter.sources, meter.joules()) == ([], None)
 
 
-def test_gpu_energy_and_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Against NVML's functions as its documentation states them: millijoules, bytes a process."""
-    millijoules = iter([5000, 5000, 12_500])
-    monkeypatch.setattr(energy, "gpu_count", lambda: 1)
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """NVML's functions as its documentation states them, of two GPUs: millijoules, bytes, a process's bytes."""
+    state = SimpleNamespace(millijoules={0: 5000, 1: 70}, used={0: 1000, 1: 0}, processes=[], reasons=0)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(gpu, "gpu_count", lambda: 2)
     for name, result in {
         "nvmlDeviceGetHandleByIndex": lambda index: index,
-        "nvmlDeviceGetName": lambda handle: "a GPU",
-        "nvmlDeviceGetTotalEnergyConsumption": lambda handle: next(millijoules),
-        "nvmlDeviceGetComputeRunningProcesses": lambda handle: [
-            SimpleNamespace(pid=7, usedGpuMemory=300),
-            SimpleNamespace(pid=8, usedGpuMemory=5),
-            SimpleNamespace(pid=9, usedGpuMemory=None),
-        ],
+        "nvmlDeviceGetHandleByUUID": lambda uuid: {"GPU-b": 1}[uuid],
+        "nvmlDeviceGetName": lambda handle: f"GPU {handle}",
+        "nvmlDeviceGetTotalEnergyConsumption": lambda handle: state.millijoules[handle],
+        "nvmlDeviceGetMemoryInfo": lambda handle: SimpleNamespace(used=state.used[handle]),
+        "nvmlDeviceGetComputeRunningProcesses": lambda handle: state.processes,
+        "nvmlDeviceGetCurrentClocksThrottleReasons": lambda handle: state.reasons,
     }.items():
-        monkeypatch.setattr(energy.pynvml, name, result)
+        monkeypatch.setattr(gpu.pynvml, name, result)
+    return state
+
+
+def test_energy_of_the_gpu_that_computes(two_gpus: SimpleNamespace, tmp_path: Path) -> None:
     meter = EnergyMeter(tmp_path)
     meter.start()
-    assert (meter.sources, meter.joules()) == (["a GPU"], 7.5)
-    assert EnergyMeter(tmp_path, gpus=False).sources == []
-    assert (energy.gpu_bytes(7), energy.gpu_bytes(9), energy.gpu_bytes(1)) == (300, None, None)
+    two_gpus.millijoules = {0: 12_500, 1: 9_999_999}  # the other one is somebody else's
+    assert (meter.sources, meter.joules()) == (["GPU 0"], 7.5)
+    assert EnergyMeter(tmp_path, gpu=False).sources == []
+
+
+@pytest.mark.parametrize(("visible", "which"), [("1", 1), ("1,0", 1), ("GPU-b", 1), ("0", 0), (None, 0)])
+def test_the_gpu_that_computes(
+    two_gpus: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, visible: str | None, which: int
+) -> None:
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpu.computing_gpu() == which
+
+
+def test_gpu_memory_by_the_drivers_word(two_gpus: SimpleNamespace) -> None:
+    two_gpus.processes = [
+        SimpleNamespace(pid=7, usedGpuMemory=300),
+        SimpleNamespace(pid=8, usedGpuMemory=5),
+        SimpleNamespace(pid=9, usedGpuMemory=None),
+    ]
+    assert (gpu.process_bytes(7), gpu.process_bytes(9), gpu.process_bytes(1)) == (300, None, None)
+    footprint = gpu.Footprint()
+    footprint.begin()
+    two_gpus.used[0] += 200_000
+    assert footprint.end(7) == 300
+
+
+def test_gpu_memory_in_a_container(two_gpus: SimpleNamespace) -> None:
+    """The driver names processes as the host does: what each took in its turns is told."""
+    first, second = gpu.Footprint(), gpu.Footprint()
+    for footprint, takes in ((first, 500), (second, 70), (first, 20), (second, 0)):
+        footprint.begin()
+        two_gpus.used[0] += takes
+        footprint.end(1)
+    first.begin()
+    second.begin()
+    assert (first.end(1), second.end(1)) == (520, 70)
+
+
+def test_a_gpu_that_is_held_back(two_gpus: SimpleNamespace) -> None:
+    two_gpus.reasons = gpu.pynvml.nvmlClocksThrottleReasonGpuIdle
+    assert gpu.is_throttled() is False
+    two_gpus.reasons |= gpu.pynvml.nvmlClocksThrottleReasonSwThermalSlowdown
+    assert gpu.is_throttled() is True
+
+
+def test_without_a_gpu() -> None:
+    assert (gpu.computing_gpu(), gpu.process_bytes(1), gpu.used_bytes(), gpu.is_throttled()) == (None,) * 4
+    footprint = gpu.Footprint()
+    footprint.begin()
+    assert footprint.end(1) is None
 
 
 def test_throttling_is_what_the_counters_rose_by(tmp_path: Path) -> None:

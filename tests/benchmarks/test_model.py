@@ -10,11 +10,13 @@ import pytest
 from latentrt.bundle import open_model
 from latentrt.cli.main import main
 from latentrt_bench.cost.macs import cost
+from latentrt_bench.limits import ceilings
 from latentrt_bench.limits.ceilings import Ceilings
 from latentrt_bench.measuring.rounds import Outcome
 from latentrt_bench.model import cases
 from latentrt_bench.model.cases import Case, make_case
-from latentrt_bench.model.stages import Configuration
+from latentrt_bench.model.stages import Configuration, work
+from latentrt_bench.page import page
 from latentrt_bench.report import Measurement, read_report
 
 DEMO = Configuration("demo", 64, 64, 1, "cpu", "fp32", steps=2, guidance_scale=7.5)
@@ -25,7 +27,7 @@ ON_CPU = ["--device", "cpu", "--dtype", "fp32"]
 
 @pytest.fixture
 def no_ceilings(monkeypatch):
-    monkeypatch.setattr(cases, "measure_ceilings", lambda *_: Ceilings(1e11, 1e10, 0, {"made up": [1.0]}))
+    monkeypatch.setattr(ceilings, "measure_ceilings", lambda *_: Ceilings(1e11, 1e10, 0, {"made up": [1.0]}))
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def pretended(monkeypatch, no_ceilings):
     asked: list[list[str]] = []
 
     def run_loads(tasks, rounds, tell):
-        asked.append([f"{task.cache} {task.stage} {task.configuration.name}" for task in tasks])
+        asked.append([f"{task.cache}{task.stage} {task.configuration.name}" for task in tasks])
         for task in tasks:
             task.measurement.rounds += [[2.0]] * rounds
 
@@ -44,7 +46,7 @@ def pretended(monkeypatch, no_ceilings):
             task.measurement.rounds += [[1.0]] * rounds
             if "picture:" in task.name:
                 task.results.extend([{"text_encoder": 0.25, "unet": 0.5, "vae_decoder": 0.125}] * rounds)
-        return Outcome([], [])
+        return Outcome()
 
     monkeypatch.setattr("latentrt_bench.command.describe_machine", lambda: made_up.COMMON["machine"])
     quiet = type("Quiet", (), {"found": lambda self: made_up.COMMON["conditions"]})
@@ -126,7 +128,7 @@ def test_every_combination_is_measured_and_loading_once_for_each_type(pretended,
     assert set(report.ceilings) == {"cpu fp32", "cpu fp16"}
     loads, stages, pictures = pretended
     assert loads == [
-        f"{cache} {network} 64x64 batch 1 cpu {dtype}"
+        f"{cache}.{network} 64x64 batch 1 cpu {dtype}"
         for dtype in ("fp32", "fp16")
         for network in NETWORKS  # unguided, so that the UNet is loaded for a batch of 1
         for cache in ("load_cold", "load_warm")
@@ -196,7 +198,7 @@ def test_limits_are_the_better_of_two_measurements_and_what_passes_them_is_told(
         Ceilings(1e6, 9e10, 0, {"matmul": [1e6], "copy": [9e10]}),
         Ceilings(3e8, 8e10, 0, {"matmul": [3e8], "conv": [2e8]}),
     ]
-    monkeypatch.setattr(cases, "measure_ceilings", lambda *_: found.pop(0))
+    monkeypatch.setattr(ceilings, "measure_ceilings", lambda *_: found.pop(0))
     out = tmp_path / "out.json"
     assert main(["bench", "model", "demo", *ON_CPU, "--out", str(out), "--quiet"]) == 0
     report = read_report(out)
@@ -208,6 +210,46 @@ def test_limits_are_the_better_of_two_measurements_and_what_passes_them_is_told(
     beyond = {name for name in STAGES if report.rows[0].measurements[name].macs > 3e8}
     assert beyond == {"unet", "unet_guided", "vae_decoder"}
     assert {line.split(":")[0].split()[-1] for line in report.warnings if "too low" in line} == beyond
+
+
+def test_with_low_memory_a_predicted_picture_loads_its_networks(pretended, monkeypatch, tmp_path):
+    monkeypatch.setattr(cases, "QUICK_PICTURE_S", 10.0, raising=False)
+    monkeypatch.setattr("latentrt_bench.model.command.QUICK_PICTURE_S", 10.0)
+    out = tmp_path / "out.json"
+    asked = ["--low-memory", "--quick", "--steps", "9", "--size", "64", "--size", "128"]
+    assert main(["bench", "model", "demo", *ON_CPU, "--out", str(out), "--quiet", *asked]) == 0
+    report = read_report(out)
+    for row in report.rows:  # both, though loading is measured at the first size
+        picture = row.measurements["picture:DDIM"]
+        assert (picture.status, picture.predicted_s) == ("predicted", 3 * 2.0 + 1 + 9 + 1)
+    shares = report.derived["rows"][0]["shares"]
+    assert shares == {"load": 6 / 17, "text_encoder": 1 / 17, "unet_guided": 9 / 17, "vae_decoder": 1 / 17}
+
+
+def test_with_low_memory_one_network_at_a_time_needs_memory():
+    whole, low = (make_case(replace(DEMO, low_memory=low), [None]).memory for low in (False, True))
+    assert low["picture"] == max(low[stage] for stage in ("text_encoder", "unet_guided", "vae_decoder"))
+    assert low["picture"] < whole["picture"]
+    assert all(low[stage] < whole[stage] for stage in STAGES)
+
+
+def test_on_a_gpu_the_systems_memory_holds_no_activations():
+    pipeline = DEMO.load()
+    counted = cost(pipeline.runners["unet"].component.graph("fp32"), work(pipeline, DEMO)["unet"].shapes)
+    here, there = (cases._memory([counted], replace(DEMO, device=device)) for device in ("cpu", "cuda"))
+    assert here - there == counted.peak_activation_bytes > 0
+
+
+@pytest.mark.parametrize("network", ["unet", "vae", "text_encoder"])
+def test_a_model_without_weights_is_refused_before_anything_is_measured(pretended, network, tmp_path, capsys):
+    model = tmp_path / "model"
+    shutil.copytree(open_model("demo").root, model)
+    for file in (model / network).glob("*.safetensors"):
+        file.unlink()
+    out = tmp_path / "out.json"
+    assert main(["bench", "model", str(model), *ON_CPU, "--out", str(out)]) in (1, 2)
+    assert "safetensors" in capsys.readouterr().err
+    assert pretended == [] and not out.exists()
 
 
 def test_an_interrupt_keeps_what_was_finished(pretended, monkeypatch, tmp_path, capsys):
@@ -237,12 +279,13 @@ def test_compared_with_an_earlier_run(pretended, tmp_path, capsys):
     capsys.readouterr()
     assert main([*command, "--out", str(after), "--compare", str(before)]) == 0
     out = capsys.readouterr().out
-    assert "1 slower" in out
+    assert out.count("1 slower") == 1
     lines = read_report(after).derived["compared"]["lines"]
     slower = [(line["measurement"], line["ratio"]) for line in lines if line["verdict"] == "slower"]
     assert slower == [("unet", 2.0)]
     assert main([*command, "--out", str(after), "--compare", str(before), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["derived"]["compared"]["lines"] == lines
+    assert "Compared: 128x128" in page(read_report(after))
 
 
 def test_an_inpainting_unet_has_stages_and_no_pictures(monkeypatch):

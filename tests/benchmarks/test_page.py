@@ -257,7 +257,7 @@ def test_render_writes_the_page_again(capsys, tmp_path, pages):
 @pytest.mark.parametrize(
     ("content", "words", "message"),
     [
-        (None, [], "no such file"),
+        (None, [], "No such file"),
         ("[1, 2", [], "not JSON"),
         ('{"schema": "latentrt-bench/9"}', [], "latentrt-bench/9"),
         ("{}", ["--out", "nowhere/page.html"], "found None"),

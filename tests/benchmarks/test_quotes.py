@@ -43,7 +43,7 @@ def test_committed_runs_are_reports(path):
         (
             "latent-vs-pixel",
             "summary",
-            "| LDM-4 | 1.30 s | 5.31× | 5.60× | 5.05× | 5.46 s | 5.18× | 4.97× | 4.93× |",
+            "| LDM-4 | 1.30 s | 5.31× | 5.60× | 5.05× | 5.46 s | 5.18× *predicted* | 4.97× | 4.93× *predicted* |",
         ),
         ("latent-vs-pixel", "steps", "| LDM-1 | 3×512×512 | 274 M | 28.3 s *predicted* |"),
         (
@@ -112,7 +112,7 @@ def test_a_changed_figure_is_seen(results, monkeypatch, capsys):
     ("text", "error", "message"),
     [
         (region("peers", "everything"), quotes.QuoteError, "expected a file and one of"),
-        (region("nothing", "peers"), InputError, "no such file"),
+        (region("nothing", "peers"), InputError, "No such file"),
         ("<!-- bench: peers.json peers -->\nnever closed\n", quotes.QuoteError, "not closed"),
         (
             "text <!-- bench: peers.json peers -->\n<!-- /bench -->\n",

@@ -5,7 +5,6 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from latentrt.errors import InputError
 from latentrt.providers import choose
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.cost.macs import Cost
-from latentrt_bench.latent_vs_pixel.derive import derive, predict
+from latentrt_bench.latent_vs_pixel.derive import PARTS, derive, predict
 from latentrt_bench.latent_vs_pixel.ldm import LDMS
 from latentrt_bench.latent_vs_pixel.networks import network, network_cost
 from latentrt_bench.latent_vs_pixel.quality import add_quality
-from latentrt_bench.limits.ceilings import measure_ceilings
+from latentrt_bench.limits.ceilings import add_ceilings
 from latentrt_bench.measuring.energy import EnergyMeter
 from latentrt_bench.measuring.memory import worker_bytes
 from latentrt_bench.measuring.process import Job
@@ -39,7 +38,6 @@ SIZES = [(256, 256), (512, 512)]
 QUICK_MODELS = [1, 4, 8, 32]
 QUICK_SIZES = [(256, 256)]
 ROUNDS, QUICK_ROUNDS = 3, 2
-MEASUREMENTS = {"step": "unet", "decode": "decoder", "encode": "encoder"}
 # The UNet that everybody knows, on latents, and as if pixels were its latents.
 SD1 = "Stable Diffusion 1.5's UNet"
 SD1_SIZE = 512
@@ -86,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
     models = args.model if args.model is not None else QUICK_MODELS if args.quick else list(LDMS)
     settings = {
         "models": sorted({1, *models}),
-        "sizes": args.size if args.size is not None else QUICK_SIZES if args.quick else SIZES,
-        "batch_sizes": args.batch_size if args.batch_size is not None else [1],
+        "sizes": list(dict.fromkeys(args.size or (QUICK_SIZES if args.quick else SIZES))),
+        "batch_sizes": list(dict.fromkeys(args.batch_size or [1])),
         "provider": provider.name,
         "dtype": dtype,
         "rounds": args.rounds if args.rounds is not None else QUICK_ROUNDS if args.quick else ROUNDS,
@@ -100,18 +98,18 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--scratch {args.scratch}: no such folder")
 
     def measure(report: Report, tell: Tell) -> None:
-        tell("this machine's limits")
-        ceilings = measure_ceilings(provider, dtype)
-        report.ceilings = {f"{provider.name} {dtype}": asdict(ceilings)}
+        add_ceilings(report, {(provider.name, dtype)}, tell)
         add_quality(report, tell)
-        if settings["quick"] and args.model is None:
-            left_out = ", ".join(f"LDM-{f}" for f in LDMS if f not in settings["models"])
-            report.warnings.append(
-                f"--quick leaves out {left_out}, of which LDM-2 gains least, and larger pictures"
-            )
+        if settings["quick"]:
+            left_out = ["the encoder", f"{SD1} (predicted)"]
+            left_out += [] if args.size is not None else ["larger pictures"]
+            left_out += [f"LDM-{f}" for f in LDMS if args.model is None and f not in settings["models"]]
+            least = "; LDM-2 gains least of all" if "LDM-2" in left_out else ""
+            report.warnings.append(f"--quick leaves out {', '.join(left_out)}{least}")
         with tempfile.TemporaryDirectory(prefix="latentrt-", dir=args.scratch) as scratch:
             try:
                 _measure(report, settings, Path(scratch), tell)
+                add_ceilings(report, {(provider.name, dtype)}, tell)
             finally:
                 predict(report)
 
@@ -123,10 +121,10 @@ def _measure(report: Report, settings: dict[str, Any], scratch: Path, tell: Tell
     provider, dtype = settings["provider"], settings["dtype"]
     for batch in settings["batch_sizes"]:
         for width, height in settings["sizes"]:
-            whats = [what for what in MEASUREMENTS if what != "encode" or not settings["quick"]]
+            whats = [what for what in PARTS if what != "encode" or not settings["quick"]]
             rows = [_ldm_row(f, width, height, batch, provider, dtype, whats) for f in settings["models"]]
             tasks = [
-                _task(row, what, f"ldm-{row.configuration['f']}-{MEASUREMENTS[what]}", scratch)
+                _task(row, what, f"ldm-{row.configuration['f']}-{PARTS[what]}", scratch)
                 for what in whats
                 for row in rows
                 if what in row.measurements
@@ -148,7 +146,7 @@ def _measure(report: Report, settings: dict[str, Any], scratch: Path, tell: Tell
 def _run(report: Report, rows: list[Row], tasks: Sequence[Task], rounds: int, tell: Tell) -> None:
     report.rows += rows
     report.warnings += run_rounds(
-        tasks, rounds, tell=tell, meter=EnergyMeter(gpus=report.settings["provider"] == "cuda")
+        tasks, rounds, tell=tell, meter=EnergyMeter(gpu=report.settings["provider"] == "cuda")
     ).warnings
 
 
@@ -165,7 +163,7 @@ def _ldm_row(
         facts={"latent": list(ldm.latent_shape(width, height, batch)[1:])},
     )  # fmt: skip
     for what in whats:
-        part = MEASUREMENTS[what]
+        part = PARTS[what]
         if part in ldm.parts:
             counted = network_cost(f"ldm-{f}-{part}", dtype, width, height, batch)
             row.measurements[what] = _to_measure(counted)
@@ -211,7 +209,7 @@ def _task(row: Row, what: str, name: str, scratch: Path) -> Task:
     where = row.configuration
     weights = scratch / f"{name}.safetensors"
     sizes = {key: where[key] for key in ("width", "height", "batch", "dtype")}
-    part = MEASUREMENTS[what]
+    part = PARTS[what]
 
     @contextlib.contextmanager
     def drawn() -> Iterator[None]:
@@ -236,7 +234,8 @@ def _task(row: Row, what: str, name: str, scratch: Path) -> Task:
         ),
         measurement=row.measurements[what],
         needs_bytes=worker_bytes(
-            [row.facts[f"{part}_weight_bytes"]], [row.facts[f"{part}_activation_bytes"]]
+            [row.facts[f"{part}_weight_bytes"]],
+            [0 if where["provider"] == "cuda" else row.facts[f"{part}_activation_bytes"]],
         ),
         around_load=drawn,
     )

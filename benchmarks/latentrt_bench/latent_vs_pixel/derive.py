@@ -11,6 +11,7 @@ from latentrt_bench.measuring.rounds import OUT_OF_MEMORY
 from latentrt_bench.report import Measurement, Report, Row
 
 STEPS = (1, 4, 20, 50, 200)
+PARTS = {"step": "unet", "decode": "decoder", "encode": "encoder"}  # what one call of a measurement runs
 AGREE = 0.10  # measured and MAC ratio are called equal within this
 WEIGHTS_MATTER = 0.25  # the share of a step from which reading the weights is named as what slows it
 
@@ -39,7 +40,7 @@ def predict(report: Report) -> None:
 
 
 def _activation_bytes(row: Row, what: str) -> int:
-    part = {"step": "unet", "decode": "decoder", "encode": "encoder"}[what]
+    part = PARTS[what]
     needs: int = row.facts[f"{part}_activation_bytes"]
     return needs
 
@@ -91,11 +92,9 @@ def _size(rows: list[Row], bandwidth: float | None) -> dict[str, Any]:
     where = rows[0].configuration
     pixels = next((row for row in rows if row.configuration["f"] == 1), None)
     models = [_model(row, pixels, bandwidth) for row in rows]
-    ratios = {model["f"]: model["step_ratio"] for model in models}
+    ours = next((model for model in models if model["f"] == 4 and model["ratio_status"] == "measured"), None)
     paper = TABLE_6.get(where["width"]) if where["width"] == where["height"] else None
-    pair = (
-        {"paper": paper, "measured": ratios[4]} if paper is not None and ratios.get(4) is not None else None
-    )
+    pair = None if paper is None or ours is None else {"paper": paper, "measured": ours["step_ratio"]}
     return {
         **{key: where[key] for key in ("width", "height", "batch")},
         "models": models,
@@ -124,6 +123,7 @@ def _model(row: Row, pixels: Row | None, bandwidth: float | None) -> dict[str, A
         "decode_s": decode_s,
         "encode_s": encode_s,
         "step_ratio": step_ratio,
+        "ratio_status": _ratio_status(step, pixel_step),
         "mac_ratio": mac_ratio,
         "rate_ratio": rate_ratio,
         "reason": _reason(step, pixel_step, rate_ratio, bandwidth, row),
@@ -138,21 +138,22 @@ def _model(row: Row, pixels: Row | None, bandwidth: float | None) -> dict[str, A
     }
 
 
+def _ratio_status(step: Measurement | None, pixel: Measurement | None) -> str | None:
+    """Whether the ratio of a step on pixels to one on latents was measured, or rests on a prediction."""
+    if step is None or pixel is None or step.seconds is None or pixel.seconds is None:
+        return None
+    return "predicted" if "predicted" in (step.status, pixel.status) else "measured"
+
+
 def _seconds(measurement: Measurement | None) -> float | None:
     return None if measurement is None else measurement.seconds
 
 
 def _memory(row: Row) -> int | None:
-    """The most that painting takes when each network is loaded for its stage alone; the encoder has no part in it.
-
-    On a GPU it is the GPU's memory that counts, as far as the driver tells it.
-    """
-    stages = [row.measurements[what] for what in ("step", "decode") if what in row.measurements]
-    for peaks in ([m.peak_gpu_bytes for m in stages], [m.peak_rss_bytes for m in stages]):
-        known = [peak for peak in peaks if peak is not None]
-        if known and len(known) == len(stages):
-            return max(known)
-    return None
+    """The most that painting takes when each network is loaded for its stage alone; the encoder has no part in it."""
+    peaks = [row.memory_bytes(what) for what in ("step", "decode") if what in row.measurements]
+    known = [peak for peak in peaks if peak is not None]
+    return max(known) if known and len(known) == len(peaks) else None
 
 
 def _picture(
@@ -184,9 +185,16 @@ def _joules(
 
 
 def _joules_a_call(measurement: Measurement | None) -> float | None:
-    if measurement is None or not measurement.joules:
+    if measurement is None or measurement.status != "measured" or not measurement.joules:
         return None
     return sum(measurement.joules) / len(measurement.joules)
+
+
+def _noise(step: Measurement, pixel: Measurement) -> float | None:
+    """The logarithm of how far the rounds of both are apart; None where one has less than two."""
+    if min(len(step.medians), len(pixel.medians)) < 2:
+        return None
+    return sum(math.log(max(m.medians) / min(m.medians)) for m in (step, pixel))
 
 
 def _reason(
@@ -199,19 +207,24 @@ def _reason(
     """One sentence on why the measured ratio is not that of the MACs."""
     if step is None or pixel is None or rate_ratio is None or step is pixel:
         return ""
-    if step.status != "measured" or pixel.status != "measured":
-        return "one of the two is predicted from MACs, so that the ratios agree by construction"
-    if step.is_noisy or pixel.is_noisy:
-        return "too noisy to tell whether it is that of the MACs"
-    if abs(rate_ratio - 1) <= AGREE:
+    if step.status != "measured":
+        return "its step is predicted from its MACs, so that the ratio is not measured"
+    if pixel.status != "measured":
+        return "the step on pixels is predicted from its MACs, so that the ratio is not measured"
+    noise = _noise(step, pixel)
+    if noise is None:
+        return "a single round does not tell whether it is that of the MACs"
+    if abs(math.log(rate_ratio)) <= math.log1p(AGREE):
         return f"equal within {AGREE:.0%}, as it is where arithmetic binds both"
+    if abs(math.log(rate_ratio)) <= noise:
+        return f"no further from that of the MACs than rounds are from each other, {math.expm1(noise):.0%}"
     if rate_ratio > 1:
         return (
             f"{figures.macs(step.macs_per_second)}/s here, {figures.macs(pixel.macs_per_second)}/s on pixels, whose "
             "maps may be too large for the caches"
         )
     seconds, weights = step.seconds or math.nan, row.facts.get("unet_weight_bytes")
-    if bandwidth is not None and weights is not None and weights / bandwidth / seconds >= WEIGHTS_MATTER:
+    if bandwidth is not None and weights is not None and 1 > weights / bandwidth / seconds >= WEIGHTS_MATTER:
         return (
             f"each step reads {figures.size(weights)} of weights, at this machine's memory bandwidth alone "
             f"{figures.seconds(weights / bandwidth)} of its {figures.seconds(seconds)}"
@@ -233,9 +246,7 @@ def _predicted(report: Report) -> Iterator[dict[str, Any]]:
                 "name": f"{row.name}, {what}",
                 "macs": measurement.macs,
                 "seconds": measurement.predicted_s,
-                "memory_bytes": row.facts["unet_activation_bytes"]
-                if what == "step"
-                else _activation_bytes(row, what),
+                "memory_bytes": _activation_bytes(row, what),
                 "ratio": measurement.predicted_s / base.seconds
                 if base is not None and base.seconds and measurement.predicted_s
                 else None,

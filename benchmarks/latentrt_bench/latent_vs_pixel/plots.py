@@ -116,7 +116,8 @@ def speed_up(size: dict[str, Any], index: int = 0) -> Plot:
     ends, low = [], 0.7
     for model, shade in zip(curves, shades, strict=True):
         gain = steps * pixels / (steps * model["step_s"] + model["decode_s"])
-        axes.plot(steps, gain, color=shade, linewidth=2)
+        dashes = (0, (5, 2)) if model["is_predicted"] else "solid"
+        axes.plot(steps, gain, color=shade, linewidth=2, linestyle=dashes)
         ends.append(float(gain[-1]))
         low = min(low, float(gain[0]) / 1.2)
         # faster than pixels from n (pixels - step) > decode on
@@ -146,8 +147,8 @@ def speed_up(size: dict[str, Any], index: int = 0) -> Plot:
     lost = [str(m["f"]) for m in size["models"] if m["f"] > 1 and not _speeds_up(m)]
     if lost:
         caption += f" Not measured to the end: f = {', '.join(lost)}."
-    if _pixel_status(size) == "predicted":
-        caption += " Pixel space is predicted here."
+    if any(m["is_predicted"] for m in curves):
+        caption += " Dashed: a step or the decode did not run, and is predicted."
     heading = f"Speed-up over pixels at {title(size)}, decode included"
     return canvas.plot(f"speed-up-{index}", heading, caption)
 
@@ -173,7 +174,9 @@ def memory(report: Report) -> Plot:
     axes.set_ylabel("peak memory in GB")
     grid(axes)
     legend_above(axes)
-    caption = "The most that a process of its own had in memory; a missing bar was not measured."
+    caption = (
+        "The most that a process of its own had in memory; a missing bar: its step or its decode did not run."
+    )
     return canvas.plot("memory", "Memory that each needs", caption)
 
 
@@ -186,10 +189,6 @@ def _reach(measurement: Measurement | None) -> Any:
 
 def _pixels(size: dict[str, Any]) -> float | None:
     return next((model["step_s"] for model in size["models"] if model["f"] == 1), None)
-
-
-def _pixel_status(size: dict[str, Any]) -> str | None:
-    return next((model["step_status"] for model in size["models"] if model["f"] == 1), None)
 
 
 def _speeds_up(model: dict[str, Any]) -> bool:

@@ -5,9 +5,10 @@ from typing import Any
 
 from latentrt_bench.display import figures
 from latentrt_bench.display.sheet import Cell, Sheet, cells, seconds_cell, spread_cell
+from latentrt_bench.latent_vs_pixel import derive
 from latentrt_bench.report import Measurement, Report, Row
 
-STEPS = ("1", "4", "20", "50", "200")
+STEPS = tuple(map(str, derive.STEPS))
 PAPER = "arXiv:2112.10752"
 
 
@@ -46,14 +47,14 @@ def row_of(report: Report, size: dict[str, Any], f: int) -> Row | None:
 def step_sheet(report: Report, size: dict[str, Any]) -> Sheet:
     """What one step, one decode and one encode take."""
     heads = ("model", "latent", "params", "step", "spread", "GMAC/s", "× pixels measured", "by MACs",
-             "decode", "encode", "peak memory")  # fmt: skip
+             "decode", "GMAC/s", "encode", "GMAC/s", "peak memory")  # fmt: skip
     lines, notes = [], []
     reasons: dict[str, list[str]] = {}
     for model in size["models"]:
         row = row_of(report, size, model["f"])
         facts, parts = ({}, {}) if row is None else (row.facts, row.measurements)
         step: Measurement | None = parts.get("step")
-        rate = step.macs_per_second if step is not None else None
+        is_predicted = model.get("ratio_status") == "predicted"
         lines.append(
             [
                 *cells(
@@ -63,13 +64,14 @@ def step_sheet(report: Report, size: dict[str, Any]) -> Sheet:
                 ),
                 seconds_cell(step),
                 spread_cell(step),
-                *cells(
-                    figures.significant(None if rate is None else rate / 1e9),
-                    figures.ratio(model["step_ratio"]),
-                    figures.ratio(model["mac_ratio"]),
+                _rate_cell(step),
+                Cell(figures.ratio(model["step_ratio"]), "predicted" if is_predicted else ""),
+                Cell(figures.ratio(model["mac_ratio"])),
+                *(
+                    cell
+                    for what in ("decode", "encode")
+                    for cell in (seconds_cell(parts.get(what)), _rate_cell(parts.get(what)))
                 ),
-                seconds_cell(parts.get("decode")),
-                seconds_cell(parts.get("encode")),
                 Cell(figures.size(model["memory_bytes"])),
             ]
         )
@@ -108,7 +110,7 @@ def picture_sheet(report: Report, size: dict[str, Any]) -> Sheet:
         lines.append(line)
     notes = [
         "Memory is the larger peak of UNet and decoder, loading included: where maps are small that is their weights', "
-        "not that of denoising."
+        "not that of denoising. Where one of the two did not run, none is told."
     ]
     if any(model["is_predicted"] for model in size["models"]):
         notes.insert(
@@ -117,6 +119,12 @@ def picture_sheet(report: Report, size: dict[str, Any]) -> Sheet:
     return Sheet(
         f"Whole pictures of {title(size)}: speed-up over pixels, decode included", heads, lines, notes
     )
+
+
+def _rate_cell(measurement: Measurement | None) -> Cell:
+    """The GMAC/s that were reached."""
+    rate = None if measurement is None else measurement.macs_per_second
+    return Cell(figures.significant(None if rate is None else rate / 1e9))
 
 
 def break_even(model: dict[str, Any]) -> str:
@@ -140,17 +148,14 @@ def _others_sheet(rows: list[Row]) -> Sheet:
     lines = []
     for row in rows:
         step = row.measurements.get("step")
-        rate = None if step is None else step.macs_per_second
         lines.append(
             [
                 *cells(row.name, figures.count(row.facts.get("parameters"))),
                 Cell(figures.macs(None if step is None else step.macs)),
                 seconds_cell(step),
                 spread_cell(step),
-                *cells(
-                    figures.significant(None if rate is None else rate / 1e9),
-                    figures.size(None if step is None else step.peak_rss_bytes),
-                ),
+                _rate_cell(step),
+                Cell(figures.size(row.memory_bytes("step"))),
             ]
         )
     heads = ("network", "params", "work", "step", "spread", "GMAC/s", "peak memory")
@@ -172,7 +177,7 @@ def _predicted_sheet(predicted: list[dict[str, Any]]) -> Sheet:
         for entry in predicted
     ]
     notes = [f"{entry['name']}: {entry['reason']}" for entry in predicted if entry["reason"]]
-    heads = ("what does not fit", "work a step", "step", "memory", "× on latents")
+    heads = ("what was not run", "work of a call", "a call", "activations", "× on latents")
     return Sheet("What was not run, and what it would take", heads, lines, notes)
 
 
@@ -208,7 +213,7 @@ def found(report: Report) -> Iterator[str]:
         beside = "" if entry["ratio"] is None else f", {figures.ratio(entry['ratio'])} the time on latents"
         yield (
             f"{entry['name']}: would take about {figures.seconds(entry['seconds'])}{beside}, and with all of "
-            f"attention's scores kept {figures.size(entry['memory_bytes'])} of memory (predicted, not run)."
+            f"attention's scores kept {figures.size(entry['memory_bytes'])} for activations (predicted, not run)."
         )
     measured = (report.derived.get("quality") or {}).get("measured")
     if measured is not None:
@@ -231,22 +236,20 @@ def _found_at(size: dict[str, Any]) -> Iterator[str]:
         yield f"At {title(size)}, nothing can be said: the step in pixel space was not measured."
         return
     predicted = pixels["step_status"] == "predicted"
-    word = " (predicted: it did not run)" if predicted else ""
-    base = f"{figures.seconds(pixels['step_s'])} in pixel space{word}"
-    named = models.get(4) or next(
-        (m for f, m in models.items() if f > 1 and m["step_ratio"] is not None), None
+    compared = sorted(
+        (m for f, m in models.items() if f > 1 and m["step_ratio"] is not None), key=lambda m: m["f"] != 4
     )
-    if named is not None and named["step_ratio"] is not None:
+    for named in compared[:1]:  # LDM-4, where there is one
         yield (
-            f"At {title(size)}, a denoising step took {figures.seconds(named['step_s'])} with {named['name']}, against "
-            f"{base}: {figures.ratio(named['step_ratio'])} as fast, where MACs alone promise "
+            f"At {title(size)}, a denoising step took {_step(named)} with {named['name']}, against {_step(pixels)} in "
+            f"pixel space: {figures.ratio(named['step_ratio'])} as fast, where MACs alone promise "
             f"{figures.ratio(named['mac_ratio'])}."
         )
         at_1, at_50 = (_of(named["pictures"], n, "ratio") for n in ("1", "50"))
         if at_1 is not None and at_50 is not None:
             yield (
                 f"With the decode, {named['name']} at {title(size)} is {figures.ratio(at_50)} as fast as pixels over "
-                f"50 steps, and {figures.ratio(at_1)} with a single one."
+                f"50 steps, and {figures.ratio(at_1)} with a single one{_if_predicted(named)}."
             )
     losers = []
     for f, model in models.items():
@@ -263,8 +266,18 @@ def _found_at(size: dict[str, Any]) -> Iterator[str]:
     best = max(models.values(), key=lambda m: _of(m["pictures"], "50", "ratio") or 0)
     gain, whole = (_of(best["pictures"], "50", what) for what in ("ratio", "seconds"))
     if best["f"] > 1 and gain is not None and whole is not None and best["decode_s"] is not None:
+        decode_s = best["decode_s"] / size["batch"]  # of one picture, as the whole is
         yield (
             f"The most at {title(size)}: {best['name']} with {figures.ratio(best['step_ratio'])} a step, and "
-            f"{figures.ratio(gain)} over 50 steps, since the decode takes "
-            f"{figures.percent(best['decode_s'] / whole)} of that time."
+            f"{figures.ratio(gain)} over 50 steps, since the decode takes {figures.percent(decode_s / whole)} of that "
+            f"time{_if_predicted(best)}."
         )
+
+
+def _step(model: dict[str, Any]) -> str:
+    word = " (predicted: it did not run)" if model["step_status"] == "predicted" else ""
+    return figures.seconds(model["step_s"]) + word
+
+
+def _if_predicted(model: dict[str, Any]) -> str:
+    return " (predicted in part)" if model["is_predicted"] else ""

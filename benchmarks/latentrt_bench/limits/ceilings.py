@@ -8,12 +8,14 @@ on the device.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from latentrt.providers import Provider
+from latentrt.providers import Provider, choose
 from latentrt_bench.limits.caches import cache_bytes
 from latentrt_bench.limits.kernels import Kernel, convolutions, matrices, memory_kernels
+from latentrt_bench.report import Report
 
 Clock = Callable[[], float]
 
@@ -71,6 +73,30 @@ def measure_ceilings(
         size if cached is None else cached,
         detail,
     )
+
+
+def add_ceilings(report: Report, pairs: Iterable[tuple[str, str]], tell: Callable[[str], None]) -> None:
+    """Measure the limits of providers and types into a report; what it has already is kept where it is better.
+
+    Measured at both ends of a run, for what runs beside us at the beginning may be gone in the end.
+    """
+    report.ceilings = {} if report.ceilings is None else report.ceilings
+    for device, dtype in sorted(pairs):
+        tell(f"this machine's limits: {device} {dtype}")
+        name, found = f"{device} {dtype}", asdict(measure_ceilings(choose(device), dtype))
+        report.ceilings[name] = _better(report.ceilings.get(name, found), found)
+
+
+def _better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Both measurements' samples, and of each rate the higher."""
+    if one is other:
+        return one
+    detail = {
+        kernel: [*one["detail"].get(kernel, []), *other["detail"].get(kernel, [])]
+        for kernel in {**one["detail"], **other["detail"]}
+    }
+    rates = {name: max(one[name], other[name]) for name in ("macs_per_s", "bytes_per_s")}
+    return {**one, **rates, "detail": detail}
 
 
 def sample(

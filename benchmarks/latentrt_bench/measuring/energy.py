@@ -1,4 +1,4 @@
-"""Joules that the machine reports of itself: processor packages by RAPL, NVIDIA GPUs by NVML."""
+"""Joules that the machine reports of itself: processor packages by RAPL, the GPU that computes by NVML."""
 
 import contextlib
 import functools
@@ -8,6 +8,8 @@ from typing import Any
 
 import pynvml
 
+from latentrt_bench.measuring.gpu import computing_gpu
+
 POWERCAP = Path("/sys/class/powercap")  # https://docs.kernel.org/power/powercap/powercap.html
 
 
@@ -16,14 +18,14 @@ class EnergyMeter:
 
     Args:
         powercap: where Linux keeps RAPL's counters.
-        gpus: whether GPUs count: where they have no part in the work, what they idle away would be added to it.
+        gpu: whether the GPU counts: where it has no part in the work, what it idles away would be added to it.
 
     Attributes:
         sources: their names: "package-0", "NVIDIA …".
     """
 
-    def __init__(self, powercap: Path = POWERCAP, gpus: bool = True) -> None:
-        self._counters = [*_rapl(powercap), *(_nvml() if gpus else ())]
+    def __init__(self, powercap: Path = POWERCAP, gpu: bool = True) -> None:
+        self._counters = [*_rapl(powercap), *(_nvml() if gpu else ())]
         self.sources = [counter.name for counter in self._counters]
         self._before: list[float] = []
 
@@ -62,8 +64,8 @@ def _rapl(powercap: Path) -> Iterator[_Counter]:
 
 
 def _nvml() -> Iterator[_Counter]:
-    for index in range(gpu_count()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    handle = computing_gpu()
+    if handle is not None:
         with contextlib.suppress(pynvml.NVMLError):  # older than Volta
             pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
             yield _Counter(pynvml.nvmlDeviceGetName(handle), functools.partial(_read_gpu, handle))
@@ -76,26 +78,3 @@ def _read_microjoules(file: Path) -> float:
 def _read_gpu(handle: Any) -> float:
     millijoules: int = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     return millijoules / 1e3
-
-
-@functools.cache
-def gpu_count() -> int:
-    """How many NVIDIA GPUs the driver shows; 0 without a driver."""
-    try:
-        pynvml.nvmlInit()
-        count: int = pynvml.nvmlDeviceGetCount()
-    except pynvml.NVMLError:
-        return 0
-    return count
-
-
-def gpu_bytes(pid: int) -> int | None:
-    """Bytes that a process has on all GPUs now; None where the driver does not tell."""
-    used = []
-    for index in range(gpu_count()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        with contextlib.suppress(pynvml.NVMLError):
-            for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
-                if process.pid == pid and process.usedGpuMemory is not None:
-                    used.append(int(process.usedGpuMemory))
-    return sum(used) if used else None

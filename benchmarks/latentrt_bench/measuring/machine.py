@@ -12,7 +12,8 @@ import cpuinfo
 import psutil
 import pynvml
 
-from latentrt_bench.measuring.energy import EnergyMeter, gpu_count
+from latentrt_bench.measuring.energy import EnergyMeter
+from latentrt_bench.measuring.gpu import gpu_count, is_throttled
 from latentrt_bench.measuring.memory import total_memory
 
 # Instructions that decide how fast matrix products are; the rest of what a processor can do is left out.
@@ -49,10 +50,16 @@ def describe_machine() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Of Python and of the installed packages that compute."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in [*PACKAGES, *_cuda_packages()]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
+
+
+def _cuda_packages() -> list[str]:
+    """NVIDIA's libraries, where they were installed as packages."""
+    names = {str(one.metadata["Name"]).lower() for one in importlib.metadata.distributions()}
+    return sorted(name for name in names if name.startswith("nvidia-") and name != "nvidia-ml-py")
 
 
 def _describe_gpu(index: int) -> dict[str, Any]:
@@ -81,10 +88,10 @@ class Conditions:
     def found(self) -> dict[str, Any]:
         """What disturbed the run; None for what this system does not tell.
 
-        `on_battery`, `throttled`: whether at its beginning or end, and for Linux's x86 processors in between; `steal`:
-        the share of the processor time that a hypervisor gave to others; `others`: the share that other processes here
-        had (Linux); `clock_jump_s`: how far the wall clock went beyond the monotonic one, which stands still while the
-        machine sleeps.
+        `on_battery`: whether at its beginning or end; `throttled`: for Linux's x86 processors in between, for a GPU at
+        its end (its rounds are looked at one by one: `rounds.Outcome`); `steal`: the share of the processor time that a
+        hypervisor gave to others; `others`: the share that other processes here had (Linux); `clock_jump_s`: how far
+        the wall clock went beyond the monotonic one, which stands still while the machine sleeps.
         """
         now = psutil.cpu_times()
         spent = {name: getattr(now, name) - getattr(self._before, name) for name in now._fields}
@@ -96,7 +103,7 @@ class Conditions:
             "on_battery": _either(self._battery, _on_battery()),
             "throttled": _either(
                 None if throttled is None or self._throttled is None else throttled > self._throttled,
-                _gpu_throttled(),
+                is_throttled(),
             ),
             "steal": spent["steal"] / total if "steal" in spent and total > 0 else None,
             # Elsewhere a process does not tell what its ended children took, which is nearly all of ours.
@@ -145,21 +152,6 @@ def _our_seconds() -> float:
 def _on_battery() -> bool | None:
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     return None if battery is None or battery.power_plugged is None else not battery.power_plugged
-
-
-def _gpu_throttled() -> bool | None:
-    """Whether a GPU is held back now, by heat or power; that it idles is no throttling."""
-    slowed = (
-        pynvml.nvmlClocksThrottleReasonHwSlowdown
-        | pynvml.nvmlClocksThrottleReasonSwThermalSlowdown
-        | pynvml.nvmlClocksThrottleReasonSwPowerCap
-    )
-    reasons = []
-    for index in range(gpu_count()):
-        with contextlib.suppress(pynvml.NVMLError):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            reasons.append(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
-    return any(reason & slowed for reason in reasons) if reasons else None
 
 
 def _either(*answers: bool | None) -> bool | None:

@@ -8,8 +8,8 @@ import psutil
 CGROUP = Path("/sys/fs/cgroup")  # version 2: what a container may take
 RESERVE = 0.05  # of all memory stays with the system
 # What a worker takes beside activations: weights as computed with, and while a network is loaded as they are stored and
-# as they are re-ordered too; Python with its libraries.
-LOADING_FACTOR, BASE_BYTES = 1.5, 200e6
+# as they are re-ordered too (which `low_memory` does without); Python with its libraries.
+LOADING_FACTOR, LOW_LOADING_FACTOR, BASE_BYTES = 1.5, 0.5, 200e6
 
 
 def total_memory() -> int:
@@ -28,14 +28,16 @@ def free_memory() -> int:
     return free - int(RESERVE * total_memory())
 
 
-def worker_bytes(weights: Sequence[int], activations: Sequence[int]) -> int:
+def worker_bytes(weights: Sequence[int], activations: Sequence[int], low_memory: bool = False) -> int:
     """Bytes that a worker takes at about the most which loads these networks one after the other, and runs each.
 
     Args:
         weights: of each network, in the type that is computed in.
         activations: of each, those alive at once.
+        low_memory: whether they are loaded so.
     """
-    return int(sum(weights) + LOADING_FACTOR * max(weights) + max(activations) + BASE_BYTES)
+    loading = LOW_LOADING_FACTOR if low_memory else LOADING_FACTOR
+    return int(sum(weights) + loading * max(weights) + max(activations) + BASE_BYTES)
 
 
 def _cached() -> int:

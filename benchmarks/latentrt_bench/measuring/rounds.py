@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from latentrt_bench.measuring.energy import EnergyMeter, gpu_bytes
+from latentrt_bench.measuring import gpu
+from latentrt_bench.measuring.energy import EnergyMeter
 from latentrt_bench.measuring.memory import free_memory
 from latentrt_bench.measuring.process import Answer, Job, Process, WorkerError
 from latentrt_bench.report import Measurement
@@ -53,15 +54,17 @@ class Task:
 class Outcome:
     """What rounds tell beside the figures: which tasks took turns with each other, and what else a reader must know."""
 
-    groups: list[list[str]]
-    clock_warnings: list[str]
+    groups: list[list[str]] = field(default_factory=list)
+    clock_warnings: list[str] = field(default_factory=list)
+    throttled: set[str] = field(default_factory=set)  # those after whose round the GPU was held back
 
     @property
     def warnings(self) -> list[str]:
         """One sentence each."""
         groups = [", ".join(group) for group in self.groups if group]
         apart = f"memory did not hold all at once; these took turns with each other: {' | '.join(groups)}"
-        return self.clock_warnings + ([apart] if len(groups) > 1 else [])
+        hot = f"the GPU was throttled, by heat or power, in rounds of {', '.join(sorted(self.throttled))}"
+        return self.clock_warnings + ([apart] if len(groups) > 1 else []) + ([hot] if self.throttled else [])
 
 
 def run_rounds(
@@ -82,11 +85,11 @@ def run_rounds(
         tell: is told what is being done.
         meter: reads energy around each call that counts; None: energy is not asked for.
     """
-    outcome = Outcome([], [])
+    outcome = Outcome()
     waiting, alone = list(tasks), list[Task]()
     while waiting or alone:
         is_together = bool(waiting)
-        coming = waiting if is_together else [alone.pop(0)]
+        coming = waiting if is_together else [_anew(alone.pop(0))]
         begun = list(coming)
         with ExitStack() as stack:
             group = _start(coming, warmups, tell, stack, outcome)
@@ -102,27 +105,26 @@ def run_rounds(
 
 
 def _starved(task: Task) -> bool:
-    """Whether memory ran out for a task that had others beside it, as on a GPU, whose memory is not counted before.
+    """Whether memory ran out for a task that had others beside it, as on a GPU, whose memory is not counted before."""
+    reason = task.measurement.reason or ""
+    return reason.startswith(OUT_OF_MEMORY) and NOT_STARTED not in reason
 
-    It is as new then, to be tried by itself.
-    """
-    measurement = task.measurement
-    reason = measurement.reason or ""
-    if not reason.startswith(OUT_OF_MEMORY) or NOT_STARTED in reason:
-        return False
-    measurement.status, measurement.reason, measurement.joules = "measured", None, None
-    measurement.peak_rss_bytes = measurement.peak_gpu_bytes = None
-    for samples in (measurement.rounds, measurement.warmup, task.results):
+
+def _anew(task: Task) -> Task:
+    """The task as if nothing had been tried."""
+    task.measurement.status, task.measurement.reason = "measured", None
+    for samples in (task.measurement.rounds, task.measurement.warmup, task.results):
         samples.clear()
-    return True
+    return task
 
 
 class _Alive:
     """A task whose worker is loaded."""
 
-    def __init__(self, task: Task, process: Process, outcome: Outcome) -> None:
+    def __init__(self, task: Task, process: Process, footprint: gpu.Footprint, outcome: Outcome) -> None:
         self.task, self.process, self.outcome = task, process, outcome
         self.calls = 1
+        self.footprint = footprint
 
     def warm_up(self, count: int) -> bool:
         """Make the calls that do not count; from the last, tell how many a round has."""
@@ -139,34 +141,35 @@ class _Alive:
 
     def round(self, meter: EnergyMeter | None) -> bool:
         """Make the calls of one round; a round that fails halfway is not kept."""
-        seconds, joules, results = [], [], []
+        seconds, results = [], []
+        if meter is not None:
+            meter.start()
         for _ in range(self.calls):
-            if meter is not None:
-                meter.start()
             answer = self._call()
             if answer is None:
                 return False
             seconds.append(answer.seconds)
             results.append(answer.result)
-            used = None if meter is None else meter.joules()
-            if used is not None:
-                joules.append(used)
+        used = None if meter is None else meter.joules()
+        if gpu.is_throttled():
+            self.outcome.throttled.add(self.task.name)
         measurement = self.task.measurement
         measurement.rounds.append(seconds)
         self.task.results.extend(results)
-        if joules:
-            measurement.joules = [*(measurement.joules or []), *joules]
+        if used is not None:  # counters move in steps that may be longer than a call
+            measurement.joules = [*(measurement.joules or []), used / self.calls]
         return True
 
     def _call(self) -> Answer | None:
         measurement = self.task.measurement
+        self.footprint.begin()
         try:
             answer = self.process.call(self.task.method)
         except WorkerError as error:
             fail(measurement, error)
             return None
         measurement.peak_rss_bytes = answer.peak_rss_bytes
-        on_gpu = gpu_bytes(self.process.pid)
+        on_gpu = self.footprint.end(self.process.pid)
         if on_gpu is not None:
             measurement.peak_gpu_bytes = max(on_gpu, measurement.peak_gpu_bytes or 0)
         if not 0 <= answer.seconds <= answer.elapsed or answer.elapsed - answer.seconds > CLOCK_S:
@@ -179,9 +182,8 @@ class _Alive:
 
 def fail(measurement: Measurement, error: Exception) -> None:
     """Mark what could not be measured."""
-    measurement.status = "failed"
     memory = isinstance(error, WorkerError) and error.out_of_memory
-    measurement.reason = f"{OUT_OF_MEMORY}{error}" if memory else str(error)
+    measurement.fail(f"{OUT_OF_MEMORY}{error}" if memory else str(error))
 
 
 def _start(
@@ -200,14 +202,17 @@ def _start(
             continue
         waiting.pop(0)
         tell(f"load {task.name}")
+        footprint = gpu.Footprint()
+        footprint.begin()
         try:
             with task.around_load():
                 process = Process(task.job)
         except (WorkerError, OSError) as error:  # an OSError: a disk that is full
             fail(task.measurement, error)
             continue
+        footprint.end(process.pid)
         stack.callback(process.close)
-        alive = _Alive(task, process, outcome)
+        alive = _Alive(task, process, footprint, outcome)
         if alive.warm_up(warmups):
             group.append(alive)
     outcome.groups.append([alive.task.name for alive in group])

@@ -26,6 +26,7 @@ OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
     "cannot allocate memory",
+    "alloc_failed",  # CUBLAS_STATUS_ALLOC_FAILED and its likes
 )
 
 

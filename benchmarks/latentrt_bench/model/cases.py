@@ -3,19 +3,18 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from latentrt.errors import GraphError, ModelError
-from latentrt.providers import choose
+from latentrt.session import find_parameter
 from latentrt_bench.command import Tell
 from latentrt_bench.cost.macs import Cost, cost
-from latentrt_bench.limits.ceilings import measure_ceilings
+from latentrt_bench.limits.ceilings import add_ceilings
 from latentrt_bench.measuring.energy import EnergyMeter
 from latentrt_bench.measuring.memory import worker_bytes
 from latentrt_bench.measuring.process import Job
 from latentrt_bench.measuring.rounds import Task, run_rounds
-from latentrt_bench.model.derive import PICTURE, derive_row, picture_calls, picture_parts
-from latentrt_bench.model.loads import COLD, WARM, LoadTask, run_loads
+from latentrt_bench.model.derive import COLD, PICTURE, WARM, derive_row, picture_calls, picture_parts
+from latentrt_bench.model.loads import LoadTask, run_loads
 from latentrt_bench.model.stages import STAGES, Configuration, Work, painting, work
 from latentrt_bench.report import Measurement, Report, Row
 
@@ -24,6 +23,7 @@ LOADED = {
     False: ("text_encoder", "unet", "vae_encoder", "vae_decoder"),
     True: ("text_encoder", "unet_guided", "vae_encoder", "vae_decoder"),
 }
+PATIENCE = 10  # a picture that takes so many times what its stages do is given up
 PAINTING = ("text_encoder", "unet_guided", "vae_decoder")  # what a worker that paints has loaded, at the most
 
 
@@ -53,6 +53,7 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
 
     Raises:
         InputError: a size or sampler cannot be had with this model.
+        WeightsError: a tensor is missing, or has another shape.
     """
     pipeline = c.load()
     configuration = asdict(c) | {"provider": c.device}
@@ -63,10 +64,13 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
     facts |= {"dtypes": {}, "runs": {}, "evaluations": {}, "picture_stages": {}, "file_cache": {}}
     for stage, one in case.work.items():
         runner = pipeline.runners[one.component]
+        graph = runner.component.graph(runner.dtype)
+        for parameter in graph.parameters:  # a model that lacks any is refused now, not after minutes
+            find_parameter(one.component, parameter, runner.component.weights)
         facts["dtypes"][stage], facts["runs"][stage] = runner.dtype, one.times
         measurement = case.row.measurements[stage] = Measurement()
         try:
-            counted = cost(runner.component.graph(runner.dtype), one.shapes)
+            counted = cost(graph, one.shapes)
         except GraphError as error:
             if runner.component.graph_name is None:
                 raise
@@ -75,10 +79,12 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
         measurement.macs = counted.macs * one.times
         measurement.bytes_moved = counted.bytes_moved * one.times
         measurement.bytes_least = counted.least_bytes * one.times
-        case.memory[stage] = _memory([counted])
+        case.memory[stage] = _memory([counted], c)
         counts[stage] = counted
     if set(PAINTING) <= counts.keys():
-        case.memory["picture"] = _memory([counts[stage] for stage in PAINTING])
+        networks = [counts[stage] for stage in PAINTING]
+        alive = [[network] for network in networks] if c.low_memory else [networks]
+        case.memory["picture"] = max(_memory(beside, c) for beside in alive)
     for given in samplers:
         try:
             request = painting(pipeline, c, given).request
@@ -97,8 +103,10 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
     return case
 
 
-def _memory(networks: Sequence[Cost]) -> int:
-    return worker_bytes([n.weight_bytes for n in networks], [n.peak_activation_bytes for n in networks])
+def _memory(networks: Sequence[Cost], c: Configuration) -> int:
+    """What a worker takes of the system's memory with these networks loaded; on a GPU they are loaded through it."""
+    activations = [0 if c.device == "cuda" else n.peak_activation_bytes for n in networks]
+    return worker_bytes([n.weight_bytes for n in networks], activations, c.low_memory)
 
 
 def measure_cases(
@@ -119,9 +127,15 @@ def measure_cases(
     """
     report.rows += [case.row for case in cases]
     report.warnings += [warning for case in cases for warning in case.warnings]
-    _measure_ceilings(report, tell)
+    limits = {
+        (row.configuration["provider"], dtype)
+        for row in report.rows
+        for dtype in row.facts["dtypes"].values()
+    }
+    add_ceilings(report, limits, tell)
     run_loads(_load_tasks(cases), load_rounds, tell)
-    meter = EnergyMeter(gpus=any(case.configuration.device == "cuda" for case in cases))
+    _tell_load_times(cases)
+    meter = EnergyMeter(gpu=any(case.configuration.device == "cuda" for case in cases))
     tasks = [_stage_task(case, stage) for case in cases for stage in STAGES]
     outcome = run_rounds(tasks, rounds, tell=tell, meter=meter)
     report.warnings += outcome.warnings
@@ -133,34 +147,10 @@ def measure_cases(
     ]
     outcome = run_rounds(tasks, rounds, warmups=0, tell=tell, meter=meter)
     report.warnings += outcome.warnings
-    _measure_ceilings(report, tell)  # once more: what runs beside us at the beginning may be gone in the end
+    add_ceilings(
+        report, limits, tell
+    )  # once more: what runs beside us at the beginning may be gone in the end
     report.warnings += _beyond_limits(report)
-
-
-def _measure_ceilings(report: Report, tell: Tell) -> None:
-    """Of every provider and type that some network computes in. Measured again, the better of both is the limit."""
-    pairs = {
-        (row.configuration["provider"], dtype)
-        for row in report.rows
-        for dtype in row.facts["dtypes"].values()
-    }
-    report.ceilings = {} if report.ceilings is None else report.ceilings
-    for device, dtype in sorted(pairs):
-        tell(f"this machine's limits: {device} {dtype}")
-        name, found = f"{device} {dtype}", asdict(measure_ceilings(choose(device), dtype))
-        report.ceilings[name] = _better(report.ceilings.get(name, found), found)
-
-
-def _better(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Both measurements' samples, and of each rate the higher."""
-    if one is other:
-        return one
-    detail = {
-        kernel: [*one["detail"].get(kernel, []), *other["detail"].get(kernel, [])]
-        for kernel in {**one["detail"], **other["detail"]}
-    }
-    rates = {name: max(one[name], other[name]) for name in ("macs_per_s", "bytes_per_s")}
-    return {**one, **rates, "detail": detail}
 
 
 def _beyond_limits(report: Report) -> Iterator[str]:
@@ -182,12 +172,27 @@ def _load_tasks(cases: Sequence[Case]) -> list[LoadTask]:
         c = case.configuration
         for stage in LOADED[c.guidance_scale > 1]:
             for cache in (COLD, WARM):
-                name = f"{cache}.{case.work[stage].component}"
+                name = f"{cache}{case.work[stage].component}"
                 measurement = case.row.measurements[name] = Measurement()
                 task = LoadTask(cache, stage, c, measurement)
                 case.row.facts["file_cache"][name] = task.proofs
                 tasks.append(task)
     return tasks
+
+
+def _tell_load_times(cases: Sequence[Case]) -> None:
+    """Into each row with `low_memory`: seconds that a picture takes to load its networks, the files being cached."""
+    for case in cases:
+        if not case.configuration.low_memory:
+            continue
+        same = ("provider", "dtype")
+        row = next(
+            c.row for c in cases if all(c.row.configuration[k] == case.row.configuration[k] for k in same)
+        )
+        loads = [row.measurements[f"{WARM}{case.work[stage].component}"] for stage in PAINTING]
+        seconds = [load.seconds for load in loads]
+        if None not in seconds:
+            case.row.facts["load_s"] = sum(s for s in seconds if s is not None)
 
 
 def _stage_task(case: Case, stage: str) -> Task:
@@ -199,9 +204,11 @@ def _stage_task(case: Case, stage: str) -> Task:
 
 def _picture_task(case: Case, sampler: str) -> Task:
     arguments = {"sampler": case.samplers[sampler], "configuration": asdict(case.configuration)}
+    expected = sum((picture_parts(case.row, sampler) or {}).values())
+    limit_s = max(Job.limit_s, PATIENCE * expected)
     task = Task(
         f"{case.row.name} {PICTURE}{sampler}",
-        Job("latentrt_bench.model.stages:Picture", arguments),
+        Job("latentrt_bench.model.stages:Picture", arguments, limit_s=limit_s),
         case.row.measurements[f"{PICTURE}{sampler}"],
         needs_bytes=case.memory.get("picture", 0),
     )

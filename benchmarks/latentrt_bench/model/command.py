@@ -13,7 +13,7 @@ from latentrt.errors import InputError
 from latentrt.providers import choose
 from latentrt.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
 from latentrt_bench.command import Tell, add_common, conduct
-from latentrt_bench.compare import as_data, compare, show
+from latentrt_bench.compare import as_data, compare
 from latentrt_bench.model.cases import make_case, measure_cases
 from latentrt_bench.model.derive import derive
 from latentrt_bench.model.stages import Configuration
@@ -102,10 +102,8 @@ def run(args: argparse.Namespace) -> int:
     settings = _settings(args, model)
     cases = [make_case(c, settings["samplers"]) for c in _configurations(settings)]
     settings["samplers"] = list(cases[0].samplers)
-    reports: list[Report] = []
 
     def measure(report: Report, tell: Tell) -> None:
-        reports.append(report)
         quick = settings["quick"]
         longest = QUICK_PICTURE_S if quick else math.inf
         measure_cases(report, cases, settings["rounds"], 1 if quick else settings["rounds"], longest, tell)
@@ -115,10 +113,7 @@ def run(args: argparse.Namespace) -> int:
             return derive(report)
         return derive(report) | {"compared": as_data(compare(before, report))}
 
-    code = conduct(args, "model", settings, measure, derived)
-    if before is not None and not args.json:
-        print(f"\n{show(compare(before, reports[0]))}")
-    return code
+    return conduct(args, "model", settings, measure, derived)
 
 
 def _settings(args: argparse.Namespace, model: Model) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from latentrt_bench.limits.roofline import least_seconds
 from latentrt_bench.report import Measurement, Report, Row
 
-PICTURE = "picture:"
+PICTURE, COLD, WARM = "picture:", "load_cold.", "load_warm."  # how measurements' names begin
 STAGES = ("text_encoder", "unet", "unet_guided", "vae_encoder", "vae_decoder")
 
 
@@ -59,19 +59,25 @@ def shares(row: Row, sampler: str, picture: Measurement) -> dict[str, float]:
 
 
 def picture_parts(row: Row, sampler: str) -> dict[str, float] | None:
-    """Seconds of each stage of one batch of pictures, from the stages' own; None where one of them is not known."""
-    parts = {}
+    """Seconds of each stage of one batch of pictures, from the stages' own; None where one of them is not known.
+
+    With `low_memory` each batch loads its networks, which `facts["load_s"]` tells.
+    """
+    parts: dict[str, float] = {}
     for name, times in picture_calls(row, sampler).items():
         measurement = row.measurements.get(name)
         seconds = None if measurement is None or measurement.status != "measured" else measurement.seconds
         if seconds is None:
             return None
         parts[name] = times * seconds
+    if row.configuration.get("low_memory"):
+        seconds = row.facts.get("load_s")
+        return None if seconds is None else {"load": seconds, **parts}
     return parts
 
 
 def picture_calls(row: Row, sampler: str) -> dict[str, int]:
-    """How often each stage is called for one batch of pictures."""
+    """How often each stage is called for one batch of pictures, beside loading."""
     evaluations = row.facts["evaluations"].get(sampler, 0)
     return {"text_encoder": 1, _unet_name(row): evaluations, "vae_decoder": 1}
 

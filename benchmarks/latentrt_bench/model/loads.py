@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from latentrt_bench.measuring.energy import gpu_bytes
 from latentrt_bench.measuring.file_cache import Proof
+from latentrt_bench.measuring.gpu import Footprint
 from latentrt_bench.measuring.process import Answer, Job, Process, WorkerError
 from latentrt_bench.measuring.rounds import fail
+from latentrt_bench.model.derive import COLD, WARM
 from latentrt_bench.model.stages import Configuration
 from latentrt_bench.report import Measurement
 
 TARGET = "latentrt_bench.model.stages:Load"
-COLD, WARM = "load_cold", "load_warm"
 # State of the cache -> the method that brings it about, and what tells that it has not.
 PREPARE: dict[str, tuple[str, Callable[[Proof], str | None]]] = {
     COLD: ("empty_cache", lambda proof: proof.why_not_cold),
@@ -47,7 +47,7 @@ def run_loads(tasks: Sequence[LoadTask], rounds: int, tell: Callable[[str], None
     for index in range(rounds):
         for task in tasks:
             if task.measurement.status == "measured":
-                tell(f"round {index + 1} of {rounds}: {task.cache} {task.stage}, {task.configuration.name}")
+                tell(f"round {index + 1} of {rounds}: {task.cache}{task.stage}, {task.configuration.name}")
                 try:
                     _load(task)
                 except WorkerError as error:
@@ -57,11 +57,13 @@ def run_loads(tasks: Sequence[LoadTask], rounds: int, tell: Callable[[str], None
 def _load(task: LoadTask) -> None:
     prepare, why_not = PREPARE[task.cache]
     arguments = {"stage": task.stage, "configuration": asdict(task.configuration)}
+    footprint = Footprint()
+    footprint.begin()
     process = Process(Job(TARGET, arguments))
     try:
         process.call(prepare)
         answer: Answer = process.call("load")
-        on_gpu = gpu_bytes(process.pid)
+        on_gpu = footprint.end(process.pid)
         proof = Proof(**process.call("proof").result)
     finally:
         process.close()

@@ -22,7 +22,6 @@ from latentrt_bench.display.canvas import (
     shortened,
 )  # fmt: skip
 from latentrt_bench.model.tables import derived_of, stage_name
-from latentrt_bench.peers.tables import peak_bytes
 from latentrt_bench.report import Report
 
 # Stages in their order in a picture, with their colours; `DARK` ones carry white words.
@@ -45,7 +44,7 @@ def plots(report: Report) -> Iterator[Plot]:
         yield stage_shares(report)
     if report.ceilings and _points(report):
         yield roofline(report)
-    peaks = [(row.name, peak_bytes(row)) for row in report.rows]
+    peaks = [(row.name, row.memory_bytes()) for row in report.rows]
     if any(peak is not None for _, peak in peaks):
         values = [
             (name, None if p is None else p / 1e9, "not measured" if p is None else figures.size(p), "")

@@ -17,6 +17,7 @@ from latentrt.runner import Runner
 from latentrt.text.conditioning import encode_prompts
 from latentrt.tiling import Grid
 from latentrt_bench.measuring import file_cache
+from latentrt_bench.measuring.rounds import WARMUPS
 
 PROMPT = "a large red heart on a blue background"  # its words do not matter: all prompts are as long to the networks
 TIMESTEP = np.float32(500)
@@ -182,16 +183,17 @@ def painting(pipeline: Pipeline, c: Configuration, sampler: str | None) -> Any:
 
 
 class Picture:
-    """Whole pictures, from words to pixels. Making it loads all networks, with one step and one decode."""
+    """Whole pictures, from words to pixels. Making it loads all networks and warms them up: two steps, two decodes."""
 
     def __init__(self, sampler: str | None, configuration: dict[str, Any]) -> None:
         self._c = Configuration(**configuration)
         self._sampler = sampler
         self._pipeline = self._c.load()
-        begun = painting(self._pipeline, self._c, sampler)
-        next(begun)
-        begun.close()
-        STAGES["vae_decoder"](self._pipeline, self._c, work(self._pipeline, self._c)["vae_decoder"])()
+        for _ in range(WARMUPS):
+            begun = painting(self._pipeline, self._c, sampler)
+            next(begun)
+            begun.close()
+            STAGES["vae_decoder"](self._pipeline, self._c, work(self._pipeline, self._c)["vae_decoder"])()
 
     def run(self) -> dict[str, float]:
         """Paint one batch; returns the seconds of its stages, by name, as `latentrt.Result.timings`."""

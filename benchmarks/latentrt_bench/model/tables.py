@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from latentrt_bench import compare
 from latentrt_bench.display import figures
 from latentrt_bench.display.sheet import Cell, Sheet, cells, seconds_cell, spread_cell, without_empty
+from latentrt_bench.model.derive import COLD, PICTURE, WARM
 from latentrt_bench.report import Report, Row
 
-PICTURE, COLD, WARM = "picture:", "load_cold.", "load_warm."
 NAMES = {
     "text_encoder": "text encoder",
     "unet": "UNet step",
@@ -28,7 +29,8 @@ def sheets(report: Report) -> list[Sheet]:
             found.append(_load_sheet(row))
     if report.ceilings:
         found.append(ceiling_sheet(report.ceilings))
-    return found
+    compared = report.derived.get("compared")
+    return found if compared is None else [*found, *compare.sheets(compare.from_data(compared))]
 
 
 def derived_of(report: Report, row: Row) -> dict[str, Any]:
@@ -53,8 +55,11 @@ def picture_sheet(report: Report) -> Sheet:
                     *cells(row.name, sampler, str(row.configuration.get("steps", figures.NONE))),
                     seconds_cell(measurement),
                     spread_cell(measurement),
-                    *cells(
+                    Cell(
                         figures.significant(per_minute.get(sampler)),
+                        "predicted" if measurement.status == "predicted" else "",
+                    ),
+                    *cells(
                         figures.size(measurement.peak_rss_bytes),
                         figures.size(measurement.peak_gpu_bytes),
                     ),
@@ -103,6 +108,9 @@ def stage_sheet(report: Report, row: Row) -> Sheet:
         )
         if m.status != "measured" and m.reason:
             notes.append(f"{stage_name(name)}, {m.status}: {m.reason}")
+    samplers = list(derived.get("shares_by_sampler", ()))
+    if len(samplers) > 1:
+        notes.append(f"Shares are those of a picture with {samplers[0]}.")
     if "other" in shares:
         lines.append(
             cells(NAMES["other"], *[figures.NONE] * 2, figures.percent(shares["other"]), *[figures.NONE] * 5)
@@ -156,16 +164,19 @@ def found(report: Report) -> Iterator[str]:
         derived = derived_of(report, row)
         said = []
         measured = {point["what"] for point in derived.get("roofline", ())}
-        pictures = [(m.seconds, s) for s, m in _pictures(row).items() if m.seconds is not None]
+        pictures = [(m.seconds, s, m.status) for s, m in _pictures(row).items() if m.seconds is not None]
+        sampler = None
         if pictures:
-            seconds, sampler = min(pictures)
+            seconds, sampler, status = min(pictures)
             steps, batch = row.configuration.get("steps"), row.configuration.get("batch", 1)
             what = "a picture" if batch == 1 else f"a batch of {batch}"
             minute = figures.significant(derived.get("pictures_per_minute", {}).get(sampler))
+            predicted = " (predicted from its stages)" if status == "predicted" else ""
             said.append(
-                f"{what} takes {figures.seconds(seconds)} with {sampler} in {steps} steps, {minute} pictures a minute."
+                f"{what} takes {figures.seconds(seconds)} with {sampler} in {steps} steps, {minute} pictures a minute"
+                f"{predicted}."
             )
-        shares: dict[str, float] = derived.get("shares", {})
+        shares: dict[str, float] = derived.get("shares_by_sampler", {}).get(sampler, {})
         if shares:
             largest = max(shares, key=lambda name: shares[name])
             where = {
