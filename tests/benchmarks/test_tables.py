@@ -12,6 +12,8 @@ from rich.cells import cell_len
 
 from latentrt.errors import InputError
 from latentrt_bench.display.sheet import WIDTH, Cell, Sheet, as_markdown, as_text
+from latentrt_bench.latent_vs_pixel.derive import derive
+from latentrt_bench.model.derive import derive as model_derive
 from latentrt_bench.report import Measurement, Row, read_report
 from latentrt_bench.tables import found, sheets, table, warnings
 
@@ -108,7 +110,13 @@ def test_latent_vs_pixel_marks():
     assert cell(sheet, "LDM-16", "decode") == Cell("–", "failed")
     assert cell(sheet, "LDM-4", "step").mark == ""
     assert any("LDM-16" in note and "signal 9" in note for note in sheet.notes)
-    assert any("table 6" in note and "4.86×" in note for note in sheet.notes)
+    assert cell(sheet, "LDM-4", "× pixels measured") == Cell(
+        "5.18×", "predicted"
+    )  # the step on pixels was not run
+    assert not any("table 6" in note for note in sheet.notes)
+    measured = sheet_of(latent_vs_pixel(), "One denoising step of 256×256")
+    assert cell(measured, "LDM-4", "× pixels measured").mark == ""
+    assert any("table 6" in note and "3.73×" in note for note in measured.notes)
 
 
 def test_latent_vs_pixel_figures():
@@ -140,8 +148,61 @@ def test_found_says_where_it_does_not_hold():
     text = " ".join(found(latent_vs_pixel()))
     assert "5.31× as fast, where MACs alone promise 5.60×" in text
     assert "LDM-2 (0.896×) is slower than pixels" in text
-    assert "28.3 s in pixel space (predicted: it did not run)" in text
+    assert "28.3 s (predicted: it did not run) in pixel space" in text
+    assert "LDM-4 at 256×256 is 5.05× as fast as pixels over 50 steps, and 1.50× with a single one." in text
+    assert (
+        "LDM-4 at 512×512 is 4.93× as fast as pixels over 50 steps, and 1.46× with a single one (predicted in part)"
+        in text
+    )
     assert "35.7 dB" in text
+
+
+def test_found_tells_of_pictures_not_of_batches():
+    """A decode of four pictures is a quarter of itself in each."""
+    report = latent_vs_pixel()
+    one = re.search(r"The most at 256×256: .* the decode takes (\d+ %)", " ".join(found(report)))
+    for row in report.rows:
+        row.configuration["batch"] = 4
+    report.derived = derive(report)
+    four = re.search(r"The most at 256×256, batch 4: .* the decode takes (\d+ %)", " ".join(found(report)))
+    assert one is not None and four is not None and one[1] == four[1]
+
+
+def test_found_takes_another_model_where_ldm_4_failed():
+    report = latent_vs_pixel()
+    next(row for row in report.rows if row.name == "LDM-4 256x256").measurements["step"].fail("killed")
+    report.derived = derive(report)
+    assert "At 256×256, a denoising step took 2.80 s with LDM-2" in " ".join(found(report))
+
+
+def test_a_slowed_machine_is_told_in_every_title():
+    report = peers()
+    assert not any("(" in sheet.title for sheet in sheets(report))
+    report.conditions |= {"on_battery": True, "throttled": True}
+    assert all(sheet.title.endswith(" (on battery, throttled)") for sheet in sheets(report))
+
+
+def test_shares_are_those_of_the_sampler_that_is_named():
+    report = model()
+    row = report.rows[0]
+    row.measurements["picture:Euler a"].rounds = [[30.0]] * 3
+    row.facts["picture_stages"]["Euler a"] = [{"unet": 15.0, "text_encoder": 3.0, "vae_decoder": 6.0}] * 3
+    report.derived = model_derive(report)
+    first = found(report)[0]
+    assert "30.0 s with Euler a" in first and "50 % of that goes to the UNet" in first
+    stages = sheet_of(report, "Stages: 256x256")
+    assert cell(stages, "UNet step, guided", "of a picture") == Cell("92 %")
+    assert "Shares are those of a picture with DPM++ 2M." in stages.notes
+
+
+def test_a_predicted_picture_is_told_as_one():
+    report = model()
+    for name in ("picture:DPM++ 2M", "picture:Euler a"):
+        report.rows[0].measurements[name] = Measurement("predicted", predicted_s=60.0, reason="its stages")
+    report.derived = model_derive(report)
+    assert "1.00 pictures a minute (predicted from its stages)" in found(report)[0]
+    pictures = sheet_of(report, "Whole pictures")
+    assert pictures.lines[0][list(pictures.columns).index("pictures a minute")] == Cell("1.00", "predicted")
 
 
 def test_model_tables():
@@ -154,6 +215,24 @@ def test_model_tables():
     assert cell(failed, "UNet step", "one call") == Cell("–", "failed")
     assert any("signal 9" in note for note in failed.notes)
     assert cell(sheet_of(report, "Loading: 256x256"), "UNet step", "cold file cache") == Cell("11.2 s")
+
+
+def test_a_peer_with_fewer_rounds_is_told():
+    report = peers()
+    report.settings["rounds"] = 3
+    report.rows[1].measurements["picture"].rounds = [[19.0]]
+    (note,) = (note for note in sheet_of(report, "Peers").notes if "1 round" in note)
+    assert note.startswith("diffusers, torch fp32 has 1 round:")
+
+
+def test_what_exported_for_a_peer_is_told():
+    report = peers()
+    report.rows[3].facts["exported_by"] = {"optimum-intel": "2.2.0"}
+    report.rows[2].facts |= {"layout": "channels last", "latents": "handed over", "precision": "bf16"}
+    sheet = sheet_of(report, "What each was made of")
+    assert cell(sheet, "OpenVINO GenAI", "versions").text.endswith("; exported by optimum-intel 2.2.0")
+    assert cell(sheet, "diffusers, bf16 channels-last", "computes in") == Cell("bf16")
+    assert "diffusers, bf16 channels-last: layout: channels last." in sheet.notes
 
 
 def test_peer_tables():

@@ -109,7 +109,8 @@ MATERIALS: dict[str, Material] = {
     ),
 }
 
-GIVEN = {"latents": "handed over", "step": "between the callbacks at the ends of steps"}
+HANDED_OVER = "handed over"
+GIVEN = {"latents": HANDED_OVER, "step": "between the callbacks at the ends of steps"}
 FP32 = {"dtype": "float32", "channels_last": False, "compiled": False}
 # The first is what the others' pictures are held against.
 PEERS: dict[str, Peer] = {

@@ -14,7 +14,7 @@ from latentrt.errors import InputError
 from latentrt.request import DEFAULT_GUIDANCE_SCALE
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.peers.catalogue import PEERS
-from latentrt_bench.peers.materials import SD15, default_folder, model_folder
+from latentrt_bench.peers.materials import SD15, alone_in, default_folder, model_folder
 from latentrt_bench.peers.race import Catalogue, prepare, race
 from latentrt_bench.report import Report
 
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
     settings = _settings(args, name, model) | {"peers": names}
 
     def measure(report: Report, tell: Tell) -> None:
-        with tempfile.TemporaryDirectory(prefix="latentrt-peers-") as scratch:
+        with alone_in(folder), tempfile.TemporaryDirectory(prefix="latentrt-peers-") as scratch:
             source = model_folder(name, folder, tell)
             work = settings | _latents(open_model(source)) | {"cores": _cores()}
             if LAST_TIMESTEP % max(settings["steps"] - 1, 1):

@@ -18,6 +18,11 @@ from latentrt_bench.peers import sd15
 from latentrt_bench.peers.catalogue import Material
 from latentrt_bench.peers.environment import Made, run_logged
 
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
+
 SD15 = "sd15"
 EXPORT_LIMIT_S = 3600.0
 # Of the model's own scheduler, what its training fixes; the rest is the same for all.
@@ -120,6 +125,27 @@ def make_material(name: str, material: Material, made: Made, checkpoint: Path) -
             log.unlink(missing_ok=True)
             run_logged([made.python, *filled], log, EXPORT_LIMIT_S, name)
     return home
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder of environments and exports, which would take what is half made for left over.
+
+    Raises:
+        InputError: another run is in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(
+                    file, fcntl.LOCK_EX | fcntl.LOCK_NB
+                )  # it goes with the process, however that ends
+            except OSError:
+                raise InputError(
+                    f"{folder}: in use by another `bench peers`; expected --envs with a folder of its own"
+                ) from None
+        yield
 
 
 @contextmanager

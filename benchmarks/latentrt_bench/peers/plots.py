@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 from latentrt_bench.display import figures
 from latentrt_bench.display.canvas import Plot, bars
-from latentrt_bench.peers.tables import peak_bytes
 from latentrt_bench.report import Report, Row
 
 NOTHING = "did not run"
@@ -17,13 +16,20 @@ def plots(report: Report) -> Iterator[Plot]:
         (
             "first-picture",
             "Seconds from the start of the process to the first picture",
-            "What a user waits for the first time: import, load and paint.",
+            "Import, load and paint, with the files in the system's cache and torch.compile's results in its own.",
             "first_picture",
         ),
     ):
         yield from _bars(report, name, title, caption, "seconds", _seconds_of(what), figures.seconds, 1)
     yield from _bars(
-        report, "memory", "Memory that each needs", "Its process's peak.", "GB", peak_bytes, figures.size, 1e9
+        report,
+        "memory",
+        "Memory that each needs",
+        "Its process's peak.",
+        "GB",
+        Row.memory_bytes,
+        figures.size,
+        1e9,
     )
     yield from _bars(
         report,

@@ -75,6 +75,7 @@ def prepare(
     shape = (1, work["latent_channels"], work["height"] // work["factor"], work["width"] // work["factor"])
     np.save(scratch / "latents.npy", TorchGenerator(work["seed"]).randn(shape))
     ready: list[Racer] = []
+    exporters: dict[str, dict[str, str]] = {}  # the versions that made each material
     failures: dict[str, str] = {}  # what failed once is not tried for each peer that needs it
 
     def environment(name: str) -> Made:
@@ -86,6 +87,7 @@ def prepare(
     def material(name: str) -> Path:
         exporter = catalogue.materials[name]
         made = environment(exporter.environment)
+        exporters[name] = _versions(catalogue.environments[exporter.environment], made)
         tell(f"make the {name}")
         return _once(failures, f"export {name}", lambda: make_material(name, exporter, made, checkpoint))
 
@@ -97,7 +99,10 @@ def prepare(
         try:
             made = environment(peer.environment)
             row.facts |= _facts(peer, catalogue.environments[peer.environment], made)
-            model = checkpoint if peer.material is None else material(peer.material)
+            model = checkpoint
+            if peer.material is not None:
+                model = material(peer.material)
+                row.facts["exported_by"] = exporters[peer.material]
         except PreparationError as error:
             _fail(row, str(error))
             continue
@@ -123,7 +128,7 @@ def prepare(
 def race(racers: Sequence[Racer], rounds: int, pictures: int, enough_s: float, tell: Tell) -> None:
     """One turn of each that does not count, then `rounds` that do; whoever fails has no further turn.
 
-    Nor has whoever has taken `enough_s` seconds in all, one turn that counts being among them.
+    Nor has whoever has taken `enough_s` seconds in turns that count.
 
     Each turn that counts gives one sample of `first_picture`, `pictures` of `picture`, and of `step` those between the
     steps of these.
@@ -142,8 +147,9 @@ def race(racers: Sequence[Racer], rounds: int, pictures: int, enough_s: float, t
                     racing.remove(racer)
                     alive.remove(racer)
                     continue
-                racer.seconds += time.perf_counter() - started
-                if index and racer.seconds > enough_s:
+                if index:
+                    racer.seconds += time.perf_counter() - started
+                if racer.seconds > enough_s:
                     racing.remove(racer)
     finally:
         _compare([racer for racer in alive if racer.picture.exists()])
@@ -197,17 +203,22 @@ def _once(failures: dict[str, str], what: str, make: Callable[[], T]) -> T:
 
 
 def _facts(peer: Peer, environment: Environment, made: Made) -> dict[str, Any]:
-    asked = [normalized(re.split(r"[=\[ ]", requirement)[0]) for requirement in environment.requirements]
     return {
         "environment": {"name": peer.environment, "requirements": list(environment.requirements)},
         "precision": peer.precision,
         "reads": peer.material or "the checkpoint",
-        "versions": {name: made.packages[name] for name in asked if name in made.packages},
+        "versions": _versions(environment, made),
         "packages": made.packages,
         "installed_bytes": made.installed_bytes,
     }
 
 
+def _versions(environment: Environment, made: Made) -> dict[str, str]:
+    """Of what was asked for, as it was installed."""
+    asked = [normalized(re.split(r"[=\[ ]", requirement)[0]) for requirement in environment.requirements]
+    return {name: made.packages[name] for name in asked if name in made.packages}
+
+
 def _fail(row: Row, reason: str) -> None:
     for measurement in row.measurements.values():
-        measurement.status, measurement.reason = "failed", reason
+        measurement.fail(reason)

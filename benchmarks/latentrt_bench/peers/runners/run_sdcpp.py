@@ -54,7 +54,8 @@ class StableDiffusionCpp:
         ends: list[float] = []
 
         def tell(step: int, steps: int, seconds: float) -> None:
-            ends.append(time.perf_counter())
+            if step > 0:  # it is also called before the first
+                ends.append(time.perf_counter())
 
         work = self.work
         self.picture = self.pipeline.generate_image(
