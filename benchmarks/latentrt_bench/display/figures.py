@@ -1,8 +1,4 @@
-"""Measured numbers as text, all benchmarks alike: three significant digits with a unit, "–" where there is no number.
-
-(Not `numbers.py`: a worker that is started by its path has this folder first in its path, and would hide the standard
-library's module of that name.)
-"""
+"""Measured numbers as text, all benchmarks alike: three significant digits with a unit, "–" where there is none."""
 
 import math
 
