@@ -88,11 +88,8 @@ def conduct(
                 measure(report, lambda message: show(f"{time.perf_counter() - clock:5.0f} s  {message}"))
             report.complete = True
             ignore_signals()
-        except (
-            Exception,
-            KeyboardInterrupt,
-        ) as error:  # what was finished took long: it is kept whatever happened
-            ignore_signals()
+        except (Exception, KeyboardInterrupt) as error:
+            ignore_signals()  # what was finished took long: it is kept whatever happened
             ended_by = error
             if not isinstance(error, KeyboardInterrupt):
                 report.warnings.append(f"the run ended early: {type(error).__name__}: {error}")
@@ -139,9 +136,8 @@ def _can_be_written(folder: Path) -> bool:
 
 def write_page(report: Report, path: Path) -> None:
     """Write the report's page; it appears whole or not at all."""
-    from latentrt_bench.page import (
-        page,  # matplotlib takes a second to import, and most runs write no page
-    )
+    # matplotlib takes a second to import, and most runs write no page.
+    from latentrt_bench.page import page
 
     text = page(report)
     with atomic_write(path) as file:

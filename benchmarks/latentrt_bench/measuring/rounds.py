@@ -83,7 +83,7 @@ def run_rounds(
         rounds: how many count.
         warmups: calls before; with 0 the first call counts, and shows what a user waits for the first time.
         tell: is told what is being done.
-        meter: reads energy around each call that counts; None: energy is not asked for.
+        meter: reads energy around each round; None: energy is not asked for.
     """
     outcome = Outcome()
     waiting, alone = list(tasks), list[Task]()
