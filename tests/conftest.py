@@ -7,9 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # A shell starts background jobs with SIGINT ignored, and programs started here would inherit that: no Ctrl-C to test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A machine may be busy with other things: no test fails of taking long.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Public files that are too large to keep here, in the folder that LATENTRT_TEST_DATA names.
 DATA = {

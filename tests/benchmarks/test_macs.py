@@ -230,7 +230,7 @@ def test_the_papers_networks_within_half_a_percent(f):
         assert counted.macs / 1e9 == pytest.approx(decode, rel=0.005)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     batch=st.integers(1, 9), height=st.integers(1, 20), width=st.integers(1, 20), tokens=st.integers(1, 90)
 )

@@ -62,7 +62,7 @@ ANY_REPORT = st.builds(
 
 
 @given(report=ANY_REPORT)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_read_is_what_was_written(report, tmp_path_factory):
     file = tmp_path_factory.mktemp("report") / "run.json"
     report.write(file)

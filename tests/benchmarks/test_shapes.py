@@ -202,7 +202,7 @@ def test_every_value_of_a_shipped_graph_has_the_shape_and_data_of_onnx_runtime(n
             np.testing.assert_array_equal(inferred[key].array, array)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_windows_of_any_kind_have_the_size_that_onnx_runtime_gives(data):
     draw = data.draw
@@ -224,7 +224,7 @@ def test_windows_of_any_kind_have_the_size_that_onnx_runtime_gives(data):
     assert infer(model, {}).tensors["y"].shape == run(model, {"x": x})["y"].shape
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_slices_of_any_kind_are_those_of_onnx_runtime(data):
     bound = st.one_of(st.integers(-9, 9), st.sampled_from([2**62, -(2**62)]))

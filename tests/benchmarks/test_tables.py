@@ -69,7 +69,7 @@ def test_fits_with_long_names_and_many_rows(benchmark):
         )
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_table_fits_and_stays_harmless(parts):
     heads, lines = parts
     sheet = Sheet("title", heads, lines, ["note"])
@@ -294,7 +294,7 @@ WRONG = [None, True, 0, -1, 1e300, "text", [], {}, [[]], [{}], {"rows": []}]
         lambda name: st.tuples(st.just(name), st.sampled_from(PLACES[name]), st.sampled_from(WRONG))
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_read_has_tables(tmp_path_factory, change):
     """A file that somebody has edited is refused when it is read, or can be shown."""
     name, path, wrong = change

@@ -41,7 +41,7 @@ def check(
     assert np.abs(values - theirs).max(initial=0) <= bound, (op, shape, dtype)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seed=seeds, calls=calls)
 def test_any_sequence_of_draws_equals_torch(
     seed: int, calls: list[tuple[tuple[int, ...], str, bool]]

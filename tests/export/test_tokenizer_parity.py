@@ -134,7 +134,7 @@ PIECES += ["\u017f", "\u0130", "\u1e9e", "e\u0301", "\ufb01", "\u00a0", "\u200b"
 PIECES += ["\U0001f468\u200d\U0001f469"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.one_of(st.text(), st.sampled_from(PIECES), st.text("ab C'!1\n", max_size=100))).map("".join)
 )

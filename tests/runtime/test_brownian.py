@@ -21,7 +21,7 @@ def increment(path: BrownianPath, a: float, b: float) -> np.ndarray:
     return path(a, b).astype(np.float64) * math.sqrt(abs(a - b))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(a=SIGMAS, b=SIGMAS, c=SIGMAS)
 def test_increments_add_up(a: float, b: float, c: float) -> None:
     path = BrownianPath([7], SHAPE)

@@ -191,7 +191,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
         load_image(tmp_path / "e.png")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_damaged_file_is_a_picture_or_an_image_error(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

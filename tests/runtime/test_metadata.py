@@ -107,7 +107,7 @@ FLOATS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 NATURALS = st.none() | st.integers(0, 99999)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.builds(
         GenerationParameters,
@@ -140,7 +140,6 @@ def test_what_is_written_is_read_again(p: GenerationParameters, size: tuple[int,
     assert parse_parameters(text) == p
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_text_makes_an_error(text: str) -> None:
     p = parse_parameters(text)

@@ -153,7 +153,7 @@ READINGS = [
 
 
 @given(sigma=st.floats(1e-3, 1e4), reading=st.sampled_from(READINGS))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_an_output_is_read_and_written_again(sigma: float, reading: Prediction) -> None:
     x, output = (
         TorchGenerator(0).randn((2, 2, 2, 2), np.float64),
@@ -167,7 +167,7 @@ def test_an_output_is_read_and_written_again(sigma: float, reading: Prediction) 
 
 
 @given(sigma=st.floats(1e-3, 1e4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_type_says_the_same_x0(sigma: float) -> None:
     """From x₀ and ε, what each network was trained to say, and what its input is."""
     x0, epsilon = (
@@ -208,7 +208,7 @@ def test_weights_of_even_steps_are_those_of_adams_and_bashforth() -> None:
 
 
 @given(st.lists(st.floats(0.1, 20), min_size=4, max_size=4, unique=True), st.floats(0, 20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_integrals_of_cubics_are_exact(points: list[float], end: float) -> None:
     nodes = np.sort(points)
     if np.diff(nodes).min() < 0.05:

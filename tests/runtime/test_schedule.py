@@ -54,7 +54,7 @@ def test_alphas_cumprod_of_stable_diffusion() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(count=st.integers(1, 400))
 def test_invariants(name: str, spacing: str, count: int) -> None:
     s = schedule(name, count, timestep_spacing=spacing)
@@ -109,7 +109,6 @@ def test_final_scale_at_a_nonzero_end() -> None:
     np.testing.assert_array_equal(schedule("DDIMScheduler", 20).final(x), x)
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 100), strength=st.floats(0, 1), name=st.sampled_from(NAMES))
 def test_truncated_keeps_what_img2img_keeps(count: int, strength: float, name: str) -> None:
     whole = schedule(name, count)

@@ -11,7 +11,7 @@ from latentrt.norms import combine, take_moments, tell_moments
 from latentrt.tiling import MIN_TILE, Grid, Tiling
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(1, 150), width=st.integers(1, 150), size=st.integers(MIN_TILE, 64),
     unit=st.integers(1, 3), out=st.integers(1, 3),
