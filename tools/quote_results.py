@@ -82,6 +82,11 @@ def stages(report: Report) -> str:
     return markdown(model_tables.stage_sheet(report, row) for row in report.rows)
 
 
+def loading(report: Report) -> str:
+    """What loading each network takes, a table for each provider and type."""
+    return markdown(sheet for sheet in model_tables.sheets(report) if sheet.title.startswith("Loading"))
+
+
 def paintings(report: Report) -> str:
     """Whole pictures of a model, by configuration and sampler."""
     return markdown([model_tables.picture_sheet(report)], has_titles=False)
@@ -127,6 +132,7 @@ QUOTES: dict[str, tuple[str | None, Callable[[Report], str]]] = {
     "pictures": ("latent-vs-pixel", pictures),
     "rest": ("latent-vs-pixel", rest),
     "stages": ("model", stages),
+    "loading": ("model", loading),
     "paintings": ("model", paintings),
     "limits": (None, limits),
     "peers": ("peers", peers),
