@@ -54,7 +54,7 @@ def test_committed_runs_are_reports(path):
         ("latent-vs-pixel", "rest", "| paper, KL | 8 | 24.19 dB | 0.9 |"),
         ("latent-vs-pixel", "found", "- At 256×256, a denoising step took 1.30 s with LDM-4"),
         ("model", "stages", "| UNet step, guided | 2.70 s *noisy* | 14 % | 92 % |"),
-        ("model", "loading", "| UNet step | 11.2 s | 5.10 s |"),
+        ("model", "loading", "| UNet | 11.2 s | 5.10 s |"),
         ("model", "paintings", "| 256x256 batch 1 cpu float32 | Euler a | 20 | 60.0 s | 3.0 % | 1.00 |"),
         ("model", "limits", "| cpu float32 | 95.0 GMAC/s | 14.0 GB/s |"),
         (

@@ -214,7 +214,7 @@ def test_model_tables():
     failed = sheet_of(report, "Stages: 1024x1024")
     assert cell(failed, "UNet step", "one call") == Cell("–", "failed")
     assert any("signal 9" in note for note in failed.notes)
-    assert cell(sheet_of(report, "Loading: 256x256"), "UNet step", "cold file cache") == Cell("11.2 s")
+    assert cell(sheet_of(report, "Loading: 256x256"), "UNet", "cold file cache") == Cell("11.2 s")
 
 
 def test_a_peer_with_fewer_rounds_is_told():

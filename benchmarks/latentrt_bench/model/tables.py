@@ -17,6 +17,12 @@ NAMES = {
     "vae_decoder": "VAE decode",
     "other": "all else",
 }
+NETWORKS = {
+    "text_encoder": "text encoder",
+    "unet": "UNet",
+    "vae_encoder": "VAE encoder",
+    "vae_decoder": "VAE decoder",
+}
 
 
 def sheets(report: Report) -> list[Sheet]:
@@ -134,7 +140,7 @@ def _load_sheet(row: Row) -> Sheet:
     lines = []
     for name in names:
         cold, warm = row.measurements.get(COLD + name), row.measurements.get(WARM + name)
-        lines.append([Cell(stage_name(name)), seconds_cell(cold), seconds_cell(warm)])
+        lines.append([Cell(NETWORKS.get(name, name)), seconds_cell(cold), seconds_cell(warm)])
     notes = [
         f"{name}, {m.status}: {m.reason}"
         for name, m in row.measurements.items()
