@@ -95,8 +95,7 @@ def judge(before: Measurement, after: Measurement, taken: float = 0.0) -> tuple[
         return None, "too few rounds"
     if min(*before.medians, *after.medians) <= 0:
         return None, "no time"
-    apart = sum(math.log(max(m.medians) / min(m.medians)) for m in (before, after))
-    noise = max(apart, math.log1p(FLOOR)) - math.log1p(-min(taken, MOST_TAKEN))
+    noise = max(before.log_range + after.log_range, math.log1p(FLOOR)) - math.log1p(-min(taken, MOST_TAKEN))
     difference = math.log(_seconds(after) / _seconds(before))
     if abs(difference) <= noise:
         return math.exp(noise), "within noise"

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from latentrt.cli.console import fail
 from latentrt.errors import InputError
-from latentrt.files import atomic_write
-from latentrt_bench.page import page
+from latentrt_bench.command import write_page
 from latentrt_bench.report import read_report
 from latentrt_bench.tables import table
 
@@ -41,10 +40,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--out {out}: expected a file in a folder that exists")
     if out.resolve() == args.file.resolve():
         raise InputError(f"--out {out}: is the report itself; expected another file")
-    text = page(report).encode()
     try:
-        with atomic_write(out) as file:
-            file.write(text)
+        write_page(report, out)
     except OSError as error:
         return fail(f"{out}: {error.strerror or error}")
     print(table(report, sys.stdout.isatty()))

@@ -82,6 +82,11 @@ class Measurement:
         return (max(self.medians) - min(self.medians)) / self.seconds
 
     @property
+    def log_range(self) -> float:
+        """The logarithm of the slowest round's median over the fastest one's; there is one round at least, above 0."""
+        return math.log(max(self.medians) / min(self.medians))
+
+    @property
     def is_noisy(self) -> bool:
         """Whether the spread is above 10 %."""
         return self.spread is not None and self.spread > NOISY

@@ -235,7 +235,8 @@ def _task(row: Row, what: str, name: str, scratch: Path) -> Task:
         measurement=row.measurements[what],
         needs_bytes=worker_bytes(
             [row.facts[f"{part}_weight_bytes"]],
-            [0 if where["provider"] == "cuda" else row.facts[f"{part}_activation_bytes"]],
+            [row.facts[f"{part}_activation_bytes"]],
+            where["provider"],
         ),
         around_load=drawn,
     )

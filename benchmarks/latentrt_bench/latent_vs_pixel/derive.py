@@ -190,13 +190,6 @@ def _joules_a_call(measurement: Measurement | None) -> float | None:
     return sum(measurement.joules) / len(measurement.joules)
 
 
-def _noise(step: Measurement, pixel: Measurement) -> float | None:
-    """The logarithm of how far the rounds of both are apart; None where one has less than two."""
-    if min(len(step.medians), len(pixel.medians)) < 2:
-        return None
-    return sum(math.log(max(m.medians) / min(m.medians)) for m in (step, pixel))
-
-
 def _reason(
     step: Measurement | None,
     pixel: Measurement | None,
@@ -211,9 +204,9 @@ def _reason(
         return "its step is predicted from its MACs, so that the ratio is not measured"
     if pixel.status != "measured":
         return "the step on pixels is predicted from its MACs, so that the ratio is not measured"
-    noise = _noise(step, pixel)
-    if noise is None:
+    if min(len(step.medians), len(pixel.medians)) < 2:
         return "a single round does not tell whether it is that of the MACs"
+    noise = step.log_range + pixel.log_range
     if abs(math.log(rate_ratio)) <= math.log1p(AGREE):
         return f"equal within {AGREE:.0%}, as it is where arithmetic binds both"
     if abs(math.log(rate_ratio)) <= noise:

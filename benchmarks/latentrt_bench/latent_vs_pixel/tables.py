@@ -236,10 +236,9 @@ def _found_at(size: dict[str, Any]) -> Iterator[str]:
         yield f"At {title(size)}, nothing can be said: the step in pixel space was not measured."
         return
     predicted = pixels["step_status"] == "predicted"
-    compared = sorted(
-        (m for f, m in models.items() if f > 1 and m["step_ratio"] is not None), key=lambda m: m["f"] != 4
-    )
-    for named in compared[:1]:  # LDM-4, where there is one
+    compared = [m for f, m in models.items() if f > 1 and m["step_ratio"] is not None]
+    named = min(compared, key=lambda m: m["f"] != 4, default=None)  # LDM-4, where there is one
+    if named is not None:
         yield (
             f"At {title(size)}, a denoising step took {_step(named)} with {named['name']}, against {_step(pixels)} in "
             f"pixel space: {figures.ratio(named['step_ratio'])} as fast, where MACs alone promise "

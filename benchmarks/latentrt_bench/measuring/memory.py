@@ -28,16 +28,22 @@ def free_memory() -> int:
     return free - int(RESERVE * total_memory())
 
 
-def worker_bytes(weights: Sequence[int], activations: Sequence[int], low_memory: bool = False) -> int:
+def worker_bytes(
+    weights: Sequence[int], activations: Sequence[int], provider: str, low_memory: bool = False
+) -> int:
     """Bytes that a worker takes at about the most which loads these networks one after the other, and runs each.
+
+    Of the system's memory: networks are loaded through it for a GPU too, which then holds the activations.
 
     Args:
         weights: of each network, in the type that is computed in.
         activations: of each, those alive at once.
+        provider: its name, what computes.
         low_memory: whether they are loaded so.
     """
     loading = LOW_LOADING_FACTOR if low_memory else LOADING_FACTOR
-    return int(sum(weights) + loading * max(weights) + max(activations) + BASE_BYTES)
+    running = 0 if provider == "cuda" else max(activations)
+    return int(sum(weights) + loading * max(weights) + running + BASE_BYTES)
 
 
 def _cached() -> int:

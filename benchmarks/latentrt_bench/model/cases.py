@@ -104,9 +104,9 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
 
 
 def _memory(networks: Sequence[Cost], c: Configuration) -> int:
-    """What a worker takes of the system's memory with these networks loaded; on a GPU they are loaded through it."""
-    activations = [0 if c.device == "cuda" else n.peak_activation_bytes for n in networks]
-    return worker_bytes([n.weight_bytes for n in networks], activations, c.low_memory)
+    """What a worker takes of the system's memory with these networks loaded."""
+    activations = [n.peak_activation_bytes for n in networks]
+    return worker_bytes([n.weight_bytes for n in networks], activations, c.device, c.low_memory)
 
 
 def measure_cases(
@@ -147,9 +147,7 @@ def measure_cases(
     ]
     outcome = run_rounds(tasks, rounds, warmups=0, tell=tell, meter=meter)
     report.warnings += outcome.warnings
-    add_ceilings(
-        report, limits, tell
-    )  # once more: what runs beside us at the beginning may be gone in the end
+    add_ceilings(report, limits, tell)
     report.warnings += _beyond_limits(report)
 
 
@@ -164,11 +162,17 @@ def _beyond_limits(report: Report) -> Iterator[str]:
                 )
 
 
+def _loaded(cases: Sequence[Case]) -> dict[tuple[str, str], Case]:
+    """Whose loading is measured: it hardly depends on sizes, so the first of each provider and type."""
+    first: dict[tuple[str, str], Case] = {}
+    for case in cases:
+        first.setdefault((case.configuration.device, case.configuration.dtype), case)
+    return first
+
+
 def _load_tasks(cases: Sequence[Case]) -> list[LoadTask]:
-    """Loading hardly depends on sizes: only the first configuration of each provider and type is loaded."""
-    first = {(case.configuration.device, case.configuration.dtype): case for case in reversed(cases)}
     tasks = []
-    for case in reversed(first.values()):
+    for case in _loaded(cases).values():
         c = case.configuration
         for stage in LOADED[c.guidance_scale > 1]:
             for cache in (COLD, WARM):
@@ -183,16 +187,13 @@ def _load_tasks(cases: Sequence[Case]) -> list[LoadTask]:
 def _tell_load_times(cases: Sequence[Case]) -> None:
     """Into each row with `low_memory`: seconds that a picture takes to load its networks, the files being cached."""
     for case in cases:
-        if not case.configuration.low_memory:
-            continue
-        same = ("provider", "dtype")
-        row = next(
-            c.row for c in cases if all(c.row.configuration[k] == case.row.configuration[k] for k in same)
-        )
-        loads = [row.measurements[f"{WARM}{case.work[stage].component}"] for stage in PAINTING]
-        seconds = [load.seconds for load in loads]
-        if None not in seconds:
-            case.row.facts["load_s"] = sum(s for s in seconds if s is not None)
+        c = case.configuration
+        if c.low_memory:
+            measured = _loaded(cases)[c.device, c.dtype].row.measurements
+            loads = [measured[f"{WARM}{case.work[stage].component}"].seconds for stage in PAINTING]
+            known = [seconds for seconds in loads if seconds is not None]
+            if len(known) == len(loads):
+                case.row.facts["load_s"] = sum(known)
 
 
 def _stage_task(case: Case, stage: str) -> Task:

@@ -75,7 +75,6 @@ def prepare(
     shape = (1, work["latent_channels"], work["height"] // work["factor"], work["width"] // work["factor"])
     np.save(scratch / "latents.npy", TorchGenerator(work["seed"]).randn(shape))
     ready: list[Racer] = []
-    exporters: dict[str, dict[str, str]] = {}  # the versions that made each material
     failures: dict[str, str] = {}  # what failed once is not tried for each peer that needs it
 
     def environment(name: str) -> Made:
@@ -84,12 +83,12 @@ def prepare(
             name, catalogue.environments[name], folder / "environments"
         ))  # fmt: skip
 
-    def material(name: str) -> Path:
+    def material(name: str) -> tuple[Path, dict[str, str]]:
         exporter = catalogue.materials[name]
         made = environment(exporter.environment)
-        exporters[name] = _versions(catalogue.environments[exporter.environment], made)
         tell(f"make the {name}")
-        return _once(failures, f"export {name}", lambda: make_material(name, exporter, made, checkpoint))
+        path = _once(failures, f"export {name}", lambda: make_material(name, exporter, made, checkpoint))
+        return path, _versions(catalogue.environments[exporter.environment], made)
 
     for index, name in enumerate(names):
         peer = catalogue.peers[name]
@@ -101,8 +100,7 @@ def prepare(
             row.facts |= _facts(peer, catalogue.environments[peer.environment], made)
             model = checkpoint
             if peer.material is not None:
-                model = material(peer.material)
-                row.facts["exported_by"] = exporters[peer.material]
+                model, row.facts["exported_by"] = material(peer.material)
         except PreparationError as error:
             _fail(row, str(error))
             continue

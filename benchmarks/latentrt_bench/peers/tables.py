@@ -8,13 +8,8 @@ from latentrt_bench.display.sheet import Cell, Sheet, cells, seconds_cell, sprea
 from latentrt_bench.peers.catalogue import HANDED_OVER
 from latentrt_bench.report import Report, Row
 
-TOLD = (
-    "latents",
-    "layout",
-    "compiled",
-    "loaded",
-    "guidance",
-)  # of a peer's facts, where it differs from the others
+# Of a peer's facts, those that say in what it differs from the others.
+TOLD = ("latents", "layout", "compiled", "loaded", "guidance")
 
 
 def sheets(report: Report) -> list[Sheet]:
