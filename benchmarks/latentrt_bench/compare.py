@@ -172,6 +172,8 @@ def sheets(comparison: Comparison) -> list[Sheet]:
     """The comparison as a table for each configuration, what else there is to know below the last."""
     heads = ("what", "before", "after", "ratio", "noise up to", "verdict", "memory before", "memory after")
     rows = list(dict.fromkeys(line.row for line in comparison.lines))
+    if not rows:
+        return [Sheet("Compared", heads, [], list(sentences(comparison)))]
     return [
         Sheet(
             f"Compared: {row}",

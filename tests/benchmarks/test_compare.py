@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from latentrt.cli.main import main
 from latentrt.errors import InputError
 from latentrt_bench.compare import FLOOR, MIN_ROUNDS, compare, judge, show
-from latentrt_bench.report import Measurement
+from latentrt_bench.report import Measurement, Report
 
 seconds = st.floats(1e-5, 1e3)
 samples = st.lists(seconds, min_size=MIN_ROUNDS, max_size=7)
@@ -163,6 +163,11 @@ def test_peers_of_other_versions_are_told():
         compare(before, after).warnings[0]
         == "other versions of latentrt: latentrt: 1.2.3 before, 1.2.4 after"
     )
+
+
+def test_where_there_is_nothing_to_compare_that_is_said():
+    empty = Report("model", [], "", {}, {}, {}, complete=True)
+    assert "nothing to compare" in show(compare(empty, copy.deepcopy(empty)))
 
 
 def test_of_two_benchmarks_nothing_is_compared():
