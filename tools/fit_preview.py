@@ -17,7 +17,7 @@ from latentrt.fingerprint import find_graph
 from latentrt_export.demo.data import render
 from latentrt_export.demo.scenes import sample
 
-PREVIEWS = Path(latentrt.__file__).parent / "previews.json"
+PREVIEWS = Path(latentrt.__file__).parent / "painting" / "previews.json"
 PICTURES, SEED = 128, 0
 
 

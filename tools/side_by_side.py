@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from transformers import CLIPTextModel, CLIPTokenizer
 
 import latentrt
-from latentrt.bundle import open_model
+from latentrt.models.bundle import open_model
 
 PROMPTS = (
     "a large blue cross to the left of a small white ring on a brown background",

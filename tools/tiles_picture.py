@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 import latentrt
-from latentrt import images
-from latentrt.grid import draw_grid
-from latentrt.tiling import Grid, Tiling
+from latentrt.painting.tiling import Grid, Tiling
+from latentrt.pictures import images
+from latentrt.pictures.grid import draw_grid
 
 PROMPT = "a large red heart to the left of a large yellow star on a blue background"
 SIZE, TILE, SHOWN, STRENGTHENED = 1024, 512, 288, 16

@@ -13,8 +13,8 @@ import numpy as np
 
 from latentrt.errors import InputError
 from latentrt.files import atomic_write
-from latentrt.graph import Graph
-from latentrt.weights import DTYPE_NAMES, safetensors_header
+from latentrt.models.weights import DTYPE_NAMES, safetensors_header
+from latentrt.networks.graph import Graph
 
 SMALL = 0.02  # standard deviation of biases, of norms' weights about 1, and of embeddings
 CHUNK = 1 << 20  # values drawn at once: 6 MiB in float32 and float16

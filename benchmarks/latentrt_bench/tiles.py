@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import latentrt
-from latentrt import images
+from latentrt.pictures import images
 
 
 def resident() -> int:

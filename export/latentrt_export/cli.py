@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from latentrt.cli.console import progress_line
-from latentrt.manifest import COMPUTES, RELATIVE_BOUNDS, Manifest
+from latentrt.models.manifest import COMPUTES, RELATIVE_BOUNDS, Manifest
 
 EXAMPLES = """\
 examples:

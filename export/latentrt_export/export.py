@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from latentrt.errors import InputError
-from latentrt.manifest import (
+from latentrt.models.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
     ComponentEntry,

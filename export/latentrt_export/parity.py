@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from latentrt.engine.verify import INPUT_PREFIX, OUTPUT_PREFIX, errors, plain_session, run_plain
 from latentrt.errors import LatentrtError
-from latentrt.manifest import GRAPH_FILES, RELATIVE_BOUNDS, Parity
-from latentrt.verify import INPUT_PREFIX, OUTPUT_PREFIX, errors, plain_session, run_plain
-from latentrt.weights import write_safetensors
+from latentrt.models.manifest import GRAPH_FILES, RELATIVE_BOUNDS, Parity
+from latentrt.models.weights import write_safetensors
 from latentrt_export.graphs import COMPUTES
 from latentrt_export.writer import WEIGHTS_FILE
 
@@ -53,7 +53,7 @@ def prove(
     torch runs first and is gone before ONNX Runtime begins, so that never both hold the weights.
 
     Raises:
-        ParityError: an error exceeds `latentrt.manifest.RELATIVE_BOUNDS`, or the fp32 graph gives NaN or infinity.
+        ParityError: an error exceeds `RELATIVE_BOUNDS` of the manifest, or the fp32 graph gives NaN or infinity.
     """
     from latentrt_export.reference import (
         reference_outputs,

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from latentrt.errors import WeightsError
-from latentrt.weights import Weights
+from latentrt.models.weights import Weights
 
 Array = npt.NDArray[Any]
 

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from latentrt.bundle import model_folder
 from latentrt.errors import ModelError, WeightsError
 from latentrt.files import contained, read_json
-from latentrt.manifest import MANIFEST_NAME
-from latentrt.weight_files import find_weight_files
-from latentrt.weights import Weights, extends, names_of
+from latentrt.models.bundle import model_folder
+from latentrt.models.manifest import MANIFEST_NAME
+from latentrt.models.weight_files import find_weight_files
+from latentrt.models.weights import Weights, extends, names_of
 
 Half = npt.NDArray[np.float16]
 

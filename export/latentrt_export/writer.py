@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from latentrt.manifest import GRAPH_FILES, GraphEntry, ValueInfo
-from latentrt.weights import ALIGNMENT, safetensors_header
+from latentrt.models.manifest import GRAPH_FILES, GraphEntry, ValueInfo
+from latentrt.models.weights import ALIGNMENT, safetensors_header
 from latentrt_export.graphs import COMPUTES, build_graph, parameter_shapes, serialize
 from latentrt_export.source import Tensors
 

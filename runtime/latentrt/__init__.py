@@ -22,21 +22,21 @@ from latentrt.errors import (
 )
 
 if TYPE_CHECKING:
-    from latentrt.generation import Generation, GenerationStep, Result
-    from latentrt.metadata import GenerationParameters
+    from latentrt.painting.generation import Generation, GenerationStep, Result
+    from latentrt.painting.request import Settings
+    from latentrt.pictures.metadata import GenerationParameters
     from latentrt.pipeline import Pipeline, load
-    from latentrt.request import Settings
     from latentrt.text.conditioning import PromptTruncated
 
 # What costs the import of numpy or ONNX Runtime is imported when it is first asked for.
 _LAZY = {
-    "Generation": "latentrt.generation",
-    "GenerationParameters": "latentrt.metadata",
-    "GenerationStep": "latentrt.generation",
+    "Generation": "latentrt.painting.generation",
+    "GenerationParameters": "latentrt.pictures.metadata",
+    "GenerationStep": "latentrt.painting.generation",
     "Pipeline": "latentrt.pipeline",
     "PromptTruncated": "latentrt.text.conditioning",
-    "Result": "latentrt.generation",
-    "Settings": "latentrt.request",
+    "Result": "latentrt.painting.generation",
+    "Settings": "latentrt.painting.request",
     "load": "latentrt.pipeline",
 }
 

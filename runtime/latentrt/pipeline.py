@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from latentrt import images
-from latentrt.autoencoder import Autoencoder, Tile
-from latentrt.bundle import COMPONENTS, Model, open_model
+from latentrt.engine.providers import DTYPES, Provider, choose
+from latentrt.engine.runner import Runner
+from latentrt.engine.session import Session
 from latentrt.errors import InputError
-from latentrt.generation import Generation, Result
-from latentrt.hires import Hires, HiresGeneration, start_hires
-from latentrt.mask import make_mask
+from latentrt.models.bundle import COMPONENTS, Model, open_model
 from latentrt.noise import TorchGenerator
-from latentrt.providers import DTYPES, Provider, choose
-from latentrt.request import Settings, make_request
-from latentrt.runner import Runner
-from latentrt.session import Session
+from latentrt.painting.autoencoder import Autoencoder, Tile
+from latentrt.painting.generation import Generation, Result
+from latentrt.painting.hires import Hires, HiresGeneration, start_hires
+from latentrt.painting.request import Settings, make_request
+from latentrt.pictures import images
+from latentrt.pictures.mask import make_mask
 from latentrt.text.tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import onnxruntime as ort
 
-from latentrt import graph
-from latentrt.graph import Graph
+from latentrt.networks import graph
+from latentrt.networks.graph import Graph
 
 TYPES = {dtype: number for number, dtype in graph.DTYPES.items()}
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentrt.graph import Graph
-from latentrt.providers import choose
+from latentrt.engine.providers import choose
+from latentrt.networks.graph import Graph
 from latentrt_bench.cost.macs import cost
 from latentrt_bench.limits import ceilings, kernels
 from latentrt_bench.limits.caches import cache_bytes, processor_caches

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_graphs import build
 
 from latentrt.fingerprint import load_graph
-from latentrt.graph import Graph
+from latentrt.networks.graph import Graph
 from latentrt_bench.cost.macs import cost
 from latentrt_bench.latent_vs_pixel.ldm import LDMS
 from latentrt_bench.latent_vs_pixel.ldm import load_graph as load_ldm

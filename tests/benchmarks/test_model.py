@@ -7,8 +7,8 @@ from dataclasses import replace
 import made_up
 import pytest
 
-from latentrt.bundle import open_model
 from latentrt.cli.main import main
+from latentrt.models.bundle import open_model
 from latentrt_bench.cost.macs import cost
 from latentrt_bench.limits import ceilings
 from latentrt_bench.limits.ceilings import Ceilings
@@ -290,7 +290,7 @@ def test_compared_with_an_earlier_run(pretended, tmp_path, capsys):
 
 def test_an_inpainting_unet_has_stages_and_no_pictures(monkeypatch):
     channels = property(lambda model: 9)
-    monkeypatch.setattr("latentrt.bundle.Model.unet_channels", channels)
+    monkeypatch.setattr("latentrt.models.bundle.Model.unet_channels", channels)
     monkeypatch.setattr(cases, "cost", lambda graph, shapes: cost(graph, {**shapes, **_as_made(shapes)}))
     case = make_case(DEMO, [None])
     assert case.row.measurements["unet"].macs > 0

@@ -21,9 +21,9 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 import latentrt
-from latentrt.bundle import open_model
 from latentrt.errors import InputError
 from latentrt.fingerprint import find_graph
+from latentrt.models.bundle import open_model
 from latentrt.samplers import resolve
 from latentrt.text.tokenizer import load_tokenizer
 from latentrt_bench.measuring.process import Job, Process

@@ -11,11 +11,11 @@ from hypothesis.extra.numpy import array_shapes
 
 import latentrt_bench.random_weights as module
 from latentrt import fingerprint
+from latentrt.engine.providers import choose
+from latentrt.engine.session import Session
 from latentrt.errors import InputError
-from latentrt.graph import Graph, identity_graph
-from latentrt.providers import choose
-from latentrt.session import Session
-from latentrt.weights import Weights, read_safetensors
+from latentrt.models.weights import Weights, read_safetensors
+from latentrt.networks.graph import Graph, identity_graph
 from latentrt_bench.latent_vs_pixel.ldm import LDMS, load_graph
 from latentrt_bench.random_weights import SMALL, write_random_tensors, write_random_weights
 

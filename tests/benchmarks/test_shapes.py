@@ -8,7 +8,7 @@ from small_graphs import build, run
 
 from latentrt.errors import GraphError, InputError
 from latentrt.fingerprint import load_graph
-from latentrt.graph import Graph
+from latentrt.networks.graph import Graph
 from latentrt_bench.cost.operators import RULES
 from latentrt_bench.cost.shapes import infer
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from latentrt.bundle import open_model
-from latentrt.session import Session
+from latentrt.engine.session import Session
+from latentrt.models.bundle import open_model
 from latentrt_bench.measuring import file_cache
 from latentrt_bench.measuring.process import Answer, WorkerError
 from latentrt_bench.model import loads

@@ -19,9 +19,9 @@ import torch
 from checkpoints import make_text_encoder, make_unet, make_vae, save_pipeline
 from safetensors.torch import load_file, save_file
 
+from latentrt.engine.verify import verify_bundle
 from latentrt.errors import InputError, LatentrtError, ModelError, WeightsError
-from latentrt.manifest import RELATIVE_BOUNDS, read_manifest
-from latentrt.verify import verify_bundle
+from latentrt.models.manifest import RELATIVE_BOUNDS, read_manifest
 from latentrt_export import parity, writer
 from latentrt_export.export import export_model
 from latentrt_export.parity import ParityError
@@ -336,7 +336,7 @@ def test_verify_finds_a_graph_that_computes_something_else(copied):
     next(node for node in model.graph.node if node.op_type == "InstanceNormalization").attribute[0].f = 10.0
     path.write_bytes(model.SerializeToString())
     manifest = json.loads((copied / "latentrt.json").read_text())
-    from latentrt.manifest import hash_file
+    from latentrt.models.manifest import hash_file
 
     entry = hash_file(path)
     manifest["files"]["vae_encoder/model.fp32.onnx"] = {"size": entry.size, "sha256": entry.sha256}

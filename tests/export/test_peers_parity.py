@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latentrt.bundle import open_model
+from latentrt.models.bundle import open_model
 from latentrt.noise import TorchGenerator
 from latentrt_bench.measuring.process import Job, Process
 from latentrt_bench.peers.catalogue import PEERS

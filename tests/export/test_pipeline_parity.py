@@ -18,7 +18,7 @@ from PIL import Image  # noqa: E402
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer  # noqa: E402
 
 import latentrt  # noqa: E402
-from latentrt.bundle import open_model  # noqa: E402
+from latentrt.models.bundle import open_model  # noqa: E402
 
 DEMO = open_model("demo").root
 PROMPT = "a large blue cross to the left of a small white ring on a brown background"

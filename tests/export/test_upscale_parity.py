@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from latentrt.errors import InputError
-from latentrt.upscale import UPSCALERS, find_upscaler, interpolate
+from latentrt.painting.upscale import UPSCALERS, find_upscaler, interpolate
 
 SIZES = [
     ((8, 8), (16, 16)),

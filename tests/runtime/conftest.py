@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from random_weights import random_weights
 
-from latentrt.bundle import open_model
 from latentrt.fingerprint import load_graph
-from latentrt.graph import Graph
-from latentrt.weights import write_safetensors
+from latentrt.models.bundle import open_model
+from latentrt.models.weights import write_safetensors
+from latentrt.networks.graph import Graph
 
 
 @pytest.fixture(scope="session")

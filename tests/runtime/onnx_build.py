@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from latentrt import graph
+from latentrt.networks import graph
 
 TYPES = {dtype: number for number, dtype in graph.DTYPES.items()}
 

@@ -17,9 +17,9 @@ from latentrt import (
     PromptTruncated,
     WeightsError,
 )
-from latentrt.images import read_parameters
-from latentrt.metadata import parse_parameters
-from latentrt.weights import read_safetensors, write_safetensors
+from latentrt.models.weights import read_safetensors, write_safetensors
+from latentrt.pictures.images import read_parameters
+from latentrt.pictures.metadata import parse_parameters
 
 PROMPT = "a small red ring"
 QUICK = {"width": 64, "height": 64, "num_inference_steps": 3, "seed": 1, "sampler": "euler"}

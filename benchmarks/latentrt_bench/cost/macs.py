@@ -8,7 +8,7 @@ activation functions and biases are not counted as MACs; what they cost is bytes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from latentrt.graph import Graph
+from latentrt.networks.graph import Graph
 from latentrt_bench.cost import products
 from latentrt_bench.cost.shapes import Inference, infer
 from latentrt_bench.cost.tensors import Node, Tensor

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from latentrt.errors import GraphError, InputError
-from latentrt.graph import Graph
+from latentrt.networks.graph import Graph
 from latentrt_bench.cost.operators import RULES
 from latentrt_bench.cost.tensors import MAX_KNOWN, Array, Node, Tensor, attributes, constant, ghost
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from latentrt.cli.arguments import natural, size
+from latentrt.engine.providers import choose
 from latentrt.errors import InputError
-from latentrt.providers import choose
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.cost.macs import Cost
 from latentrt_bench.latent_vs_pixel.derive import PARTS, derive, predict

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from latentrt.errors import InputError
-from latentrt.graph import Graph
+from latentrt.networks.graph import Graph
 
 Part = Literal["unet", "decoder", "encoder"]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from latentrt.engine.providers import choose
+from latentrt.engine.session import Session
 from latentrt.fingerprint import load_graph as load_shipped
-from latentrt.graph import Graph
-from latentrt.providers import choose
-from latentrt.session import Session
-from latentrt.weights import Weights
+from latentrt.models.weights import Weights
+from latentrt.networks.graph import Graph
 from latentrt_bench.cost.macs import Cost, cost
 from latentrt_bench.latent_vs_pixel.ldm import LDMS, Part, load_graph
 

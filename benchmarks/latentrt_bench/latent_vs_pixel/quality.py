@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 import latentrt
-from latentrt import images
+from latentrt.pictures import images
 from latentrt_bench.measuring.process import Job, Process, WorkerError
 from latentrt_bench.report import Report
 

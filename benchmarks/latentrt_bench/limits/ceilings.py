@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from latentrt.providers import Provider, choose
+from latentrt.engine.providers import Provider, choose
 from latentrt_bench.limits.caches import cache_bytes
 from latentrt_bench.limits.kernels import Kernel, convolutions, matrices, memory_kernels
 from latentrt_bench.report import Report

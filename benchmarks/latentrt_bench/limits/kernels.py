@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from latentrt.graph import ONNX_TYPES, Graph, identity_graph
-from latentrt.providers import Provider
-from latentrt.weights import DTYPE_NAMES
+from latentrt.engine.providers import Provider
+from latentrt.models.weights import DTYPE_NAMES
+from latentrt.networks.graph import ONNX_TYPES, Graph, identity_graph
 
 Array = npt.NDArray[Any]
 Operation = tuple[

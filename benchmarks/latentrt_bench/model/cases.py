@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
+from latentrt.engine.session import find_parameter
 from latentrt.errors import GraphError, ModelError
-from latentrt.session import find_parameter
 from latentrt_bench.command import Tell
 from latentrt_bench.cost.macs import Cost, cost
 from latentrt_bench.limits.ceilings import add_ceilings

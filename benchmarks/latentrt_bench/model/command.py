@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from latentrt.bundle import Model, open_model
 from latentrt.cli import arguments
+from latentrt.engine.providers import choose
 from latentrt.errors import InputError
-from latentrt.providers import choose
-from latentrt.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
+from latentrt.models.bundle import Model, open_model
+from latentrt.painting.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.compare import as_data, compare
 from latentrt_bench.model.cases import make_case, measure_cases

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 import latentrt
-from latentrt.autoencoder import Tile
-from latentrt.bundle import open_model
-from latentrt.manifest import GRAPH_FILES
-from latentrt.norms import tell_moments
+from latentrt.engine.providers import choose
+from latentrt.engine.runner import Runner
+from latentrt.models.bundle import open_model
+from latentrt.models.manifest import GRAPH_FILES
+from latentrt.networks.norms import tell_moments
+from latentrt.painting.autoencoder import Tile
+from latentrt.painting.tiling import Grid
 from latentrt.pipeline import Pipeline
-from latentrt.providers import choose
-from latentrt.runner import Runner
 from latentrt.text.conditioning import encode_prompts
-from latentrt.tiling import Grid
 from latentrt_bench.measuring import file_cache
 from latentrt_bench.measuring.rounds import WARMUPS
 

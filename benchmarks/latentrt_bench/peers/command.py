@@ -8,10 +8,10 @@ from typing import Any
 
 import psutil
 
-from latentrt.bundle import Model, open_model
 from latentrt.cli import arguments
 from latentrt.errors import InputError
-from latentrt.request import DEFAULT_GUIDANCE_SCALE
+from latentrt.models.bundle import Model, open_model
+from latentrt.painting.request import DEFAULT_GUIDANCE_SCALE
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.peers.catalogue import PEERS
 from latentrt_bench.peers.materials import SD15, alone_in, default_folder, model_folder

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from latentrt.bundle import open_model
 from latentrt.errors import InputError
 from latentrt.files import read_json
+from latentrt.models.bundle import open_model
 from latentrt_bench.peers import sd15
 from latentrt_bench.peers.catalogue import Material
 from latentrt_bench.peers.environment import Made, run_logged

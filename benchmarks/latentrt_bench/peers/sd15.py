@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from latentrt.fingerprint import load_graph
-from latentrt.graph import Graph
+from latentrt.networks.graph import Graph
 from latentrt_bench.random_weights import write_random_tensors
 
 VERSION = 1  # of what is written; grows when that changes

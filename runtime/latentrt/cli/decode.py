@@ -11,7 +11,7 @@ from latentrt.cli.previews import say_tiles
 from latentrt.errors import InputError
 
 if TYPE_CHECKING:
-    from latentrt.weights import Tensor, Weights
+    from latentrt.models.weights import Tensor, Weights
 
 PIXELS_PER_LATENT = 64  # 8 × 8, as Stable Diffusion's decoders have it
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    from latentrt.weights import Weights
+    from latentrt.models.weights import Weights
 
     if not args.latents.is_file():
         raise InputError(f"{args.latents}: no such file")
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _find_latents(path: Path, weights: "Weights") -> "Tensor":
-    from latentrt.images import MAX_PIXELS
+    from latentrt.pictures.images import MAX_PIXELS
 
     tensor = weights.get("latents", next(iter(weights.values())) if len(weights) == 1 else None)
     if tensor is None:

@@ -70,7 +70,7 @@ def describe() -> dict[str, Any]:
         return facts
     import onnxruntime
 
-    from latentrt import providers
+    from latentrt.engine import providers
     from latentrt.errors import ProviderError
 
     facts["onnxruntime"] = {

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    from latentrt.images import load_image, resize_to
+    from latentrt.pictures.images import load_image, resize_to
 
     image = load_image(args.image)
     if args.out.suffix != ".safetensors":
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out.parent)
 
     import latentrt
-    from latentrt.weights import write_safetensors
+    from latentrt.models.weights import write_safetensors
 
     model = "demo" if args.model is None else args.model
     with latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline:

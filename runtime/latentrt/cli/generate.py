@@ -10,8 +10,8 @@ from latentrt.cli.console import warn
 from latentrt.errors import InputError
 
 if TYPE_CHECKING:
-    from latentrt.hires import Hires
-    from latentrt.metadata import GenerationParameters
+    from latentrt.painting.hires import Hires
+    from latentrt.pictures.metadata import GenerationParameters
 
 EXAMPLES = """\
 examples:
@@ -90,8 +90,8 @@ def _hires(args: argparse.Namespace) -> "Hires | None":
         if given:
             raise InputError(f"--hires-{next(iter(given))}: does nothing without --hires")
         return None
-    from latentrt.hires import Hires
-    from latentrt.upscale import find_upscaler
+    from latentrt.painting.hires import Hires
+    from latentrt.painting.upscale import find_upscaler
 
     find_upscaler(given.get("upscaler", Hires.upscaler))  # refused before a model is loaded
     size = {"size": args.hires} if isinstance(args.hires, tuple) else {"scale": args.hires}
@@ -100,8 +100,8 @@ def _hires(args: argparse.Namespace) -> "Hires | None":
 
 def recall(args: argparse.Namespace) -> None:
     """Fill in what was not given from the metadata of the picture `args.picture`."""
-    from latentrt.images import read_parameters
-    from latentrt.metadata import parse_parameters
+    from latentrt.pictures.images import read_parameters
+    from latentrt.pictures.metadata import parse_parameters
     from latentrt.samplers import CLASS_ENTRY, SCHEDULE_ENTRY
 
     text = read_parameters(args.picture)

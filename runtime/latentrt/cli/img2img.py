@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    from latentrt.images import load_image
+    from latentrt.pictures.images import load_image
 
     image = load_image(args.image)
     return paint.paint(

@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from latentrt.bundle import Component, Model
+    from latentrt.models.bundle import Component, Model
 
 EXAMPLES = """\
 examples:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    from latentrt.bundle import open_model
+    from latentrt.models.bundle import open_model
 
     facts = describe(open_model(args.model))
     print(json.dumps(facts) if args.json else _text(facts))
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 def describe(model: "Model") -> dict[str, Any]:
     """Everything shown, as plain data."""
     from latentrt.errors import InputError
-    from latentrt.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
+    from latentrt.painting.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
     from latentrt.samplers import resolve
 
     size = model.default_size

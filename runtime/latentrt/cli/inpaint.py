@@ -66,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    from latentrt.images import load_image
-    from latentrt.mask import load_mask
+    from latentrt.pictures.images import load_image
+    from latentrt.pictures.mask import load_mask
 
     if args.padding is not None and not args.only_masked:
         raise InputError("--padding: does nothing without --only-masked")

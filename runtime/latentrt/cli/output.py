@@ -44,7 +44,7 @@ class Output:
                 folder, or a folder in the file's place.
             OSError: the folder cannot be written.
         """
-        from latentrt.images import check_writable, output_format
+        from latentrt.pictures.images import check_writable, output_format
 
         file_format = output_format(Path(self.pattern))
         check_writable(file_format, size, prompts)
@@ -62,7 +62,7 @@ class Output:
             ImageError: the picture cannot be encoded.
             OSError: it cannot be written; names the path.
         """
-        from latentrt.images import save_image
+        from latentrt.pictures.images import save_image
 
         path = self.next_path(seed)
         if self.exact:

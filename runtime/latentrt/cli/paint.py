@@ -13,10 +13,10 @@ from latentrt.cli.console import say
 from latentrt.cli.output import Output, plan
 
 if TYPE_CHECKING:
-    from latentrt.generation import Result
-    from latentrt.metadata import GenerationParameters
+    from latentrt.painting.generation import Result
+    from latentrt.painting.request import Settings
+    from latentrt.pictures.metadata import GenerationParameters
     from latentrt.pipeline import Painting, Pipeline
-    from latentrt.request import Settings
 
 # Entries of a picture's text beside the fields of GenerationParameters -> what --json calls them, and their kind.
 ENTRIES: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -113,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def paint(args: argparse.Namespace, start: "Callable[[Pipeline, Settings], Painting]") -> int:
     """Load the model, paint batch after batch, write each one's pictures when it is done, and say where they are."""
-    from latentrt.metadata import GenerationParameters, format_parameters
+    from latentrt.pictures.metadata import GenerationParameters, format_parameters
 
     output = plan(args.out, seeding.count(args))
     prompts = format_parameters(GenerationParameters(args.prompt, args.negative or ""))
@@ -232,7 +232,7 @@ def _settings(args: argparse.Namespace, noise: "Settings") -> "Settings":
 
 
 def _write(result: "Result", output: Output) -> Iterator[Path]:
-    from latentrt.metadata import format_parameters
+    from latentrt.pictures.metadata import format_parameters
 
     for image, seed, parameters in zip(result.images, result.seeds, result.parameters, strict=True):
         yield output.save(image, seed, format_parameters(parameters))

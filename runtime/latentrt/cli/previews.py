@@ -10,10 +10,10 @@ from latentrt.cli.output import check_folder
 from latentrt.errors import InputError
 
 if TYPE_CHECKING:
-    from latentrt.generation import GenerationStep
+    from latentrt.painting.generation import GenerationStep
+    from latentrt.painting.preview import Preview
+    from latentrt.painting.seeds import Seeds
     from latentrt.pipeline import Pipeline
-    from latentrt.preview import Preview
-    from latentrt.seeds import Seeds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ class Previews:
                 if getattr(args, name) is not None:
                     raise InputError(f"--{name.replace('_', '-')}: does nothing without --preview")
             return
-        from latentrt.images import output_format
+        from latentrt.pictures.images import output_format
 
         self._path = Path(args.preview)
         self._fills_folder = args.preview.endswith("/") or self._path.is_dir()
@@ -65,7 +65,7 @@ class Previews:
         """Find what makes the pictures, and say which it is."""
         if self._args.preview is None:
             return
-        from latentrt.preview import make_preview
+        from latentrt.painting.preview import make_preview
 
         self._preview = make_preview(pipeline, self._args.taesd)
         if not self._args.quiet:
@@ -76,7 +76,7 @@ class Previews:
         every = 1 if self._args.preview_every is None else self._args.preview_every
         if self._preview is None or ((step.index + 1) % every and step.index + 1 < step.total):
             return
-        from latentrt.images import beside, save_image
+        from latentrt.pictures.images import beside, save_image
 
         path = self._path
         if self._fills_folder:

@@ -7,7 +7,7 @@ from latentrt.cli import arguments
 from latentrt.errors import InputError
 
 if TYPE_CHECKING:
-    from latentrt.request import Settings
+    from latentrt.painting.request import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

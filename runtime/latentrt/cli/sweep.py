@@ -18,7 +18,7 @@ from latentrt.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from latentrt.metadata import GenerationParameters
+    from latentrt.pictures.metadata import GenerationParameters
     from latentrt.pipeline import Painting, Pipeline
 
 EXAMPLES = f"""\
@@ -97,13 +97,13 @@ def run(args: argparse.Namespace) -> int:
         kept.check()
     image = None
     if args.image is not None:
-        from latentrt.images import load_image
+        from latentrt.pictures.images import load_image
 
         image = load_image(args.image)
     args.seed = arguments.drawn(args.seed)
 
     import latentrt
-    from latentrt.metadata import format_parameters
+    from latentrt.pictures.metadata import format_parameters
 
     started = time.perf_counter()
     model = "demo" if args.model is None else args.model
@@ -206,7 +206,7 @@ def _start(
 
 def _check_size(cells: list[_Cell], out: str) -> None:
     """Refuse a grid that is too large, before it is painted."""
-    from latentrt.images import MAX_PIXELS, check_writable, output_format
+    from latentrt.pictures.images import MAX_PIXELS, check_writable, output_format
 
     width, height = (
         max(getattr(cell.generation.request, side) for cell in cells) for side in ("width", "height")
@@ -222,7 +222,7 @@ def _check_size(cells: list[_Cell], out: str) -> None:
 
 
 def _draw(pictures: "dict[tuple[int, int, int], Image]", axes: tuple[Axis, Axis, Axis]) -> "Image":
-    from latentrt.grid import draw_grid
+    from latentrt.pictures.grid import draw_grid
 
     x, y, z = axes
     blocks = [

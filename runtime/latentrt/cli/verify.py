@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from latentrt.cli.console import fail, progress_line
 
 if TYPE_CHECKING:
-    from latentrt.verify import Replay, Report
+    from latentrt.engine.verify import Replay, Report
 
 EXAMPLES = """\
 examples:
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    from latentrt.verify import verify_bundle
+    from latentrt.engine.verify import verify_bundle
 
     with progress_line(args.quiet) as show:
         report = verify_bundle(args.bundle, show)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator
 
 from latentrt.noise import NoiseSource
-from latentrt.prediction import Prediction
 from latentrt.samplers.step import Denoise, Latents, Step, draw
 from latentrt.schedule import Schedule
+from latentrt.schedule.prediction import Prediction
 
 _MOST_CHURN = math.sqrt(2) - 1
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from latentrt.errors import InputError
-from latentrt.prediction import Prediction
 from latentrt.samplers.registry import (
     FLAG_LABELS,
     REGISTRY,
@@ -16,6 +15,7 @@ from latentrt.samplers.registry import (
 )
 from latentrt.samplers.sampler import Sampler
 from latentrt.schedule import CLASSES, from_config
+from latentrt.schedule.prediction import Prediction
 
 
 def names() -> list[str]:

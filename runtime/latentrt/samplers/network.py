@@ -8,11 +8,11 @@ import numpy as np
 
 from latentrt.errors import InputError
 from latentrt.noise import NoiseSource, TorchGenerator
-from latentrt.prediction import Prediction
 from latentrt.samplers.names import resolve
 from latentrt.samplers.sampler import Sampler
 from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import Schedule
+from latentrt.schedule.prediction import Prediction
 
 # (input, timestep) -> raw output.
 Network = Callable[[Latents, float], Latents]

@@ -8,13 +8,13 @@ from typing import Any
 
 from latentrt.errors import InputError
 from latentrt.noise import NoiseSource
-from latentrt.prediction import Prediction
 from latentrt.samplers.clip import clip_of
 from latentrt.samplers.registry import FLAG_LABELS, REGISTRY, SCHEDULE_LABELS, Spec, find
 from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import CLASSES, Schedule, make_schedule
 from latentrt.schedule.comfy import EVALUATES, comfy_schedule
 from latentrt.schedule.config import check_count
+from latentrt.schedule.prediction import Prediction
 
 # The entry of a picture's metadata that wins over its "Sampler"; see `Sampler.metadata`.
 CLASS_ENTRY = "Sampler class"

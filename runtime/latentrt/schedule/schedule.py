@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentrt.errors import InputError
-from latentrt.prediction import FORMS
+from latentrt.schedule.prediction import FORMS
 
 Float64 = NDArray[np.float64]
 Latents = NDArray[np.floating[Any]]

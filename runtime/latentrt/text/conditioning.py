@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latentrt.bundle import Component
-from latentrt.runner import Runner
+from latentrt.engine.runner import Runner
+from latentrt.models.bundle import Component
 from latentrt.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentrt.errors import InputError
-from latentrt.prediction import Prediction
 from latentrt.schedule.betas import make_alphas_cumprod
+from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.ramps import RAMPS
 from latentrt.schedule.schedule import ZERO_SNR_SIGMA, Schedule
 from latentrt.schedule.spacing import spaced

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from latentrt.prediction import Prediction
 from latentrt.schedule.classes.common import (
     COMMON,
     THRESHOLDING,
@@ -15,6 +14,7 @@ from latentrt.schedule.classes.common import (
     vp_sigmas,
 )
 from latentrt.schedule.classes.interpolated import descending
+from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.schedule import Schedule
 
 

@@ -8,10 +8,10 @@ import math
 import numpy as np
 
 from latentrt.errors import InputError
-from latentrt.prediction import Prediction
 from latentrt.schedule.betas import linspace
 from latentrt.schedule.classes.common import THRESHOLDING, Options, SchedulerClass, Steps, chained
 from latentrt.schedule.classes.multistep import RENAMED
+from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.schedule import Schedule
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from latentrt.errors import InputError
-from latentrt.prediction import Prediction
 from latentrt.schedule.classes.common import Float64, Options, SchedulerClass, Steps, chained
+from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.schedule import Schedule
 
 EDM_DEFAULTS: dict[str, Any] = {

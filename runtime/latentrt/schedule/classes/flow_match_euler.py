@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentrt.errors import InputError
-from latentrt.prediction import Prediction
 from latentrt.schedule.classes.common import (
     SIGMA_RAMPS,
     Float64,
@@ -20,6 +19,7 @@ from latentrt.schedule.classes.common import (
     chained,
     ramp_of,
 )
+from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.ramps import RAMPS
 from latentrt.schedule.schedule import ZERO_SNR_SIGMA, Schedule
 

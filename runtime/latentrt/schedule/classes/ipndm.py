@@ -8,9 +8,9 @@ import math
 import numpy as np
 
 from latentrt.errors import InputError
-from latentrt.prediction import Prediction
 from latentrt.schedule.betas import linspace
 from latentrt.schedule.classes.common import Options, SchedulerClass, Steps, chained
+from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.schedule import ZERO_SNR_SIGMA, Schedule
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentrt.errors import InputError
-from latentrt.prediction import Prediction
 from latentrt.schedule.classes.common import Float64, Options, Steps, ramp_of, sigma_bound, ve_sigmas, within
 from latentrt.schedule.classes.interpolated import descending
+from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.ramps import RAMPS, sigma_to_timestep
 from latentrt.schedule.spacing import spaced_multistep
 

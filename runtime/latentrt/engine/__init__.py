@@ -1,0 +1,1 @@
+"""Graph + weights + provider → session."""

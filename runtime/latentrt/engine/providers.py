@@ -1,0 +1,206 @@
+"""What can run here, and what is chosen.
+
+Nothing falls back in silence: what was asked for and cannot be had is an error that names what is missing.
+"""
+
+import functools
+import importlib.util
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from latentrt.errors import InputError, ProviderError
+from latentrt.networks.graph import identity_graph
+
+DEVICES = ("auto", "cpu", "cuda", "openvino")
+DTYPES = ("auto", "fp16", "fp32")
+_CUDA = "CUDAExecutionProvider"
+_OPENVINO = "OpenVINOExecutionProvider"
+
+
+class ProviderPassedOver(UserWarning):
+    """`auto` chose a provider although a faster one is installed, which does not run here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """An execution provider that has been shown to run here.
+
+    `dtype` is what it computes in unless told otherwise. `graph_optimization` is False where the provider wants the
+    graph as it is and optimises by itself. `maps_weights` is False where they are handed over rather than mapped from
+    the checkpoint's file.
+    """
+
+    name: str
+    dtype: str
+    graph_optimization: bool = True
+    maps_weights: bool = True
+
+    def session_options(self, dtype: str, low_memory: bool = False) -> ort.SessionOptions:
+        """Options of a session on this provider alone, for a graph of the given compute type.
+
+        With `low_memory`, weights are not re-ordered for the provider's kernels: they are held once while loading.
+        """
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # errors; what matters of warnings is checked and said by us
+        if not self.graph_optimization:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        elif low_memory:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        _ATTACH[self.name](options, dtype)
+        return options
+
+
+@dataclass(frozen=True)
+class ProviderStatus:
+    """What is known of a provider here.
+
+    `reason` says what it would run, or why it is out and what to do. `installed`: it is here, whether or not it runs.
+    """
+
+    name: str
+    available: bool
+    reason: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    installed: bool = True
+
+
+def choose(device: str = "auto") -> Provider:
+    """The provider for a device name; `auto` is CUDA, then OpenVINO, then CPU, the first that runs here.
+
+    A provider that is installed and yet passed over by `auto` is told by a `ProviderPassedOver` warning.
+
+    Raises:
+        InputError: no such device name.
+        ProviderError: it was asked for and cannot be had; the message names what is missing.
+    """
+    if device not in DEVICES:
+        raise InputError(f"device: expected one of {', '.join(DEVICES)}; got {device!r}")
+    for provider in _PREFERENCE:
+        if device in ("auto", provider.name):
+            status = _probe(provider.name)
+            if status.available:
+                return provider
+            if device != "auto":
+                raise ProviderError(f"device {device}: {status.reason}")
+            if status.installed:
+                warnings.warn(
+                    f"{provider.name} is passed over: {status.reason}", ProviderPassedOver, stacklevel=3
+                )
+    raise ProviderError(f"no execution provider runs here: {_probe('cpu').reason}")
+
+
+def survey() -> list[ProviderStatus]:
+    """The state of every known provider, in order of preference."""
+    return [_probe(provider.name) for provider in _PREFERENCE]
+
+
+def _attach_cpu(options: ort.SessionOptions, dtype: str) -> None:
+    options.add_provider("CPUExecutionProvider", {})
+
+
+def _attach_cuda(options: ort.SessionOptions, dtype: str) -> None:
+    options.add_provider(_CUDA, {"use_tf32": "1" if dtype == "fp16" else "0"})
+
+
+def _attach_openvino(options: ort.SessionOptions, dtype: str) -> None:
+    # Where the processor has no fp16 or bf16 units the plugin computes an fp16 graph in fp32 by itself.
+    precision = "f16" if dtype == "fp16" else "f32"
+    load_config = json.dumps({"CPU": {"INFERENCE_PRECISION_HINT": precision}})
+    if _openvino_built_in():
+        options.add_provider(_OPENVINO, {"device_type": "CPU", "load_config": load_config})
+    else:
+        options.add_provider_for_devices(_openvino_devices()[:1], {"load_config": load_config})
+
+
+_ATTACH: dict[str, Callable[[ort.SessionOptions, str], None]] = {
+    "cuda": _attach_cuda,
+    "openvino": _attach_openvino,
+    "cpu": _attach_cpu,
+}
+
+
+def _openvino_built_in() -> bool:
+    """Whether this onnxruntime is Intel's own build (onnxruntime-openvino), which needs no plugin."""
+    return _OPENVINO in ort.get_available_providers()
+
+
+_PREFERENCE = (
+    Provider("cuda", "fp16"),
+    # A plugin gets its weights by another door than what is built in; there, only handing them over was ever tried.
+    Provider("openvino", "fp16", graph_optimization=False, maps_weights=_openvino_built_in()),
+    Provider("cpu", "fp32"),  # onnxruntime's x86 kernels compute in fp32 only
+)
+
+
+@functools.cache
+def _openvino_devices() -> tuple[Any, ...]:
+    """The plugin's devices, CPU first; registers the plugin once in this process."""
+    import onnxruntime_ep_openvino
+
+    ort.register_execution_provider_library(_OPENVINO, onnxruntime_ep_openvino.get_library_path())
+    devices = [d for d in ort.get_ep_devices() if d.ep_name == onnxruntime_ep_openvino.get_ep_name()]
+    cpu = ort.OrtHardwareDeviceType.CPU
+    return tuple(sorted(devices, key=lambda d: d.device.type != cpu))
+
+
+@functools.cache
+def _probe(name: str) -> ProviderStatus:
+    """Whether a session of one node can be made and run on the provider."""
+    detail = {"onnxruntime": ort.__version__, "threads": os.cpu_count()}
+    provider = next(p for p in _PREFERENCE if p.name == name)
+    absent = _ABSENT[name]()
+    if absent is not None:
+        return ProviderStatus(name, False, absent, detail, installed=False)
+    try:
+        if name == "cuda":
+            ort.preload_dlls()
+        if name == "openvino" and not _openvino_built_in() and not _openvino_devices():
+            # https://github.com/microsoft/onnxruntime/pull/31981: processors of other vendors are filtered out
+            raise ProviderError(
+                "the plugin offers no device here: it takes Intel hardware only. On other processors Intel's own "
+                "build, onnxruntime-openvino in place of onnxruntime, can serve"
+            )
+        session = ort.InferenceSession(identity_graph(), provider.session_options(provider.dtype))
+        if name == "cuda" and _CUDA not in session.get_providers():
+            # onnxruntime itself goes on with the CPU here, and says so in its log only
+            raise ProviderError("its driver, CUDA or cuDNN libraries are missing or of another version")
+        session.run(None, {"x": np.ones(1, np.float32)})
+    except Exception as error:
+        return ProviderStatus(name, False, f"it does not start: {_first_line(error)}", detail)
+    return ProviderStatus(
+        name, True, f"runs here; computes in {provider.dtype} unless told otherwise", detail
+    )
+
+
+def _cuda_absent() -> str | None:
+    if _CUDA in ort.get_available_providers():
+        return None
+    return (
+        "this onnxruntime is built without CUDA; install `latentrt[cuda]` in an environment of its own "
+        "(onnxruntime and onnxruntime-gpu exclude each other)"
+    )
+
+
+def _openvino_absent() -> str | None:
+    if _openvino_built_in() or importlib.util.find_spec("onnxruntime_ep_openvino") is not None:
+        return None
+    return "the plugin is not installed; install `latentrt[openvino]`"
+
+
+# What says that a provider is not installed, and what to install.
+_ABSENT: dict[str, Callable[[], str | None]] = {
+    "cuda": _cuda_absent,
+    "openvino": _openvino_absent,
+    "cpu": lambda: None,
+}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

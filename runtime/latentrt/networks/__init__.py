@@ -1,0 +1,1 @@
+"""From a config to an ONNX graph: knows neither weights nor providers."""

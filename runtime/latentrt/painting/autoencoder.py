@@ -1,0 +1,160 @@
+"""Pixels to latents and back. Pixels are float32 NCHW in [-1, 1]; latents are scaled as the UNet wants them.
+
+Large pictures go through in tiles: a first pass measures what the network's norms see of the whole, a second one
+computes with that (`norms.py`), so that tiles agree in colour; their overlaps are blended (`tiling.py`).
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt.engine.runner import Runner
+from latentrt.errors import InputError, ModelError
+from latentrt.models.bundle import Model
+from latentrt.networks.norms import combine, take_moments, tell_moments
+from latentrt.noise import NoiseSource
+from latentrt.painting.tiling import MIN_TILE, Grid, Tiling
+
+Array = npt.NDArray[Any]
+Tile: TypeAlias = int | Literal["auto", "off"]
+
+AUTO_TILE = 512  # pixels: the size of the tiles that "auto" takes,
+AUTO_ABOVE = 1024 * 1024  # and of the largest picture that it leaves whole
+
+_LOGVAR_RANGE = (-30.0, 20.0)  # what the autoencoder is trained with: diffusers' DiagonalGaussianDistribution
+
+
+class Autoencoder:
+    """Both halves of the VAE, over the runners that make their sessions.
+
+    Args:
+        model: gives `scaling_factor`, `shift_factor` and the number of latent channels.
+        encoder: runs `vae_encoder`.
+        decoder: runs `vae_decoder`.
+        tile: how large pictures are cut where nothing else is said; see `tiling`.
+
+    Raises:
+        InputError: there is no such `tile`.
+    """
+
+    def __init__(self, model: Model, encoder: Runner, decoder: Runner, tile: Tile = "auto") -> None:
+        component = model.components["vae_decoder"]
+        # 0.18215 is AutoencoderKL's own default, for configs written before it was a field of theirs.
+        self.scaling_factor = component.number("scaling_factor", 0.18215)
+        if self.scaling_factor == 0:
+            raise ModelError(f"{component.config_path}: scaling_factor: expected a number other than 0")
+        self.shift_factor = component.number("shift_factor", 0.0)
+        self.latent_channels = model.latent_channels
+        self.scale = model.vae_scale_factor
+        self._encoder = encoder
+        self._decoder = decoder
+        self.tile: Tile = tile
+        self.tiling(self.scale, self.scale)  # refuses what is none
+
+    def tiling(self, height: int, width: int, tile: Tile | None = None) -> Tiling | None:
+        """How a picture of this size, in pixels, is cut; None where it goes through whole.
+
+        Args:
+            height: of the picture.
+            width: likewise.
+            tile: side of a tile in pixels, a multiple of the VAE's factor; "off"; or "auto", which cuts pictures of
+                more than `AUTO_ABOVE` pixels into tiles of `AUTO_TILE`. None: as it was made.
+
+        Raises:
+            InputError: it is none of these.
+        """
+        tile = self.tile if tile is None else tile
+        if tile == "off" or (tile == "auto" and height * width <= AUTO_ABOVE):
+            return None
+        size = AUTO_TILE if tile == "auto" else tile
+        least = MIN_TILE * self.scale
+        if isinstance(size, bool | str) or size < least or size % self.scale:
+            raise InputError(
+                f"tile: expected auto, off or a multiple of {self.scale} from {least} pixels, got {tile!r}"
+            )
+        return None if max(height, width) <= size else Tiling.of(size // self.scale)
+
+    def encode(self, pixels: Array, tile: Tile | None = None) -> tuple[Array, Array]:
+        """Mean and standard deviation of the latents of pixels, each (b, c, h/8, w/8), before scaling.
+
+        Args:
+            pixels: (b, 3, h, w).
+            tile: see `tiling`.
+
+        Raises:
+            InputError: not (b, 3, h, w), or a size that is no multiple of the VAE's factor.
+        """
+        if (
+            pixels.ndim != 4
+            or pixels.shape[1] != 3
+            or any(size % self.scale or not size for size in pixels.shape[2:])
+        ):
+            raise InputError(
+                f"pixels: expected (b, 3, h, w) with h, w multiples of {self.scale}, got {pixels.shape}"
+            )
+        tiling = self.tiling(pixels.shape[2], pixels.shape[3], tile)
+        latent_parameters = self._run(
+            self._encoder, pixels, tiling, "sample", "latent_parameters", self.scale, 1
+        )
+        mean, logvar = np.split(latent_parameters, 2, axis=1)
+        return mean, np.exp(0.5 * np.clip(logvar, *_LOGVAR_RANGE))
+
+    def scaled(self, mean: Array, std: Array | None = None, rng: NoiseSource | None = None) -> Array:
+        """Latents for the UNet: the mean, or with `std` and `rng` a draw, shifted and scaled."""
+        latents = mean if std is None or rng is None else mean + std * rng.randn(mean.shape)
+        return ((latents - self.shift_factor) * self.scaling_factor).astype(np.float32, copy=False)
+
+    def decode(self, latents: Array, tile: Tile | None = None) -> Array:
+        """Pixels (b, 3, 8h, 8w) of latents (b, c, h, w), one picture at a time, which needs the least memory.
+
+        Args:
+            latents: (b, c, h, w).
+            tile: see `tiling`.
+
+        Raises:
+            InputError: not of that shape, or not finite.
+        """
+        if latents.ndim != 4 or latents.shape[1] != self.latent_channels or 0 in latents.shape:
+            raise InputError(f"latents: expected (b, {self.latent_channels}, h, w), got {latents.shape}")
+        if not np.isfinite(latents).all():
+            raise InputError("latents: expected finite values, got NaN or infinity")
+        height, width = (size * self.scale for size in latents.shape[2:])
+        tiling = self.tiling(height, width, tile)
+        unscaled = latents / self.scaling_factor + self.shift_factor
+        return self._run(self._decoder, unscaled, tiling, "latent_sample", "sample", 1, self.scale)
+
+    def _run(
+        self,
+        runner: Runner,
+        x: Array,
+        tiling: Tiling | None,
+        input_name: str,
+        output_name: str,
+        unit: int,
+        out_unit: int,
+    ) -> Array:
+        """One half of the VAE on each picture of x; `unit` and `out_unit`: samples per latent, before and after."""
+        if tiling is None:
+            session = runner.session({input_name: (1, *x.shape[1:])})
+            return np.concatenate([session.run({input_name: one[None]})[output_name] for one in x])
+        grid = Grid(x.shape[2] // unit, x.shape[3] // unit, tiling)
+        shapes = {input_name: (1, x.shape[1], *(size * unit for size in grid.tile))}
+        epsilons = tell_moments(runner.component.graph(runner.dtype))
+        statistics: list[dict[str, Array]] = [{} for _ in x]
+        if epsilons:
+            session = runner.session(shapes, tell_moments)
+            told = [name for name in session.outputs if name != output_name]
+            for index, one in enumerate(x):
+                parts = (session.run({input_name: piece}, told) for piece in grid.cut(one[None], unit))
+                statistics[index] = combine(parts, grid.shares, epsilons)
+        session = runner.session(shapes, take_moments)
+
+        def pieces(one: Array, norms: dict[str, Array]) -> Iterator[Array]:
+            for piece in grid.cut(one[None], unit):
+                yield session.run({input_name: piece, **norms})[output_name]
+
+        return np.concatenate(
+            [grid.join(pieces(one, norms), out_unit) for one, norms in zip(x, statistics, strict=True)]
+        )

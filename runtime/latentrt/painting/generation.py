@@ -1,0 +1,217 @@
+"""One generation as something to iterate: every step can be seen, timed and previewed, and the whole given up."""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt.errors import InputError
+from latentrt.painting.blend import Blend
+from latentrt.painting.denoiser import Denoiser
+from latentrt.painting.request import Request
+from latentrt.painting.start import Posteriors, begin, encode
+from latentrt.pictures.images import save_image
+from latentrt.pictures.metadata import GenerationParameters, format_parameters
+from latentrt.samplers.step import Denoise
+from latentrt.text.conditioning import encode_prompts
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from latentrt.pipeline import Pipeline
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class GenerationStep:
+    """One step of one batch.
+
+    Attributes:
+        index: over the whole generation, from 0; batches count on.
+        total: steps of the whole generation.
+        sigma: noise level at which the network was asked.
+        timestep: the same, as the network was told.
+        latents: state after the step, float32 (b, c, h, w) = x0 + sigma * noise.
+        denoised: the network's guess at the final latents, float32 (b, c, h, w): what a preview shows.
+        seconds: wall time of the step, loading left out.
+    """
+
+    index: int
+    total: int
+    sigma: float
+    timestep: float
+    latents: Array
+    denoised: Array
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Finished pictures.
+
+    Attributes:
+        images: RGB, in the order of `seeds`.
+        latents: final latents, float32 (n, c, h/8, w/8), as diffusers' `output_type="latent"` gives them.
+        seeds: the seed of each picture; the one of the batch, repeated, where one stream served all.
+        parameters: what is needed to make each picture again. Where one seed served several, they name the batch, which
+            can only be made again as a whole.
+        timings: seconds by stage: load, text_encoder, vae_encoder, unet, vae_decoder, total.
+    """
+
+    images: list["Image"]
+    latents: Array
+    seeds: list[int]
+    parameters: list[GenerationParameters]
+    timings: dict[str, float]
+
+    def save(self, path: Path | str) -> list[Path]:
+        """Write the pictures, each with its parameters, and return where they are.
+
+        Args:
+            path: ends in .png, .jpg or .webp; of several pictures it holds `{index}` or `{seed}`, from 0.
+
+        Raises:
+            InputError: another ending, or one name for several pictures.
+        """
+        paths = [Path(str(path).format(index=i, seed=seed)) for i, seed in enumerate(self.seeds)]
+        if len(set(paths)) < len(paths):
+            raise InputError(f"{path}: names one file for {len(paths)} pictures; put {{index}} into it")
+        for image, parameters, target in zip(self.images, self.parameters, paths, strict=True):
+            save_image(image, target, format_parameters(parameters))
+        return paths
+
+
+class Generation:
+    """An iterator of `GenerationStep`, made by `Pipeline.start_txt2img`, `start_img2img` and `start_inpaint`.
+
+    Nothing is computed before it is iterated. Leave the loop, or call `close`, to give it up: no further step is
+    computed. `result` runs what is left, decodes, and returns the pictures.
+    """
+
+    def __init__(self, pipeline: "Pipeline", request: Request) -> None:
+        self.request = request
+        self.total = len(request.schedule) * len(request.seeds.batches)
+        self._pipeline = pipeline
+        self._latents: list[Array] = []
+        self._timings: dict[str, float] = {}
+        self._steps = self._run()
+        self._index = 0
+        self._ended_early = False
+        self._result: Result | None = None
+
+    def __iter__(self) -> Iterator[GenerationStep]:
+        return self
+
+    def __next__(self) -> GenerationStep:
+        try:
+            return next(self._steps)
+        except StopIteration:
+            raise
+        except BaseException:
+            self._ended_early = True
+            raise
+
+    def close(self) -> None:
+        """Give up: no further step is computed."""
+        self._ended_early = len(self._latents) < len(self.request.seeds.batches)
+        self._steps.close()
+
+    def result(self) -> Result:
+        """Run the steps that are left, decode, and return the pictures; a second call returns the same.
+
+        Raises:
+            RuntimeError: it was given up, or failed before.
+        """
+        if self._result is None:
+            self._result = self._finish(self.latents())
+        return self._result
+
+    def latents(self) -> Array:
+        """Run the steps that are left, and return the final latents, float32 (n, c, h/8, w/8), not decoded.
+
+        Raises:
+            RuntimeError: it was given up, or failed before.
+        """
+        for _ in self:
+            pass
+        if self._ended_early:
+            raise RuntimeError("this generation was given up or failed before its last step; start another")
+        return np.concatenate(self._latents)
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds by stage, so far."""
+        return dict(self._timings)
+
+    def _run(self) -> Generator[GenerationStep, None, None]:
+        request, pipeline = self.request, self._pipeline
+        with pipeline.stage("text_encoder") as runner, self._timed("text_encoder"):
+            prompts = [request.negative_prompt] * request.guidance.some + [request.prompt]
+            states = encode_prompts(runner, pipeline.tokenizer, prompts, request.clip_skip)
+        posteriors = Posteriors()
+        if request.pixels is not None:
+            with pipeline.stage("vae_encoder"), self._timed("vae_encoder"):
+                posteriors = encode(pipeline.autoencoder, request)
+        with pipeline.stage("unet"):
+            for batch in request.seeds.batches:
+                done = sum(map(len, self._latents))
+                start = begin(pipeline.autoencoder, request, batch, posteriors, done)
+                context = [np.repeat(state[None], len(batch.seeds), axis=0) for state in states]
+                denoiser: Denoise = Denoiser(
+                    partial(
+                        pipeline.unet_session,
+                        request.guidance.unet_batch(len(batch.seeds)),
+                        request.latent_size,
+                        states.shape[1:],
+                    ),
+                    context[-1],
+                    context[0] if len(context) == 2 else None,
+                    request.guidance,
+                    request.sampler.prediction,
+                    start.channels,
+                )
+                blend = None
+                if request.inpainting is not None and request.blends and start.clean is not None:
+                    mask = request.inpainting.soft
+                    denoiser = blend = Blend(denoiser, start.clean, start.noise, mask, len(request.schedule))
+                options = {} if request.eta is None else {"eta": request.eta}
+                steps = request.sampler.run(denoiser, start.x, request.schedule, start.rng, **options)
+                for _ in range(len(request.schedule)):
+                    before = self._timings.get("unet", 0.0)
+                    with self._timed("unet"):  # not the time of whoever iterates
+                        step = next(steps)
+                    x, seconds = step.x, self._timings["unet"] - before
+                    yield GenerationStep(
+                        self._index, self.total, step.sigma, step.timestep, step.x, step.denoised, seconds
+                    )
+                    self._index += 1
+                latents = request.schedule.final(x).astype(np.float32, copy=False)
+                self._latents.append(latents if blend is None else blend.finish(latents))
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        """Add what the block takes to a stage, and what its network took to load to `load`."""
+        runner = self._pipeline.runners[stage]
+        started, loaded = time.perf_counter(), runner.load_seconds
+        yield
+        loading = runner.load_seconds - loaded
+        seconds = {"load": loading, stage: time.perf_counter() - started - loading}
+        for name, value in seconds.items():
+            self._timings[name] = self._timings.get(name, 0.0) + value
+
+    def _finish(self, latents: Array) -> Result:
+        request = self.request
+        with self._timed("vae_decoder"):
+            images = self._pipeline.decode(latents)
+        if request.inpainting is not None:
+            images = [request.inpainting.paste(image) for image in images]
+        self._timings["total"] = sum(self._timings.values())
+        seeds = [seed for batch in request.seeds.batches for seed in batch.seeds]
+        return Result(images, latents, seeds, request.parameters(self._pipeline.model.name), self._timings)

@@ -1,0 +1,146 @@
+"""What the picture will be, seen in the middle of a run: the step's denoised latents as a small or quick picture.
+
+Two ways: a linear map from latents to RGB, which costs nothing and is coarse; and TAESD, a small decoder in a folder of
+its own (diffusers' AutoencoderTiny), which costs about a twentieth of the whole decoder and shows shapes.
+"""
+
+import importlib.resources
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt.engine.runner import Runner
+from latentrt.errors import GraphError, InputError, ModelError
+from latentrt.files import read_json
+from latentrt.fingerprint import find_graph
+from latentrt.models.bundle import Component, Model
+from latentrt.pictures import images
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from latentrt.pipeline import Pipeline
+
+Array = npt.NDArray[Any]
+
+TAESD_FOLDER = "taesd"  # of a model, beside its other networks
+
+
+class Preview(Protocol):
+    """Maps denoised latents, float32 (b, c, h, w) scaled as the UNet has them, to b pictures of 8h × 8w."""
+
+    name: str
+
+    def __call__(self, denoised: Array, /) -> list["Image"]:
+        """The pictures."""
+        ...
+
+
+class LinearPreview:
+    """rgb = latent · factors + bias, enlarged.
+
+    Args:
+        factors: (c, 3).
+        bias: (3,).
+        scale: pixels per latent.
+    """
+
+    name = "linear"
+
+    def __init__(self, factors: Array, bias: Array, scale: int) -> None:
+        self._factors, self._bias, self._scale = factors, bias, scale
+
+    def __call__(self, denoised: Array) -> list["Image"]:
+        """Pictures, bicubically enlarged."""
+        from PIL.Image import Resampling
+
+        rgb = np.einsum("bchw,cr->brhw", denoised, self._factors) + self._bias[:, None, None]
+        small = images.to_images(rgb.astype(np.float32))
+        sides = (denoised.shape[3] * self._scale, denoised.shape[2] * self._scale)
+        return [image.resize(sides, Resampling.BICUBIC) for image in small]
+
+
+class TaesdPreview:
+    """TAESD's decoder.
+
+    Args:
+        component: the folder's config and weights.
+        pipeline: what it previews; gives the provider and what to compute in.
+    """
+
+    name = "taesd"
+
+    def __init__(self, component: Component, pipeline: "Pipeline") -> None:
+        self._scaling = component.number("scaling_factor", 1.0)
+        self._shift = component.number("shift_factor", 0.0)
+        self._runner = Runner(component, pipeline.provider, pipeline.dtype, pipeline.low_memory)
+
+    def __call__(self, denoised: Array) -> list["Image"]:
+        """Decode one picture after the other."""
+        session = self._runner.session({"latent_sample": (1, *denoised.shape[1:])})
+        latents = denoised / self._scaling + self._shift
+        return images.to_images(
+            np.concatenate([session.run({"latent_sample": one[None]})["sample"] for one in latents])
+        )
+
+
+def make_preview(pipeline: "Pipeline", taesd: str | Path | None = None) -> Preview:
+    """The best preview there is for a model: TAESD in the folder given, or in the model's own, else the linear one.
+
+    Args:
+        pipeline: the model.
+        taesd: a folder of diffusers' AutoencoderTiny, with config.json and safetensors.
+
+    Raises:
+        ModelError: that folder is none, or its latents are not the model's.
+        InputError: there is no TAESD, and the factors of the model's latents are not known.
+    """
+    model = pipeline.model
+    folder = model.root / TAESD_FOLDER if taesd is None else Path(taesd).expanduser()
+    if taesd is not None or (folder / "config.json").is_file():
+        return TaesdPreview(_open_taesd(folder, model), pipeline)
+    family = _family(model)
+    if family is None:
+        raise InputError(
+            f"preview: the latents of {model.name} are of no family whose colours are known here "
+            f"({', '.join(sorted(_families()))}); give the folder of a TAESD made for it, or put it into "
+            f"{model.root / TAESD_FOLDER}"
+        )
+    factors = np.asarray(family["factors"], np.float32)
+    return LinearPreview(factors, np.asarray(family["bias"], np.float32), model.vae_scale_factor)
+
+
+def _open_taesd(folder: Path, model: Model) -> Component:
+    component = Component("taesd_decoder", folder, read_json(folder / "config.json"), in_bundle=False)
+    if component.graph_name is None:
+        raise GraphError(
+            f"{component.config_path}: expected TAESD (diffusers' AutoencoderTiny in its published form); no graph of "
+            "another architecture is included"
+        )
+    if (channels := component.integer("latent_channels", 4)) != model.latent_channels:
+        raise ModelError(
+            f"{component.config_path}: decodes latents of {channels} channels; those of {model.name} have "
+            f"{model.latent_channels}"
+        )
+    return component
+
+
+def _family(model: Model) -> dict[str, Any] | None:
+    """The family of this architecture and scaling; SDXL's autoencoder differs from SD 1's in the latter alone."""
+    component = model.components["vae_decoder"]
+    graph, scaling = find_graph("vae_decoder", component.config), component.number("scaling_factor", 0.18215)
+    for family in _families().values():
+        if family["graph"] == graph and abs(family["scaling_factor"] - scaling) < 1e-6:
+            return family
+    return None
+
+
+@cache
+def _families() -> dict[str, dict[str, Any]]:
+    text = (importlib.resources.files("latentrt.painting") / "previews.json").read_text(encoding="utf-8")
+    families: dict[str, dict[str, Any]] = json.loads(text)
+    return families

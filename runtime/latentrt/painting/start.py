@@ -1,0 +1,94 @@
+"""What a batch begins with: its first state, and of inpainting what is kept and what the UNet is shown."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt.noise import NoiseSource
+from latentrt.painting.autoencoder import Autoencoder
+from latentrt.painting.request import Request
+from latentrt.painting.seeds import Batch
+
+Array = npt.NDArray[Any]
+Posterior: TypeAlias = tuple[Array, Array]  # mean and standard deviation, each (1, c, h, w)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Of one batch.
+
+    Attributes:
+        x: first state, float32 (b, c, h, w).
+        noise: of unit variance, as it was drawn, (b, c, h, w).
+        rng: where the sampler goes on drawing.
+        clean: latents of the picture, (b or 1, c, h, w); None where there is none, or it is not needed.
+        channels: (b, 1 + c, h, w) mask and masked picture, for a UNet that takes them.
+    """
+
+    x: Array
+    noise: Array
+    rng: NoiseSource
+    clean: Array | None = None
+    channels: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Posteriors:
+    """What the encoder says of the picture, and of the picture with grey under the mask; None where not needed."""
+
+    picture: Posterior | None = None
+    masked: Posterior | None = None
+
+
+def encode(autoencoder: Autoencoder, request: Request) -> Posteriors:
+    """Encode the pictures that this request needs."""
+    inpainting = request.inpainting
+    needs_picture = request.pixels is not None and not (request.masked_unet and request.from_noise)
+    return Posteriors(
+        autoencoder.encode(request.pixels) if needs_picture and request.pixels is not None else None,
+        autoencoder.encode(inpainting.masked_pixels)
+        if inpainting is not None and request.masked_unet
+        else None,
+    )
+
+
+def begin(
+    autoencoder: Autoencoder, request: Request, batch: Batch, posteriors: Posteriors, first: int = 0
+) -> Start:
+    """Draw what the batch begins with, in diffusers' order: the picture's latents, the noise, the masked picture's.
+
+    One stream draws one sample of a posterior for all pictures of the batch; streams of their own draw one each.
+
+    Args:
+        autoencoder: scales what is drawn.
+        request: the run.
+        batch: the pictures to begin with.
+        posteriors: what `encode` gave.
+        first: the place of the batch's first picture among those of the run.
+    """
+    plain, varied = request.seeds.sources(batch)
+    shape = (len(batch.seeds), autoencoder.latent_channels, *request.latent_size)
+    own = 1 if request.seeds.one_stream else len(batch.seeds)
+
+    def sample(posterior: Posterior) -> Array:
+        mean, std = (np.repeat(moment, own, axis=0) for moment in posterior)
+        return autoencoder.scaled(mean, std, plain)
+
+    clean = None if posteriors.picture is None else sample(posteriors.picture)
+    if request.latents is not None:
+        clean = request.latents[first : first + len(batch.seeds)]
+    noise = varied.randn(shape)
+    channels = None
+    if request.inpainting is not None and posteriors.masked is not None:
+        shown = np.broadcast_to(sample(posteriors.masked), shape)
+        mask = np.broadcast_to(request.inpainting.latent_mask, (shape[0], 1, *request.latent_size))
+        channels = np.concatenate([mask, shown], axis=1)
+    elif request.inpainting is not None:
+        plain.randn(
+            (own, *shape[1:])
+        )  # diffusers draws the masked picture for every UNet; the stream goes on behind
+    schedule = request.schedule
+    x = schedule.initial(noise) if clean is None or request.from_noise else schedule.noised(clean, noise)
+    return Start(x.astype(np.float32, copy=False), noise, plain, clean, channels)

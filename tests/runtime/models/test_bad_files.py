@@ -1,0 +1,311 @@
+"""Files of a model that say what cannot be: one clear error each, which names the file, and no traceback."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from latentrt.cli import main
+from latentrt.engine import verify
+from latentrt.errors import GraphError, ModelError
+from latentrt.files import contained, read_json
+from latentrt.fingerprint import find_graph, fingerprint
+from latentrt.models.bundle import Model, open_model
+from latentrt.models.manifest import COMPONENTS, MANIFEST_NAME, hash_file, read_manifest
+from latentrt.models.weights import write_safetensors
+from latentrt.painting.autoencoder import Autoencoder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The demo without its weights, which nothing here reads."""
+    root = tmp_path / "model"
+    shutil.copytree(open_model("demo").root, root, ignore=shutil.ignore_patterns("*.safetensors"))
+    return root
+
+
+def change(path: Path, **values: Any) -> None:
+    """Set values of a JSON file; `...` removes one."""
+    data = json.loads(path.read_text()) if path.exists() else {}
+    data |= values
+    path.write_text(json.dumps({key: value for key, value in data.items() if value is not ...}))
+
+
+@pytest.mark.parametrize(
+    ("component", "key", "value", "read"),
+    [
+        ("unet", "sample_size", "16", "default_size"),
+        ("unet", "sample_size", [16, 16], "default_size"),
+        ("unet", "sample_size", 10**400, "default_size"),
+        ("unet", "in_channels", 4.0, "unet_channels"),
+        ("unet", "in_channels", True, "unet_channels"),
+        ("vae", "block_out_channels", 64, "vae_scale_factor"),
+        ("vae", "block_out_channels", [], "vae_scale_factor"),
+        ("vae", "block_out_channels", [1] * 99, "vae_scale_factor"),
+        ("vae", "latent_channels", 0, "latent_channels"),
+        ("text_encoder", "num_hidden_layers", -1, "text_layers"),
+        ("text_encoder", "max_position_embeddings", "77", "text_positions"),
+    ],
+)
+def test_a_config_that_says_what_cannot_be(
+    folder: Path, component: str, key: str, value: Any, read: str
+) -> None:
+    change(folder / component / "config.json", **{key: value})
+    model = open_model(folder)
+    with pytest.raises(ModelError, match=rf"{component}/config\.json: {key}: expected .*, got "):
+        getattr(model, read)
+
+
+@pytest.mark.parametrize("value", [None, ...])
+def test_what_a_config_leaves_out_is_its_classs_default(folder: Path, value: Any) -> None:
+    change(folder / "unet" / "config.json", in_channels=value, sample_size=value)
+    vae = {"latent_channels": value, "scaling_factor": value, "shift_factor": value}
+    change(folder / "vae" / "config.json", **vae, block_out_channels=value)
+    change(folder / "text_encoder" / "config.json", num_hidden_layers=value, max_position_embeddings=value)
+    model = open_model(folder)
+    assert (model.unet_channels, model.latent_channels, model.vae_scale_factor) == (4, 4, 1)
+    assert (model.text_layers, model.text_positions) == (12, 77)
+    assert autoencoder(model).scaling_factor == 0.18215
+    assert autoencoder(model).shift_factor == 0
+    with pytest.raises(ModelError, match=r"unet/config\.json: names no sample_size.*give width and height"):
+        _ = model.default_size
+
+
+def autoencoder(model: Model) -> Autoencoder:
+    return Autoencoder(model, None, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [0, 0.0, "1", float("nan"), float("inf"), True, 10**400])
+def test_a_scaling_factor_that_cannot_be(folder: Path, value: Any) -> None:
+    change(folder / "vae" / "config.json", scaling_factor=value)
+    with pytest.raises(ModelError, match=r"vae/config\.json: scaling_factor: expected a"):
+        autoencoder(open_model(folder))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("width", "x"),
+        ("height", 0),
+        ("num_inference_steps", 2.5),
+        ("guidance_scale", "7"),
+        ("guidance_scale", float("nan")),
+        ("sampler", 5),
+    ],
+)
+def test_advice_that_cannot_be(folder: Path, key: str, value: Any) -> None:
+    change(folder / "generation_config.json", **{key: value})
+    with pytest.raises(ModelError, match=rf"generation_config\.json: {key}: expected .*, got "):
+        open_model(folder)
+
+
+def test_advice_that_is_null_or_of_other_things_is_none(folder: Path) -> None:
+    advice = {"guidance_scale": None, "width": None, "sampler": "ddim", "top_k": [1]}
+    (folder / "generation_config.json").write_text(json.dumps(advice))
+    assert open_model(folder).defaults == {"sampler": "ddim"}
+    (folder / "generation_config.json").unlink()
+    assert open_model(folder).defaults == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("model_index.json", "[]"),
+        ("unet/config.json", "{"),
+        ("vae/config.json", "[" * 100_000),
+        ("scheduler/scheduler_config.json", b"\xff"),
+        ("generation_config.json", "7" * 5000),
+    ],
+)
+def test_json_that_is_none(folder: Path, name: str, text: str | bytes) -> None:
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ModelError, match=name.replace(".", r"\.")):
+        open_model(folder)
+
+
+def test_a_giant_file_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "c.json").open("wb") as file:
+        file.truncate(1 << 40)  # sparse
+    with pytest.raises(ModelError, match=r"c\.json: 1099511627776 bytes"):
+        read_json(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize(
+    "pipeline", ["StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline", None]
+)
+def test_other_kinds_are_said_to_be_unsupported(folder: Path, pipeline: str | None) -> None:
+    if pipeline is None:
+        (folder / "text_encoder_2").mkdir()
+    else:
+        change(folder / "model_index.json", _class_name=pipeline)
+    with pytest.raises(ModelError, match="not supported yet") as caught:
+        open_model(folder)
+    assert "export" not in str(caught.value)
+    assert str(pipeline or "text_encoder_2") in str(caught.value)
+
+
+def test_export_is_advised_for_other_widths(folder: Path) -> None:
+    change(folder / "unet" / "config.json", block_out_channels=[32, 64, 96])
+    with pytest.raises(GraphError, match=r"1\.x or 2\.x's kind .* `latentrt export .*model BUNDLE`"):
+        open_model(folder).components["unet"].graph("fp32")
+    (folder / "unet" / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"has no unet/config\.json; .* download the missing files"):
+        open_model(folder)
+
+
+def unet(**values: Any) -> dict[str, Any]:
+    return {**open_model("demo").components["unet"].config, **values}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"mid_block_only_cross_attention": False},
+        {"cross_attention_dim": [128] * 3},
+        {"only_cross_attention": [False] * 3},
+        {"only_cross_attention": [False] * 3, "mid_block_only_cross_attention": False},
+        {"only_cross_attention": False, "cross_attention_dim": [128.0] * 3},
+    ],
+)
+def test_settings_that_say_the_same_find_the_same_graph(values: dict[str, Any]) -> None:
+    assert find_graph("unet", unet(**values)) == find_graph("unet", unet()) is not None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"mid_block_only_cross_attention": True},
+        {"only_cross_attention": True},
+        {"only_cross_attention": [False, True, False]},
+        {"cross_attention_dim": [128, 128, 64]},
+        {"cross_attention_dim": [128] * 2},
+    ],
+)
+def test_settings_that_say_something_else_find_none(values: dict[str, Any]) -> None:
+    assert find_graph("unet", unet(**values)) is None
+
+
+def test_the_middle_block_follows_a_flag_and_not_a_list() -> None:
+    """As UNet2DConditionModel has it."""
+    flag, levels = unet(only_cross_attention=True), unet(only_cross_attention=[True] * 3)
+    assert fingerprint("unet", flag) != fingerprint("unet", levels)
+    assert fingerprint("unet", {**flag, "mid_block_only_cross_attention": True}) == fingerprint("unet", flag)
+    assert fingerprint("unet", {**flag, "mid_block_only_cross_attention": False}) == fingerprint(
+        "unet", levels
+    )
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A bundle in miniature: every file is listed, no graph can be loaded."""
+    root = tmp_path / "bundle"
+    components = {}
+    for name in COMPONENTS:
+        (root / name).mkdir(parents=True)
+        write_safetensors(root / name / "v.safetensors", {"input.x": np.ones(1, np.float32)})
+        for file in ("config.json", "w.safetensors", "a.onnx", "b.onnx"):
+            (root / name / file).write_text("{}")
+        graphs = {
+            compute: {"file": f"{name}/{file}.onnx", "inputs": [], "outputs": []}
+            for compute, file in (("fp16", "a"), ("fp32", "b"))
+        }
+        files = {"config": "config.json", "weights": "w.safetensors", "vectors": "v.safetensors"}
+        entry: dict[str, Any] = {key: f"{name}/{file}" for key, file in files.items()}
+        components[name] = {**entry, "graphs": graphs, "parity": {}, "fp32_only": False}
+    hashes = {
+        path.relative_to(root).as_posix(): vars(hash_file(path)) for path in root.rglob("*") if path.is_file()
+    }
+    (root / "model_index.json").write_text("{}")
+    hashes["model_index.json"] = vars(hash_file(root / "model_index.json"))
+    change(
+        root / MANIFEST_NAME, format_version=1, source="x", versions={}, components=components, files=hashes
+    )
+    return root
+
+
+@pytest.mark.parametrize("keep", [0, 3])
+def test_a_manifest_lists_all_components(made: Path, keep: int) -> None:
+    read_manifest(made)
+    components = json.loads((made / MANIFEST_NAME).read_text())["components"]
+    change(made / MANIFEST_NAME, components=dict(list(components.items())[:keep]))
+    for read in (open_model, verify.verify_bundle):
+        with pytest.raises(ModelError, match=r"latentrt\.json: has the components .*; expected text_encoder"):
+            read(made)
+
+
+def test_vectors_without_outputs_are_a_problem(made: Path) -> None:
+    report = verify.verify_bundle(made)
+    assert not report.ok
+    assert len(report.replays) == 8
+    assert all("v.safetensors: holds no outputs" in str(replay.problem) for replay in report.replays)
+
+
+def test_expected_nan_is_not_met() -> None:
+    values = np.array([1.0, np.nan], np.float32)
+    assert verify.errors(np.ones(2, np.float32), values) == (float("inf"), float("inf"))
+
+
+def test_a_bundle_may_be_links_into_a_hubs_cache(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    weights = made / "unet" / "w.safetensors"
+    weights.rename(tmp_path / "blobs" / "x")
+    weights.symlink_to("../../blobs/x")
+    assert contained(made, "unet/w.safetensors") == weights
+    assert verify.verify_bundle(made).changed == ()
+
+
+def test_ctrl_c_reaches_a_replay(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[ort.RunOptions] = []
+
+    def interrupted(work: Any, cancel: Any) -> Any:
+        cancel()
+        return work()
+
+    def run(session: Any, inputs: Any, options: ort.RunOptions) -> Any:
+        asked.append(options)
+        raise KeyboardInterrupt
+
+    vectors = made / "unet" / "v.safetensors"
+    monkeypatch.setattr(verify, "interruptible", interrupted)
+    monkeypatch.setattr(verify, "plain_session", lambda path: None)
+    monkeypatch.setattr(verify, "run_plain", run)
+    write_safetensors(vectors, {"output.x": np.ones(1, np.float32)})
+    files = json.loads((made / MANIFEST_NAME).read_text())["files"]
+    change(made / MANIFEST_NAME, files={**files, "unet/v.safetensors": vars(hash_file(vectors))})
+    with pytest.raises(KeyboardInterrupt):
+        verify.verify_bundle(made)
+    assert [options.terminate for options in asked] == [True]
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "reason"),
+    [
+        ([1, 4, 2**13, 2**13], "F16", "expected pictures of at most 67108864 pixels"),
+        ([1, 4, 2, 2], "I16", "expected floats (b, c, h, w), got I16"),
+        ([1, 4, 0, 2], "F16", "expected floats (b, c, h, w), got F16"),
+    ],
+)
+def test_decode_looks_before_it_reads(
+    tmp_path: Path,
+    shape: list[int],
+    dtype: str,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def read(*arguments: Any) -> None:
+        raise AssertionError("a tensor was read")
+
+    size = int(np.prod(shape)) * 2
+    text = json.dumps({"latents": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}).encode()
+    path = tmp_path / "l.safetensors"
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + size)  # sparse
+    monkeypatch.setattr("latentrt.models.weights.Weights.read", read)
+    assert main(["decode", str(path), "--out", str(tmp_path / "a.png")]) == 2
+    assert reason in capsys.readouterr().err

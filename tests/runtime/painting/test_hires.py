@@ -1,0 +1,148 @@
+"""The second pass: sizes, steps, noise, what it starts from, and its way through a picture's text."""
+
+import json
+
+import numpy as np
+import pytest
+
+import latentrt
+from latentrt.cli import main
+from latentrt.errors import InputError
+from latentrt.noise import TorchGenerator
+from latentrt.painting.hires import Hires
+from latentrt.pictures.images import read_parameters
+from latentrt.pictures.metadata import parse_parameters
+
+PROMPT = "a large red heart on a blue background"
+
+
+@pytest.fixture(scope="module")
+def demo():
+    with latentrt.load("demo", device="cpu", dtype="fp32") as pipeline:
+        yield pipeline
+
+
+@pytest.mark.parametrize(
+    ("hires", "size"),
+    [
+        (Hires(2), (256, 128)),
+        (Hires(1.3), (160, 80)),  # 166.4 and 83.2, rounded down to multiples of 8
+        (Hires(size=(192, 96)), (192, 96)),
+    ],
+)
+def test_sizes(hires, size):
+    assert hires.target(128, 64, 8) == size
+
+
+@pytest.mark.parametrize(
+    "hires", [Hires(1), Hires(0.5), Hires(size=(256, 256)), Hires(size=(64, 32)), Hires(-2)]
+)
+def test_sizes_that_are_none(hires):
+    with pytest.raises(InputError, match="hires"):
+        hires.target(128, 64, 8)
+
+
+@pytest.mark.parametrize(
+    ("hires", "named"),
+    [
+        (Hires(strength=0), "hires strength"),
+        (Hires(strength=1.1), "hires strength"),
+        (Hires(steps=0), "hires steps"),
+        (Hires(99), "at most 67,108,864 pixels"),
+        (Hires(upscaler="esrgan"), "hires upscaler"),
+    ],
+)
+def test_values_are_refused_before_anything_is_painted(demo, hires, named):
+    with pytest.raises(InputError, match=named):
+        demo.start_txt2img(PROMPT, hires=hires)
+
+
+@pytest.mark.parametrize("upscaler", ["latent", "lanczos"])
+def test_the_second_pass_runs_all_its_steps_from_fresh_noise_of_the_same_seeds(demo, upscaler):
+    hires = Hires(1.5, steps=3, strength=0.5, upscaler=upscaler)
+    generation = demo.start_txt2img(
+        PROMPT, hires=hires, seed=[5, 6], num_inference_steps=4, width=64, height=64, sampler="euler"
+    )
+    steps = list(generation)
+    assert [step.index for step in steps] == list(range(7))
+    assert {step.total for step in steps} == {generation.total} == {7}
+    assert [step.latents.shape[2:] for step in steps] == [(8, 8)] * 4 + [(12, 12)] * 3
+    # 3 of int(3 / 0.5) = 6 steps: the noise level that half of a run of 6 begins with
+    whole = demo.start_txt2img(PROMPT, num_inference_steps=6, sampler="euler").request.schedule
+    assert steps[4].sigma == whole.sigmas[3]
+    second = generation._second.request
+    first_latents = generation._first.latents()
+    assert second.latents.shape == (2, 4, 12, 12)
+    if upscaler == "latent":  # bilinear keeps the corners' own values
+        assert np.allclose(second.latents[:, :, 0, 0], first_latents[:, :, 0, 0], atol=1e-6)
+    noise = np.concatenate([TorchGenerator(seed).randn((1, 4, 12, 12)) for seed in (5, 6)])
+    start = second.latents + second.schedule.sigmas[0] * noise
+    # Euler, one step: x + (x - denoised) / sigma * (next - sigma)
+    sigma, after = second.schedule.sigmas[:2]
+    wanted = start + (start - steps[4].denoised) / sigma * (after - sigma)
+    assert np.abs(steps[4].latents - wanted).max() < 1e-5
+    result = generation.result()
+    assert [image.size for image in result.images] == [(96, 96)] * 2
+    assert result.seeds == [5, 6]
+    assert result.timings["total"] == pytest.approx(sum(v for k, v in result.timings.items() if k != "total"))
+
+
+@pytest.mark.parametrize(("sampler", "evaluations"), [("heun", 7), ("dpmpp_sde", 7), ("pndm", 5), ("lms", 4)])
+def test_the_second_pass_of_solvers_that_look_twice(demo, sampler, evaluations):
+    generation = demo.start_txt2img(
+        PROMPT, hires=Hires(steps=4), num_inference_steps=2, width=64, height=64, sampler=sampler
+    )
+    assert len(generation.request.schedule) == evaluations
+    assert len(list(generation)) == generation.total
+
+
+def test_one_stream_serves_both_pictures_in_both_passes(demo):
+    settings = {"num_inference_steps": 2, "width": 64, "height": 64}
+    result = demo.txt2img(PROMPT, hires=Hires(steps=1), seed=3, num_images=2, **settings)
+    assert result.seeds == [3, 3]
+    assert np.abs(result.latents[0] - result.latents[1]).max() > 0.1
+
+
+def test_a_picture_with_two_passes_comes_again_from_its_own_text(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = [
+        "--json",
+        "--hires",
+        "1.5x",
+        "--hires-steps",
+        "2",
+        "--hires-strength",
+        "0.6",
+        "--hires-upscaler",
+        "latent-bicubic",
+    ]
+    common = ["--device", "cpu", "--quiet"]
+    command = ["generate", PROMPT, "--size", "64x64", "--steps", "3", "--seed", "4", "--out", "a.png"]
+    assert main([*command, *options, *common]) == 0
+    told = json.loads(capsys.readouterr().out)["settings"]
+    assert (told["width"], told["height"]) == (96, 96)
+    assert (told["first_pass_width"], told["first_pass_height"]) == (64, 64)
+    assert (told["hires_scale"], told["hires_size"], told["hires_steps"]) == (1.5, None, 2)
+    assert (told["hires_upscaler"], told["strength"]) == ("Latent (bicubic)", 0.6)
+    parameters = parse_parameters(read_parameters("a.png"))
+    assert (parameters.width, parameters.height, parameters.steps, parameters.strength) == (64, 64, 3, 0.6)
+    assert [entry for entry in parameters.extra if entry[0].startswith("Hires")] == [
+        ("Hires upscale", "1.5"),
+        ("Hires steps", "2"),
+        ("Hires upscaler", "Latent (bicubic)"),
+    ]
+    assert main(["generate", "--from", "a.png", "--out", "b.png", *common[:2]]) == 0
+    assert capsys.readouterr().err.startswith("96x96, 3 steps, ")
+    first, second = (
+        np.asarray(latentrt.pictures.images.load_image(tmp_path / name)) for name in ("a.png", "b.png")
+    )
+    assert first.shape == (96, 96, 3)
+    assert np.array_equal(first, second)
+    assert read_parameters("a.png") == read_parameters("b.png")
+
+
+def test_options_that_do_nothing_are_refused(capsys):
+    assert main(["generate", "a", "--hires-steps", "3"]) == 2
+    assert "--hires-steps: does nothing without --hires" in capsys.readouterr().err
+    for value in ("x", "2", "0.5y", "999x"):
+        assert main(["generate", "a", "--hires", value]) == 2

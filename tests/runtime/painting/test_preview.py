@@ -1,0 +1,91 @@
+"""Previews: colours, families, TAESD, and what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from random_weights import random_weights
+
+import latentrt
+from latentrt.errors import GraphError, InputError, ModelError
+from latentrt.fingerprint import load_graph
+from latentrt.models.weights import write_safetensors
+from latentrt.networks.graph import Graph
+from latentrt.painting.preview import LinearPreview, make_preview
+
+CONFIG = {"_class_name": "AutoencoderTiny", "latent_channels": 4, "scaling_factor": 1.0}
+
+
+@pytest.fixture(scope="module")
+def taesd(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("taesd")
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    graph = Graph(load_graph("taesd-decoder", "fp32"), "taesd")
+    tensors = random_weights(np.random.default_rng(0), graph.parameters)
+    write_safetensors(folder / "diffusion_pytorch_model.safetensors", tensors)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demo():
+    with latentrt.load("demo", device="cpu", dtype="fp32") as pipeline:
+        yield pipeline
+
+
+def test_the_linear_map_is_a_product_and_a_sum():
+    factors = np.array([[0.5, 0, 0], [0, -0.5, 0.25]], np.float32)
+    preview = LinearPreview(factors, np.array([0, 0.5, -1], np.float32), 8)
+    latents = np.ones((2, 2, 3, 4), np.float32)
+    pictures = preview(latents)
+    assert [picture.size for picture in pictures] == [(32, 24)] * 2
+    # (0.5, 0.0, -0.75) as levels: (1 + x) · 127.5
+    assert np.array_equal(np.unique(np.asarray(pictures[1]).reshape(-1, 3), axis=0), [[191, 128, 32]])
+
+
+def test_the_demos_preview_resembles_the_picture(demo):
+    generation = demo.start_txt2img("a large red heart on a blue background", seed=1, num_inference_steps=6)
+    steps = list(generation)
+    preview = make_preview(demo)
+    shown = np.asarray(preview(steps[-1].denoised)[0], float)
+    picture = np.asarray(generation.result().images[0], float)
+    assert preview.name == "linear"
+    assert shown.shape == picture.shape
+    # Measured: 10.3 grey levels, where a flat picture of the mean colour is at 21.1.
+    assert np.abs(shown - picture).mean() < 14 < np.abs(picture.mean((0, 1)) - picture).mean()
+
+
+def test_families_are_told_apart_by_architecture_and_scaling(random_model, tmp_path):
+    root = tmp_path / "model"
+    shutil.copytree(random_model, root)
+    config = json.loads((root / "vae" / "config.json").read_text())
+    (root / "vae" / "config.json").write_text(json.dumps(config | {"scaling_factor": 0.5}))
+    message = r"of no family whose colours are known here \(demo, sd1\)"
+    with latentrt.load(root, device="cpu") as pipeline, pytest.raises(InputError, match=message):
+        make_preview(pipeline)
+
+
+def test_taesd_is_taken_from_its_folder_or_the_models_own(demo, taesd, random_model, tmp_path):
+    latents = np.random.default_rng(0).standard_normal((2, 4, 4, 6)).astype(np.float32)
+    given = make_preview(demo, taesd)
+    pictures = given(latents)
+    assert (given.name, [picture.size for picture in pictures]) == ("taesd", [(48, 32)] * 2)
+    root = tmp_path / "model"
+    shutil.copytree(random_model, root)
+    shutil.copytree(taesd, root / "taesd")
+    with latentrt.load(root, device="cpu", dtype="fp32") as pipeline:
+        own = make_preview(pipeline)
+        assert own.name == "taesd"
+        assert np.array_equal(np.asarray(own(latents)[1]), np.asarray(pictures[1]))
+
+
+def test_what_is_no_taesd_is_refused(demo, taesd, tmp_path):
+    with pytest.raises(ModelError, match="no such file"):
+        make_preview(demo, tmp_path)
+    for change, error, message in (
+        ({"act_fn": "gelu"}, GraphError, "expected TAESD"),
+        ({"decoder_block_out_channels": [32] * 4}, GraphError, "expected TAESD"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(CONFIG | change))
+        with pytest.raises(error, match=message):
+            make_preview(demo, tmp_path)
