@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 import latentrt
-from latentrt.fingerprint import find_graph
 from latentrt_export.demo.data import render
 from latentrt_export.demo.scenes import sample
 
@@ -39,7 +38,7 @@ def main() -> int:
     residual = np.sqrt(np.mean((design @ solution - colours) ** 2))
     families = json.loads(PREVIEWS.read_text(encoding="utf-8"))
     families["demo"] = {
-        "graph": find_graph("vae_decoder", component.config),
+        "vae": {key: component.config[key] for key in ("block_out_channels", "latent_channels")},
         "scaling_factor": component.number("scaling_factor", 1.0),
         "factors": np.round(solution[:c], 4).tolist(),
         "bias": np.round(solution[c], 4).tolist(),

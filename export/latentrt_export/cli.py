@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from latentrt.cli.console import progress_line
-from latentrt.models.manifest import COMPUTES, RELATIVE_BOUNDS, Manifest
+from latentrt.models.manifest import RELATIVE_BOUNDS, Manifest
+from latentrt.networks import COMPUTES
 
 EXAMPLES = """\
 examples:

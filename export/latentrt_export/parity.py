@@ -18,7 +18,7 @@ from latentrt.engine.verify import INPUT_PREFIX, OUTPUT_PREFIX, errors, plain_se
 from latentrt.errors import LatentrtError
 from latentrt.models.manifest import GRAPH_FILES, RELATIVE_BOUNDS, Parity
 from latentrt.models.weights import write_safetensors
-from latentrt_export.graphs import COMPUTES
+from latentrt.networks import COMPUTES
 from latentrt_export.writer import WEIGHTS_FILE
 
 Array = npt.NDArray[Any]

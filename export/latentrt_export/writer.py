@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from latentrt.models.manifest import GRAPH_FILES, GraphEntry, ValueInfo
 from latentrt.models.weights import ALIGNMENT, safetensors_header
-from latentrt_export.graphs import COMPUTES, build_graph, parameter_shapes, serialize
+from latentrt.networks import COMPUTES, Graph, Place, Value, Variant, build
 from latentrt_export.source import Tensors
 
 WEIGHTS_FILE = "model.safetensors"
@@ -31,23 +30,14 @@ def write_component(
         ModelError: config.json has a setting without a graph; WeightsError: a tensor cannot be taken.
         OSError: the disk is full or cannot be written.
     """
-    models = {compute: build_graph(component, config, compute) for compute in COMPUTES}
-    shapes = parameter_shapes(models["fp16"])
-    placed = _write_weights(folder / WEIGHTS_FILE, shapes, tensors, progress)
+    graphs = {compute: build(component, config, Variant(compute)) for compute in COMPUTES}
+    shapes = {parameter.name: parameter.shape for parameter in graphs["fp16"].parameters}
+    places = _write_weights(folder / WEIGHTS_FILE, shapes, tensors, progress)
     entries = {}
-    for compute, model in models.items():
-        for tensor in model.graph.initializer:
-            if tensor.data_location == onnx.TensorProto.EXTERNAL:
-                offset, length = placed[tensor.name]
-                del tensor.external_data[:]
-                for key, value in (
-                    ("location", WEIGHTS_FILE),
-                    ("offset", str(offset)),
-                    ("length", str(length)),
-                ):
-                    tensor.external_data.add(key=key, value=value)
-        (folder / GRAPH_FILES[compute]).write_bytes(serialize(model))
-        entries[compute] = _entry(folder.name, GRAPH_FILES[compute], model)
+    for compute, graph in graphs.items():
+        graph.place(places)
+        (folder / GRAPH_FILES[compute]).write_bytes(graph.serialize())
+        entries[compute] = _entry(folder.name, GRAPH_FILES[compute], graph)
     return entries
 
 
@@ -56,8 +46,8 @@ def _write_weights(
     shapes: Mapping[str, tuple[int, ...]],
     tensors: Tensors,
     progress: Callable[[int, int], None],
-) -> dict[str, tuple[int, int]]:
-    """Name → (offset, length) in the file.
+) -> dict[str, Place]:
+    """Where in the file each tensor lies.
 
     The format allows no gaps between tensors, so those whose size would push the next off a cache line come last.
     """
@@ -69,27 +59,27 @@ def _write_weights(
         entries[name] = {"dtype": "F16", "shape": list(shapes[name]), "data_offsets": [at, at + sizes[name]]}
         at += sizes[name]
     header = safetensors_header(entries)
-    placed = {}
+    places = {}
     with path.open("wb") as file:
         file.write(header)
         for name in order:
             start = entries[name]["data_offsets"][0]
             half = np.ascontiguousarray(tensors.half(name, shapes[name]), "<f2")
             file.write(half.data)
-            placed[name] = (len(header) + start, sizes[name])
+            places[name] = Place("F16", WEIGHTS_FILE, len(header) + start, sizes[name])
             progress(start + sizes[name], at)
-    return placed
+    return places
 
 
-def _entry(folder: str, file: str, model: onnx.ModelProto) -> GraphEntry:
+def _entry(folder: str, file: str, graph: Graph) -> GraphEntry:
     return GraphEntry(
         f"{folder}/{file}",
-        tuple(map(_value_info, model.graph.input)),
-        tuple(map(_value_info, model.graph.output)),
+        tuple(map(_value_info, graph.inputs.values())),
+        tuple(map(_value_info, graph.outputs.values())),
     )
 
 
-def _value_info(value: onnx.ValueInfoProto) -> ValueInfo:
-    kind = value.type.tensor_type
-    shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param for d in kind.shape.dim)
-    return ValueInfo(value.name, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name, shape)
+def _value_info(value: Value) -> ValueInfo:
+    if value.dtype is None:
+        raise TypeError(f"{value.name} has no type")
+    return ValueInfo(value.name, value.dtype.name, value.shape)

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import onnxruntime as ort
 
-from latentrt.networks import graph
-from latentrt.networks.graph import Graph
+from latentrt.networks import Graph
+from latentrt.networks.proto import DTYPES, Model
 
-TYPES = {dtype: number for number, dtype in graph.DTYPES.items()}
+TYPES = {dtype: number for number, dtype in DTYPES.items()}
 
 
 def build(nodes, inputs, constants=None, outputs=None, opset=20) -> Graph:
@@ -20,7 +20,7 @@ def build(nodes, inputs, constants=None, outputs=None, opset=20) -> Graph:
         constants: name -> array, or (dtype, shape) for an external initializer.
         outputs: names; those of the last node if not given.
     """
-    model = graph._Model(ir_version=9)
+    model = Model(ir_version=9)
     model.opset_import.add(version=opset)
     body = model.graph
     for name, (dtype, shape) in inputs.items():
@@ -40,7 +40,7 @@ def build(nodes, inputs, constants=None, outputs=None, opset=20) -> Graph:
             attribute(node.attribute.add(name=name), given)
     for name in outputs if outputs is not None else nodes[-1][2].split():
         body.output.add(name=name)
-    return Graph(model.SerializeToString(), "small")
+    return Graph.parse(model.SerializeToString(), "small")
 
 
 def tensor(proto, array) -> None:
@@ -72,12 +72,12 @@ def attribute(proto, given) -> None:
 
 def run(model: Graph, feeds):
     """Every value that a node makes, by name, as ONNX Runtime computes it; external weights are random."""
-    model = Graph(model.serialize(), model.name)
+    model = Graph.parse(model.serialize(), model.name)
     body = model.proto.graph
     rng = np.random.default_rng(0)
     for item in body.initializer:
         if item.data_location == 1:
-            dtype = graph.DTYPES[item.data_type]
+            dtype = DTYPES[item.data_type]
             item.raw_data = rng.normal(0, 0.02, math.prod(item.dims)).astype(dtype).tobytes()
             del item.external_data[:]
             item.ClearField("data_location")

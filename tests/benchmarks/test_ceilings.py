@@ -117,7 +117,7 @@ def made_kernels(monkeypatch, dtype):
 
     def keep(name, *rest):
         data = make(name, *rest)
-        graphs[name] = Graph(data, name)
+        graphs[name] = Graph.parse(data, name)
         return data
 
     monkeypatch.setattr(kernels, "MATRICES", (64, 96))

@@ -8,17 +8,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_graphs import build
 
-from latentrt.fingerprint import load_graph
-from latentrt.networks.graph import Graph
+from latentrt.models.bundle import open_model
+from latentrt.models.published import SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE, TAESD
+from latentrt.networks import Variant
+from latentrt.networks import build as build_network
 from latentrt_bench.cost.macs import cost
-from latentrt_bench.latent_vs_pixel.ldm import LDMS
-from latentrt_bench.latent_vs_pixel.ldm import load_graph as load_ldm
+from latentrt_bench.latent_vs_pixel.ldm import LDMS, build_graph
 
 F = np.float32
 
 
-def shipped(name, dtype="fp32"):
-    return Graph(load_graph(name, dtype), name)
+PUBLISHED = {
+    "sd1-text_encoder": SD1_TEXT_ENCODER,
+    "sd1-unet": SD1_UNET,
+    "sd1-vae_encoder": SD1_VAE,
+    "sd1-vae_decoder": SD1_VAE,
+    "taesd-taesd_decoder": TAESD,
+}
+
+
+def network(name, dtype="fp32"):
+    family, component = name.split("-")
+    if family == "demo":
+        return open_model("demo").components[component].graph(Variant(dtype))
+    return build_network(component, PUBLISHED[name], Variant(dtype))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +185,7 @@ COUNTED = [
     ("sd1-vae_decoder", 1024, 5235),
     ("sd1-vae_encoder", 512, 558),
     ("sd1-vae_encoder", 1024, 2439),
-    ("taesd-decoder", 512, 70.7),
+    ("taesd-taesd_decoder", 512, 70.7),
     ("sd1-text_encoder", 0, 6.65),
 ]
 
@@ -189,14 +202,14 @@ def shapes_of(name, pixels, batch=1, tokens=77):
 @pytest.mark.parametrize("dtype", ["fp32", "fp16"])
 @pytest.mark.parametrize(("name", "pixels", "giga"), COUNTED)
 def test_stable_diffusion_within_half_a_percent(name, pixels, giga, dtype):
-    assert cost(shipped(name, dtype), shapes_of(name, pixels)).macs / 1e9 == pytest.approx(giga, rel=0.005)
+    assert cost(network(name, dtype), shapes_of(name, pixels)).macs / 1e9 == pytest.approx(giga, rel=0.005)
 
 
 @pytest.mark.parametrize(
     ("pixels", "shares"), [(256, (62, 34, 5)), (512, (55, 29, 16)), (768, (47, 24, 29)), (1024, (38, 20, 42))]
 )
 def test_shares_of_stable_diffusions_unet(pixels, shares):
-    counted = cost(shipped("sd1-unet"), shapes_of("sd1-unet", pixels))
+    counted = cost(network("sd1-unet"), shapes_of("sd1-unet", pixels))
     assert counted.conv + counted.linear + counted.attention == counted.macs
     parts = [100 * part / counted.macs for part in (counted.conv, counted.linear, counted.attention)]
     assert parts == pytest.approx(shares, abs=0.55)  # given in whole percent
@@ -204,7 +217,7 @@ def test_shares_of_stable_diffusions_unet(pixels, shares):
 
 def test_parameters_of_stable_diffusion_take_the_computed_type():
     for dtype, size in (("fp32", 4), ("fp16", 2)):
-        counted = cost(shipped("sd1-unet", dtype), shapes_of("sd1-unet", 512))
+        counted = cost(network("sd1-unet", dtype), shapes_of("sd1-unet", 512))
         assert counted.weight_bytes == 859_520_964 * size
 
 
@@ -223,10 +236,10 @@ TABLE_14 = {
 def test_the_papers_networks_within_half_a_percent(f):
     step, decode = TABLE_14[f]
     latent = LDMS[f].latent_shape(256, 256, 1)
-    giga = cost(load_ldm(f, "unet", "fp32"), {"sample": latent}).macs / 1e9
+    giga = cost(build_graph(f, "unet", "fp32"), {"sample": latent}).macs / 1e9
     assert giga == pytest.approx(step, rel=0.005, abs=0.05)  # steps are given to a tenth
     if decode is not None:
-        counted = cost(load_ldm(f, "decoder", "fp32"), {"latent_sample": latent})
+        counted = cost(build_graph(f, "decoder", "fp32"), {"latent_sample": latent})
         assert counted.macs / 1e9 == pytest.approx(decode, rel=0.005)
 
 
@@ -235,7 +248,7 @@ def test_the_papers_networks_within_half_a_percent(f):
     batch=st.integers(1, 9), height=st.integers(1, 20), width=st.integers(1, 20), tokens=st.integers(1, 90)
 )
 def test_macs_and_activations_scale_with_the_batch(batch, height, width, tokens):
-    model = shipped("demo-unet")
+    model = network("demo-unet")
 
     def of(b):
         return cost(model, {"sample": (b, 4, height, width), "encoder_hidden_states": (b, tokens, 128)})
@@ -253,14 +266,14 @@ def test_macs_and_activations_scale_with_the_batch(batch, height, width, tokens)
 
 
 def test_half_precision_moves_half_as_much():
-    half, full = (cost(shipped("sd1-unet", dtype), shapes_of("sd1-unet", 512)) for dtype in ("fp16", "fp32"))
+    half, full = (cost(network("sd1-unet", dtype), shapes_of("sd1-unet", 512)) for dtype in ("fp16", "fp32"))
     assert half.bytes_moved / full.bytes_moved == pytest.approx(0.5, abs=1e-3)
     assert half.least_bytes / full.least_bytes == pytest.approx(0.5, abs=1e-3)
 
 
 def test_attention_over_half_a_million_pixels_takes_no_memory_to_count():
     """The UNet of Stable Diffusion on 1024 x 1024 pixels in place of latents: scores of 2^20 tokens squared."""
-    model = shipped("sd1-unet")
+    model = network("sd1-unet")
     tracemalloc.start()
     counted = cost(model, {"sample": (1, 4, 1024, 1024), "encoder_hidden_states": (1, 77, 768)})
     _, peak = tracemalloc.get_traced_memory()

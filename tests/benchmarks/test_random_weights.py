@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 import latentrt_bench.random_weights as module
-from latentrt import fingerprint
 from latentrt.engine.providers import choose
 from latentrt.engine.session import Session
 from latentrt.errors import InputError
+from latentrt.models.bundle import open_model
 from latentrt.models.weights import Weights, read_safetensors
-from latentrt.networks.graph import Graph, identity_graph
-from latentrt_bench.latent_vs_pixel.ldm import LDMS, load_graph
+from latentrt.networks import Graph, Variant
+from latentrt.networks.graph import identity_graph
+from latentrt_bench.latent_vs_pixel.ldm import LDMS, build_graph
 from latentrt_bench.random_weights import SMALL, write_random_tensors, write_random_weights
 
 
@@ -103,7 +104,7 @@ def test_the_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_a_graph_without_parameters_is_refused(tmp_path):
     with pytest.raises(InputError, match="identity: has no parameters"):
-        write_random_weights(Graph(identity_graph(), "identity"), tmp_path / "w")
+        write_random_weights(Graph.parse(identity_graph(), "identity"), tmp_path / "w")
 
 
 def compute(graph, folder, dtype, **inputs):
@@ -121,7 +122,7 @@ def noise(*shape):
 
 @pytest.mark.parametrize("dtype", ["fp16", "fp32"])
 def test_networks_stay_finite(tmp_path, dtype):
-    unet = Graph(fingerprint.load_graph("demo-unet", dtype), "demo-unet")
+    unet = open_model("demo").components["unet"].graph(Variant(dtype))
     context = noise(2, 5, unet.inputs["encoder_hidden_states"].shape[2])
     sample = noise(2, unet.inputs["sample"].shape[1], 8, 8)
     out = compute(
@@ -131,9 +132,9 @@ def test_networks_stay_finite(tmp_path, dtype):
     assert np.ptp(out["out_sample"], axis=0).max() > 0.01  # the samples differ, so what goes in counts
     for f in (2, 16):
         latents = LDMS[f].latent_shape(32, 32)
-        picture = compute(load_graph(f, "decoder", dtype), tmp_path, dtype, latent_sample=noise(*latents))
+        picture = compute(build_graph(f, "decoder", dtype), tmp_path, dtype, latent_sample=noise(*latents))
         assert picture["sample"].shape == (1, 3, 32, 32) and 0.1 < picture["sample"].std() < 10
-        moments = compute(load_graph(f, "encoder", dtype), tmp_path, dtype, sample=noise(1, 3, 32, 32))
+        moments = compute(build_graph(f, "encoder", dtype), tmp_path, dtype, sample=noise(1, 3, 32, 32))
         assert moments["latent_parameters"].shape == (1, 2 * latents[1], *latents[2:])
 
 
@@ -143,6 +144,6 @@ def test_networks_stay_finite(tmp_path, dtype):
 def test_the_papers_unets_stay_finite(tmp_path, f, dtype):
     shape = LDMS[f].latent_shape(64, 64)
     out = compute(
-        load_graph(f, "unet", dtype), tmp_path, dtype, sample=noise(*shape), timestep=np.float32(500)
+        build_graph(f, "unet", dtype), tmp_path, dtype, sample=noise(*shape), timestep=np.float32(500)
     )
     assert out["out_sample"].shape == shape and 0.1 < out["out_sample"].std() < 10

@@ -4,12 +4,11 @@ import pytest
 import torch
 from checkpoints import randomize
 from diffusers import AutoencoderTiny
-from test_graphs import BOUNDS, halves, relative, run, session, state
+from network_cases import BOUNDS, halves, relative, run, session, state
 
 from latentrt.errors import ModelError
-from latentrt.fingerprint import find_graph
-from latentrt_export.graphs import COMPUTES, build_graph
-from latentrt_export.published import TAESD
+from latentrt.models.published import TAESD
+from latentrt.networks import COMPUTES, build
 
 SIZES = [(1, 8, 8), (2, 5, 12)]
 
@@ -33,17 +32,26 @@ def test_decoder_equals_diffusers(tiny, compute):
         assert relative(got, wanted) < BOUNDS[compute], (batch, height, width)
 
 
-def test_configurations_of_every_age_find_the_shipped_graph(tiny):
-    assert (
-        find_graph("taesd_decoder", TAESD)
-        == find_graph("taesd_decoder", dict(tiny.config))
-        == "taesd-decoder"
+@pytest.mark.parametrize("width", [8, 24])
+def test_other_widths_and_depths_equal_diffusers(width):
+    torch.manual_seed(1)
+    widths = {"encoder_block_out_channels": (width,) * 3, "decoder_block_out_channels": (width,) * 3}
+    other = randomize(
+        AutoencoderTiny(
+            **widths, num_encoder_blocks=(1, 1, 1), num_decoder_blocks=(2, 1, 1), latent_channels=3
+        ),
+        1,
     )
-    assert find_graph("taesd_decoder", {**TAESD, "decoder_block_out_channels": [32] * 4}) is None
+    tensors = {name: value for name, value in state(other).items() if name.startswith("decoder.")}
+    latents = halves(1, 3, 5, 4, std=2)
+    with torch.inference_mode():
+        wanted = other.decode(torch.tensor(latents)).sample
+    got = run(session("taesd_decoder", other.config, "fp32", tensors), latent_sample=latents)["sample"]
+    assert relative(got, wanted) < BOUNDS["fp32"]
 
 
 def test_what_has_no_graph_is_named():
     with pytest.raises(ModelError, match="act_fn is 'gelu'"):
-        build_graph("taesd_decoder", {**TAESD, "act_fn": "gelu"}, "fp32")
+        build("taesd_decoder", {**TAESD, "act_fn": "gelu"})
     with pytest.raises(ModelError, match="decoder_block_out_channels"):
-        build_graph("taesd_decoder", {**TAESD, "num_decoder_blocks": [3, 1]}, "fp32")
+        build("taesd_decoder", {**TAESD, "num_decoder_blocks": [3, 1]})

@@ -4,13 +4,13 @@ import pytest
 import torch
 from checkpoints import randomize
 from diffusers import AutoencoderKL, UNet2DModel
-from test_graphs import BOUNDS, halves, relative, run, session, state
+from network_cases import BOUNDS, halves, relative, run, session, state
 from torch.utils.flop_counter import FlopCounterMode
 
 from latentrt.errors import ModelError
+from latentrt.networks import COMPUTES, build
 from latentrt_bench.cost.macs import cost
-from latentrt_bench.latent_vs_pixel.ldm import LDMS, load_graph
-from latentrt_export.graphs import COMPUTES, build_graph
+from latentrt_bench.latent_vs_pixel.ldm import LDMS, build_graph
 
 UNETS = {
     "attention below the first level": {},
@@ -100,7 +100,7 @@ def torch_macs(call, *arguments):
 
 @pytest.mark.parametrize("compute", COMPUTES)
 def test_the_papers_unets_have_the_parameters_of_diffusers(ldm, unet, compute):
-    assert shapes(load_graph(ldm.f, "unet", compute)) == {
+    assert shapes(build_graph(ldm.f, "unet", compute)) == {
         n: tuple(p.shape) for n, p in unet.named_parameters()
     }
 
@@ -108,21 +108,21 @@ def test_the_papers_unets_have_the_parameters_of_diffusers(ldm, unet, compute):
 @pytest.mark.parametrize("compute", COMPUTES)
 def test_the_first_stages_have_the_parameters_of_diffusers(staged, compute):
     ldm, vae = staged
-    both = shapes(load_graph(ldm.f, "encoder", compute)) | shapes(load_graph(ldm.f, "decoder", compute))
+    both = shapes(build_graph(ldm.f, "encoder", compute)) | shapes(build_graph(ldm.f, "decoder", compute))
     assert both == {n: tuple(p.shape) for n, p in vae.named_parameters()}
 
 
 @pytest.mark.parametrize("size", [256, 512])
 def test_the_papers_unets_cost_what_torch_counts(ldm, unet, size):
     shape = ldm.latent_shape(size, size)
-    counted = cost(load_graph(ldm.f, "unet", "fp32"), {"sample": shape, "timestep": ()}).macs
+    counted = cost(build_graph(ldm.f, "unet", "fp32"), {"sample": shape, "timestep": ()}).macs
     assert counted == torch_macs(unet, torch.empty(shape, device="meta"), 1)
 
 
 def test_the_first_stages_cost_what_torch_counts(staged):
     ldm, vae = staged
     latents, pixels = ldm.latent_shape(256, 256), (1, 3, 256, 256)
-    decoder, encoder = load_graph(ldm.f, "decoder", "fp32"), load_graph(ldm.f, "encoder", "fp32")
+    decoder, encoder = build_graph(ldm.f, "decoder", "fp32"), build_graph(ldm.f, "encoder", "fp32")
     assert cost(decoder, {"latent_sample": latents}).macs == torch_macs(
         vae.decode, torch.empty(latents, device="meta")
     )
@@ -144,4 +144,4 @@ def test_the_first_stages_cost_what_torch_counts(staged):
 )
 def test_what_has_no_graph_is_named(config, named):
     with pytest.raises(ModelError, match=rf"unconditional_unet: config\.json: {named} is"):
-        build_graph("unconditional_unet", {**LDMS[4].unet_config, **config}, "fp16")
+        build("unconditional_unet", {**LDMS[4].unet_config, **config})

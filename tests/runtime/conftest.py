@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from random_weights import random_weights
 
-from latentrt.fingerprint import load_graph
 from latentrt.models.bundle import open_model
 from latentrt.models.weights import write_safetensors
-from latentrt.networks.graph import Graph
+from latentrt.networks import Variant
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +20,8 @@ def random_model(tmp_path_factory) -> Path:
     shutil.copytree(demo.root, root, ignore=ignore)
     rng = np.random.default_rng(0)
     tensors: dict[str, dict] = {}
-    for name, component in demo.components.items():
-        graph = Graph(load_graph(component.graph_name, "fp32"), name)
+    for component in demo.components.values():
+        graph = component.graph(Variant())
         tensors.setdefault(component.folder.name, {}).update(random_weights(rng, graph.parameters))
     for folder, weights in tensors.items():
         stem = "model" if folder == "text_encoder" else "diffusion_pytorch_model"

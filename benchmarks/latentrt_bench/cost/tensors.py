@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import GraphError
-from latentrt.networks.graph import DTYPES
+from latentrt.networks.proto import DTYPES
 
 Array = npt.NDArray[Any]
 MAX_KNOWN = 1 << 16  # elements of the largest tensor whose data are followed

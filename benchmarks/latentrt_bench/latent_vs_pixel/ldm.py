@@ -1,16 +1,14 @@
 """The paper's own experiment: its unconditional LDM-1 (pixels), 2, 4, 8, 16 and 32, arXiv:2112.10752, table 14.
 
 All six have about the same number of parameters and differ in how far their first stage has compressed the picture
-that they denoise. Their graphs without weights lie beside this file; `tools/make_graphs.py` writes them.
+that they denoise. Their graphs are written from the configurations that the runtime reads.
 """
 
-import gzip
-import importlib.resources
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from latentrt.errors import InputError
-from latentrt.networks.graph import Graph
+from latentrt.networks import COMPUTES, Graph, Variant, build
 
 Part = Literal["unet", "decoder", "encoder"]
 
@@ -99,13 +97,8 @@ LDMS: dict[int, LDM] = {
 }
 
 
-def graph_file(f: int, part: Part, dtype: str) -> str:
-    """The name of a shipped graph's file."""
-    return f"ldm-{f}-{part}.{dtype}.onnx.gz"
-
-
-def load_graph(f: int, part: Part, dtype: str) -> Graph:
-    """A shipped graph without weights; it serves one session.
+def build_graph(f: int, part: Part, dtype: str) -> Graph:
+    """A network's graph without weights; it serves one session.
 
     Args:
         f: a key of `LDMS`.
@@ -117,10 +110,12 @@ def load_graph(f: int, part: Part, dtype: str) -> Graph:
     """
     if f not in LDMS:
         raise InputError(f"LDM-{f}: no such model; expected one of {', '.join(map(str, LDMS))}")
-    if part not in LDMS[f].parts:
-        raise InputError(f"LDM-{f}: has no {part}; expected one of {', '.join(LDMS[f].parts)}")
-    if dtype not in ("fp16", "fp32"):
-        raise InputError(f"LDM-{f} {part}: dtype {dtype!r}; expected fp16 or fp32")
-    name = graph_file(f, part, dtype)
-    packed = (importlib.resources.files("latentrt_bench.latent_vs_pixel") / "graphs" / name).read_bytes()
-    return Graph(gzip.decompress(packed), name)
+    ldm = LDMS[f]
+    if part not in ldm.parts:
+        raise InputError(f"LDM-{f}: has no {part}; expected one of {', '.join(ldm.parts)}")
+    if dtype not in COMPUTES:
+        raise InputError(f"LDM-{f} {part}: dtype {dtype!r}; expected {' or '.join(COMPUTES)}")
+    where = f"LDM-{f} {part}"
+    if part == "unet" or ldm.first_stage_config is None:
+        return build("unconditional_unet", ldm.unet_config, Variant(dtype), where)
+    return build(f"vae_{part}", ldm.first_stage_config, Variant(dtype), where)

@@ -6,11 +6,11 @@ import numpy as np
 
 from latentrt.engine.providers import choose
 from latentrt.engine.session import Session
-from latentrt.fingerprint import load_graph as load_shipped
+from latentrt.models.published import SD1_UNET
 from latentrt.models.weights import Weights
-from latentrt.networks.graph import Graph
+from latentrt.networks import Graph, Variant, build
 from latentrt_bench.cost.macs import Cost, cost
-from latentrt_bench.latent_vs_pixel.ldm import LDMS, Part, load_graph
+from latentrt_bench.latent_vs_pixel.ldm import LDMS, Part, build_graph
 
 Shape = tuple[int, ...]
 SD1_CONTEXT = (77, 768)  # tokens and width of Stable Diffusion 1's text encoder
@@ -26,12 +26,12 @@ def ldm_network(
         "decoder": {"latent_sample": latent},
         "encoder": {"sample": (batch, 3, height, width)},
     }
-    return load_graph(f, part, dtype), shapes[part]
+    return build_graph(f, part, dtype), shapes[part]
 
 
 def sd1_unet(dtype: str, width: int, height: int, batch: int) -> tuple[Graph, dict[str, Shape]]:
     """Stable Diffusion 1.5's UNet, applied to `width` x `height` latents, or pixels if one takes them for latents."""
-    graph = Graph(load_shipped("sd1-unet", dtype), f"sd1-unet.{dtype}")
+    graph = build("unet", SD1_UNET, Variant("fp16" if dtype == "fp16" else "fp32"), "sd1-unet")
     return graph, {
         "sample": (batch, 4, height, width),
         "timestep": (),

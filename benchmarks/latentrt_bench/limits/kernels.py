@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from latentrt.engine.providers import Provider
 from latentrt.models.weights import DTYPE_NAMES
-from latentrt.networks.graph import ONNX_TYPES, Graph, identity_graph
+from latentrt.networks.proto import ONNX_TYPES, Model
 
 Array = npt.NDArray[Any]
 Operation = tuple[
@@ -135,10 +135,9 @@ def _graph(
     output: Sequence[int],
     dtype: np.dtype[Any],
 ) -> bytes:
-    graph = Graph(identity_graph(), name)
-    graph.proto.opset_import[0].version = 20
-    body = graph.proto.graph
-    body.Clear()
+    model = Model(ir_version=9)
+    model.opset_import.add(version=20)
+    body = model.graph
     kind = ONNX_TYPES[DTYPE_NAMES[dtype]]
     for values, named in ((body.input, inputs), (body.output, {nodes[-1][2]: output})):
         for key, shape in named.items():
@@ -156,7 +155,8 @@ def _graph(
         node = body.node.add(op_type=operator, input=reads, output=[writes])
         for key, ints in attributes.items():
             node.attribute.add(name=key, ints=ints, type=7)  # AttributeProto.INTS
-    return graph.serialize()
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def _random(shape: tuple[int, ...], dtype: str, fan_in: int) -> Array:

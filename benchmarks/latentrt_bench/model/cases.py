@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 from latentrt.engine.session import find_parameter
-from latentrt.errors import GraphError, ModelError
+from latentrt.errors import ModelError
+from latentrt.networks import Variant
 from latentrt_bench.command import Tell
 from latentrt_bench.cost.macs import Cost, cost
 from latentrt_bench.limits.ceilings import add_ceilings
@@ -36,7 +37,6 @@ class Case:
         row: where the figures go.
         work: of each stage.
         samplers: what pictures are painted with; None stands for the model's own, by the name in the row.
-        warnings: what could not be counted.
         memory: bytes that each stage's worker takes at about the most.
     """
 
@@ -44,7 +44,6 @@ class Case:
     row: Row
     work: dict[str, Work]
     samplers: dict[str, str | None]
-    warnings: list[str] = field(default_factory=list)
     memory: dict[str, int] = field(default_factory=dict)
 
 
@@ -64,27 +63,20 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
     facts |= {"dtypes": {}, "runs": {}, "evaluations": {}, "picture_stages": {}, "file_cache": {}}
     for stage, one in case.work.items():
         runner = pipeline.runners[one.component]
-        graph = runner.component.graph(runner.dtype)
+        graph = runner.component.graph(Variant(runner.dtype))
         for parameter in graph.parameters:  # a model that lacks any is refused now, not after minutes
             find_parameter(one.component, parameter, runner.component.weights)
         facts["dtypes"][stage], facts["runs"][stage] = runner.dtype, one.times
         measurement = case.row.measurements[stage] = Measurement()
-        try:
-            counted = cost(graph, one.shapes)
-        except GraphError as error:
-            if runner.component.graph_name is None:
-                raise
-            case.warnings.append(f"{c.name} {stage}: its work could not be counted: {error}")
-            continue
+        counted = cost(graph, one.shapes)
         measurement.macs = counted.macs * one.times
         measurement.bytes_moved = counted.bytes_moved * one.times
         measurement.bytes_least = counted.least_bytes * one.times
         case.memory[stage] = _memory([counted], c)
         counts[stage] = counted
-    if set(PAINTING) <= counts.keys():
-        networks = [counts[stage] for stage in PAINTING]
-        alive = [[network] for network in networks] if c.low_memory else [networks]
-        case.memory["picture"] = max(_memory(beside, c) for beside in alive)
+    networks = [counts[stage] for stage in PAINTING]
+    alive = [[network] for network in networks] if c.low_memory else [networks]
+    case.memory["picture"] = max(_memory(beside, c) for beside in alive)
     for given in samplers:
         try:
             request = painting(pipeline, c, given).request
@@ -97,9 +89,8 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
         case.row.measurements[f"{PICTURE}{name}"] = Measurement()
         facts["evaluations"][name] = len(request.guidance.scales)
         calls = picture_calls(case.row, name)
-        if calls.keys() <= counts.keys():
-            macs = (times * (case.row.measurements[stage].macs or 0) for stage, times in calls.items())
-            case.row.measurements[f"{PICTURE}{name}"].macs = sum(macs)
+        macs = (times * (case.row.measurements[stage].macs or 0) for stage, times in calls.items())
+        case.row.measurements[f"{PICTURE}{name}"].macs = sum(macs)
     return case
 
 
@@ -126,7 +117,6 @@ def measure_cases(
         tell: is told what is being done.
     """
     report.rows += [case.row for case in cases]
-    report.warnings += [warning for case in cases for warning in case.warnings]
     limits = {
         (row.configuration["provider"], dtype)
         for row in report.rows

@@ -10,8 +10,7 @@ import latentrt
 from latentrt.engine.providers import choose
 from latentrt.engine.runner import Runner
 from latentrt.models.bundle import open_model
-from latentrt.models.manifest import GRAPH_FILES
-from latentrt.networks.norms import tell_moments
+from latentrt.networks import Variant
 from latentrt.painting.autoencoder import Tile
 from latentrt.painting.tiling import Grid
 from latentrt.pipeline import Pipeline
@@ -107,9 +106,7 @@ def _vae_work(
     tiling = pipeline.autoencoder.tiling(c.height, c.width)
     if tiling is not None:
         grid = Grid(*latent, tiling)
-        runner = pipeline.runners[component]
-        passes = 2 if tell_moments(runner.component.graph(runner.dtype)) else 1
-        latent, times = grid.tile, times * len(grid.corners) * passes
+        latent, times = grid.tile, times * len(grid.corners) * 2
     return Work(component, {input_name: (1, channels, latent[0] * unit, latent[1] * unit)}, times)
 
 
@@ -213,11 +210,11 @@ class Load:
         self._work = work(pipeline, self._c)[stage]
         runner = pipeline.runners[self._work.component]
         component = runner.component
-        tensors = [component.weights.find(p.name, p.shape) for p in component.graph(runner.dtype).parameters]
+        tensors = [
+            component.weights.find(p.name, p.shape) for p in component.graph(Variant(runner.dtype)).parameters
+        ]
         self._needed = sum(tensor.end - tensor.start for tensor in tensors if tensor is not None)
         self._files = [file.resolve() for file in component.weights.files]
-        if component.in_bundle:
-            self._files.append((component.folder / GRAPH_FILES[runner.dtype]).resolve())
         self._cached: float | None = None
         self._read: int | None = None
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from latentrt.fingerprint import load_graph
-from latentrt.networks.graph import Graph
+from latentrt.models.published import SD1_SCHEDULER, SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE
+from latentrt.networks import build
 from latentrt_bench.random_weights import write_random_tensors
 
 VERSION = 1  # of what is written; grows when that changes
-VOCABULARY = 49408
+VOCABULARY: int = SD1_TEXT_ENCODER["vocab_size"]
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 MODEL_INDEX: dict[str, Any] = {
@@ -29,84 +29,16 @@ MODEL_INDEX: dict[str, Any] = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
-SCHEDULER: dict[str, Any] = {
-    "_class_name": "PNDMScheduler",
-    "_diffusers_version": "0.6.0",
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "num_train_timesteps": 1000,
-    "set_alpha_to_one": False,
-    "skip_prk_steps": True,
-    "steps_offset": 1,
-    "trained_betas": None,
-}
-TEXT_ENCODER: dict[str, Any] = {
-    "architectures": ["CLIPTextModel"],
-    "attention_dropout": 0.0,
-    "bos_token_id": 0,
-    "dropout": 0.0,
-    "eos_token_id": 2,
-    "hidden_act": "quick_gelu",
-    "hidden_size": 768,
-    "initializer_factor": 1.0,
-    "initializer_range": 0.02,
-    "intermediate_size": 3072,
-    "layer_norm_eps": 1e-05,
-    "max_position_embeddings": 77,
-    "model_type": "clip_text_model",
-    "num_attention_heads": 12,
-    "num_hidden_layers": 12,
-    "pad_token_id": 1,
-    "projection_dim": 768,
-    "vocab_size": VOCABULARY,
-}
-UNET: dict[str, Any] = {
-    "_class_name": "UNet2DConditionModel",
-    "_diffusers_version": "0.6.0",
-    "act_fn": "silu",
-    "attention_head_dim": 8,
-    "block_out_channels": [320, 640, 1280, 1280],
-    "center_input_sample": False,
-    "cross_attention_dim": 768,
-    "down_block_types": [
-        "CrossAttnDownBlock2D",
-        "CrossAttnDownBlock2D",
-        "CrossAttnDownBlock2D",
-        "DownBlock2D",
-    ],
-    "downsample_padding": 1,
-    "flip_sin_to_cos": True,
-    "freq_shift": 0,
-    "in_channels": 4,
-    "layers_per_block": 2,
-    "mid_block_scale_factor": 1,
-    "norm_eps": 1e-05,
-    "norm_num_groups": 32,
-    "out_channels": 4,
-    "sample_size": 64,
-    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
-}
-VAE: dict[str, Any] = {
-    "_class_name": "AutoencoderKL",
-    "_diffusers_version": "0.6.0",
-    "act_fn": "silu",
-    "block_out_channels": [128, 256, 512, 512],
-    "down_block_types": ["DownEncoderBlock2D"] * 4,
-    "in_channels": 3,
-    "latent_channels": 4,
-    "layers_per_block": 2,
-    "norm_num_groups": 32,
-    "out_channels": 3,
-    "sample_size": 512,
-    "scaling_factor": 0.18215,
-    "up_block_types": ["UpDecoderBlock2D"] * 4,
-}
-# folder, configuration, weight file, the shipped graphs whose parameters it holds
+# folder, configuration, weight file, the networks whose parameters it holds
 COMPONENTS: tuple[tuple[str, dict[str, Any], str, tuple[str, ...]], ...] = (
-    ("text_encoder", TEXT_ENCODER, "model.safetensors", ("sd1-text_encoder",)),
-    ("unet", UNET, "diffusion_pytorch_model.safetensors", ("sd1-unet",)),
-    ("vae", VAE, "diffusion_pytorch_model.safetensors", ("sd1-vae_encoder", "sd1-vae_decoder")),
+    ("text_encoder", SD1_TEXT_ENCODER, "model.safetensors", ("text_encoder",)),
+    ("unet", SD1_UNET, "diffusion_pytorch_model.safetensors", ("unet",)),
+    (
+        "vae",
+        {**SD1_VAE, "scaling_factor": 0.18215},
+        "diffusion_pytorch_model.safetensors",
+        ("vae_encoder", "vae_decoder"),
+    ),
 )
 
 
@@ -135,13 +67,13 @@ def write_networks(
         OSError: the disk is full, or the folder cannot be written.
     """
     _write_json(folder / "model_index.json", MODEL_INDEX)
-    _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
-    for index, (name, config, weights, graphs) in enumerate(COMPONENTS):
+    _write_json(folder / "scheduler" / "scheduler_config.json", SD1_SCHEDULER)
+    for index, (name, config, weights, networks) in enumerate(COMPONENTS):
         _write_json(folder / name / "config.json", config)
         shapes = {
             parameter.name: parameter.shape
-            for graph in graphs
-            for parameter in Graph(load_graph(graph, "fp16"), graph).parameters
+            for network in networks
+            for parameter in build(network, config).parameters
         }
         tell(f"{name}: {sum(map(math.prod, shapes.values())) / 1e6:.1f} M parameters")
         write_random_tensors(shapes, folder / name / weights, seed + index, dtype)

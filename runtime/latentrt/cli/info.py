@@ -83,12 +83,24 @@ def _component(component: "Component") -> dict[str, Any]:
     return {
         "folder": component.folder.name,
         "class": component.config.get("_class_name", (component.config.get("architectures") or [None])[0]),
-        "graph": component.graph_name,
+        "graph": _graph(component),
         "parameters": weights.num_parameters,
         "dtypes": list(weights.dtypes),
         "files": {file.name: file.stat().st_size for file in weights.files},
         "config": {key: component.config[key] for key in HIGHLIGHTS if component.config.get(key) is not None},
     }
+
+
+def _graph(component: "Component") -> dict[str, Any]:
+    """What its config makes: nodes and parameters, or why there is none."""
+    from latentrt.errors import ModelError
+    from latentrt.networks import Variant
+
+    try:
+        graph = component.graph(Variant())
+    except ModelError as error:
+        return {"error": str(error)}
+    return {"nodes": sum(graph.operators.values()), "parameters": len(graph.parameters)}
 
 
 def _text(facts: dict[str, Any]) -> str:
@@ -102,11 +114,12 @@ def _text(facts: dict[str, Any]) -> str:
     ]
     for name, part in facts["components"].items():
         files = ", ".join(f"{file} ({size / 1e6:.1f} MB)" for file, size in part["files"].items())
-        graph = part["graph"] or "none included: run `latentrt export` first"
+        graph = part["graph"]
+        written = graph.get("error") or f"{graph['nodes']} nodes, {graph['parameters']} parameters"
         lines += [
             f"  {name}: {part['class']}, {part['parameters'] / 1e6:.2f} M parameters, {'/'.join(part['dtypes'])}",
             f"    weights  {part['folder']}: {files}",
-            f"    graph    {graph}",
+            f"    graph    {written}",
             "    config   " + ", ".join(f"{key} {_short(value)}" for key, value in part["config"].items()),
         ]
     return "\n".join(lines)

@@ -34,13 +34,15 @@ class Provider:
 
     `dtype` is what it computes in unless told otherwise. `graph_optimization` is False where the provider wants the
     graph as it is and optimises by itself. `maps_weights` is False where they are handed over rather than mapped from
-    the checkpoint's file.
+    the checkpoint's file. `pinned_sessions`: how many sessions to keep, each for sizes of its own, where the provider
+    is faster with sizes that it knows; 0 where one session for all sizes is as fast.
     """
 
     name: str
     dtype: str
     graph_optimization: bool = True
     maps_weights: bool = True
+    pinned_sessions: int = 0
 
     def session_options(self, dtype: str, low_memory: bool = False) -> ort.SessionOptions:
         """Options of a session on this provider alone, for a graph of the given compute type.
@@ -134,7 +136,9 @@ def _openvino_built_in() -> bool:
 _PREFERENCE = (
     Provider("cuda", "fp16"),
     # A plugin gets its weights by another door than what is built in; there, only handing them over was ever tried.
-    Provider("openvino", "fp16", graph_optimization=False, maps_weights=_openvino_built_in()),
+    Provider(
+        "openvino", "fp16", graph_optimization=False, maps_weights=_openvino_built_in(), pinned_sessions=2
+    ),
     Provider("cpu", "fp32"),  # onnxruntime's x86 kernels compute in fp32 only
 )
 

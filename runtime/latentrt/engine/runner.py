@@ -1,22 +1,29 @@
-"""Sessions made when needed: one per component, kept while the sizes stay the same, closed on demand."""
+"""The sessions of one network: made when needed, kept while sizes change, closed on demand."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TypeAlias
 
 from latentrt.engine.providers import Provider
 from latentrt.engine.session import Session
 from latentrt.models.bundle import Component
-from latentrt.networks.graph import Graph, Value
+from latentrt.networks import Compute, Value, Variant
+from latentrt.networks.variant import Norms
+
+Shapes: TypeAlias = Mapping[str, tuple[int | None, ...]]
+Pinned: TypeAlias = tuple[tuple[str, tuple[int | None, ...]], ...]
 
 
 class Runner:
-    """Makes the session of one component and keeps it.
+    """Makes the sessions of one component and keeps them.
+
+    One session serves all sizes. Where the provider plans better for sizes that it knows, there is one for each, and
+    the last `Provider.pinned_sessions` are kept.
 
     Args:
         component: what to run.
         provider: where to run it.
         dtype: "fp16" or "fp32"; a component marked as fp32 only computes in fp32 whatever this says.
-        low_memory: see `Session`.
+        low_memory: see `Session`; and one session is kept at a time.
     """
 
     def __init__(
@@ -24,62 +31,59 @@ class Runner:
     ) -> None:
         self.component = component
         self.provider = provider
-        self.dtype = "fp32" if component.fp32_only else dtype
+        self.dtype: Compute = "fp16" if dtype == "fp16" and not component.fp32_only else "fp32"
         self.low_memory = low_memory
         self.load_seconds = 0.0
-        self._session: Session | None = None
-        self._rewrite: Callable[[Graph], Any] | None = None
+        self._sessions: dict[tuple[Variant, Pinned], Session] = {}  # the one used last stands last
 
-    def session(
-        self, shapes: Mapping[str, tuple[int | None, ...]], rewrite: Callable[[Graph], Any] | None = None
-    ) -> Session:
-        """The session for inputs of these shapes, by input name.
+    @property
+    def is_loaded(self) -> bool:
+        """Whether a session is kept."""
+        return bool(self._sessions)
 
-        Sizes are pinned, so that the provider plans for them: other sizes make another session in place of this one.
-        None stands for a size that changes from run to run.
+    def session(self, shapes: Shapes, norms: Norms = "own") -> Session:
+        """The session for inputs of these shapes.
 
         Args:
-            shapes: by input name.
-            rewrite: changes the graph before the session is made, which then runs with as little memory as it can;
-                another function makes another session.
+            shapes: by input name; None stands for a size that changes from run to run.
+            norms: see `Variant`; with others than its own, a session runs with as little memory as it can.
         """
-        session = self._session
-        if (
-            session is not None
-            and rewrite is self._rewrite
-            and session.dimensions == _free_dimensions(session.inputs, shapes)
-        ):
-            return session
-        self.close()
-        graph = self.component.graph(self.dtype)
-        if rewrite is not None:
-            rewrite(graph)
-        self._rewrite = rewrite
-        dimensions = _free_dimensions(graph.inputs, shapes)
-        weights = self.component.weights
-        self._session = Session(
-            self.component.name,
-            graph,
-            weights,
-            self.provider,
-            self.dtype,
-            dimensions,
-            self.low_memory,
-            frugal=rewrite is not None,
-        )
-        self.load_seconds += self._session.load_seconds
-        return self._session
+        variant = Variant(self.dtype, norms)
+        key = variant, tuple(shapes.items()) if self.provider.pinned_sessions else ()
+        session = self._sessions.pop(key, None)
+        if session is None:
+            self._make_room(variant)
+            graph = self.component.graph(variant)
+            session = Session(
+                self.component.name,
+                graph,
+                self.component.weights,
+                self.provider,
+                self.dtype,
+                _dimensions(graph.inputs, shapes) if self.provider.pinned_sessions else {},
+                self.low_memory,
+                frugal=norms != "own",
+            )
+            self.load_seconds += session.load_seconds
+        self._sessions[key] = session
+        return session
 
     def close(self) -> None:
-        """Free the session, if there is one."""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        """Free all sessions."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def _make_room(self, variant: Variant) -> None:
+        """Close what is not to be kept beside a new session."""
+        if self.low_memory:
+            self.close()
+        others = [key for key in self._sessions if key[0] == variant]
+        for key in others[: len(others) + 1 - max(self.provider.pinned_sessions, 1)]:
+            self._sessions.pop(key).close()
 
 
-def _free_dimensions(
-    inputs: Mapping[str, Value], shapes: Mapping[str, tuple[int | None, ...]]
-) -> dict[str, int]:
+def _dimensions(inputs: Mapping[str, Value], shapes: Shapes) -> dict[str, int]:
     """Sizes of a graph's named dimensions, read off the shapes that its inputs will have."""
     return {
         dimension: size

@@ -13,7 +13,7 @@ from latentrt.engine.interrupt import interruptible
 from latentrt.engine.providers import Provider
 from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
 from latentrt.models.weights import DTYPE_NAMES, Tensor, Weights
-from latentrt.networks.graph import Graph, Parameter, Place
+from latentrt.networks import Graph, Parameter, Place
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +29,7 @@ class Session:
         weights: where the parameters are found by name.
         provider: what runs it.
         dtype: "fp16" or "fp32", what the graph computes in.
-        dimensions: sizes of free dimensions that are known now; the provider plans for them.
+        dimensions: sizes of free dimensions that every run has; the provider plans for them.
         low_memory: load with less memory, and run a little slower.
         frugal: run with no more memory than one run needs, which many runs would otherwise take twice.
 

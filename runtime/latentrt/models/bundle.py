@@ -9,14 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from latentrt.errors import GraphError, ModelError
+from latentrt.errors import ModelError
 from latentrt.files import read_json
-from latentrt.fingerprint import find_graph, load_graph
 from latentrt.models.manifest import COMPONENTS as COMPONENTS
-from latentrt.models.manifest import GRAPH_FILES, MANIFEST_NAME, Manifest, read_manifest
+from latentrt.models.manifest import MANIFEST_NAME, Manifest, read_manifest
 from latentrt.models.weight_files import find_weight_files
 from latentrt.models.weights import Weights
-from latentrt.networks.graph import Graph
+from latentrt.networks import Graph, Variant, build
 
 # A diffusers folder holds both halves of the autoencoder in one.
 _DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
@@ -31,12 +30,11 @@ _UNSUPPORTED_FOLDERS = ("text_encoder_2", "transformer")
 
 @dataclass(frozen=True)
 class Component:
-    """One network of a model: where its config, weights and graphs are."""
+    """One network of a model: where its config and weights are. `fp32_only`: it overflows in fp16."""
 
     name: str
     folder: Path
     config: Mapping[str, Any]
-    in_bundle: bool
     fp32_only: bool = False
 
     @cached_property
@@ -67,29 +65,13 @@ class Component:
         value = self.config.get(key)
         return _number(self.config_path, key, default if value is None else value)
 
-    @property
-    def graph_name(self) -> str | None:
-        """The graph that computes it: a file of the bundle, or a shipped one; None if its architecture is unknown."""
-        if self.in_bundle:
-            return GRAPH_FILES["fp16"]
-        return find_graph(self.name, self.config)
-
-    def graph(self, dtype: str) -> Graph:
-        """The graph for "fp16" or "fp32" compute.
+    def graph(self, variant: Variant) -> Graph:
+        """What computes it, written from `config`; without weights.
 
         Raises:
-            GraphError: the bundle lacks it, or no graph of this architecture is shipped.
+            ModelError: a setting of `config` has no graph here; the message names it.
         """
-        if self.in_bundle:
-            return Graph.open(self.folder / GRAPH_FILES[dtype])
-        name = self.graph_name
-        if name is None:
-            raise GraphError(
-                f"{self.config_path}: no graph of this {self.name} architecture is included. If the model is of "
-                "Stable Diffusion 1.x or 2.x's kind (StableDiffusionPipeline) in other widths, make a bundle with "
-                f"`latentrt export {self.folder.parent} BUNDLE` and run that."
-            )
-        return Graph(load_graph(name, dtype), f"{name}.{dtype}")
+        return build(self.name, self.config, variant, str(self.config_path))
 
 
 @dataclass(frozen=True)
@@ -174,7 +156,7 @@ def open_model(model: str | Path) -> Model:
             )
         fp32_only = manifest is not None and manifest.components[name].fp32_only
         config = read_json(folder / "config.json")
-        components[name] = Component(name, folder, config, manifest is not None, fp32_only)
+        components[name] = Component(name, folder, config, fp32_only)
     return Model(
         name="demo" if model == "demo" else root.resolve().name,
         root=root,

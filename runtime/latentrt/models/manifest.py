@@ -14,11 +14,11 @@ from typing import Any
 
 from latentrt.errors import ModelError
 from latentrt.files import atomic_write, contained, read_json
+from latentrt.networks import COMPUTES
 
 MANIFEST_NAME = "latentrt.json"
 FORMAT_VERSION = 1
 COMPONENTS = ("text_encoder", "unet", "vae_encoder", "vae_decoder")
-COMPUTES = ("fp16", "fp32")
 GRAPH_FILES = {"fp16": "model.onnx", "fp32": "model.fp32.onnx"}  # of a component, by compute
 # ‖ours − torch's‖ / ‖torch's‖ that a graph may have; docs/export.md has what is measured.
 RELATIVE_BOUNDS: Mapping[str, float] = {"fp32": 3e-5, "fp16": 2e-2}

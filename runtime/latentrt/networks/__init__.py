@@ -1,1 +1,7 @@
-"""From a config to an ONNX graph: knows neither weights nor providers."""
+"""From a config to an ONNX graph: a file a network, over shared layers. Knows neither weights nor providers."""
+
+from latentrt.networks.builders import BUILDERS, build
+from latentrt.networks.graph import Graph, Parameter, Place, Value
+from latentrt.networks.variant import COMPUTES, Compute, Variant
+
+__all__ = ["BUILDERS", "COMPUTES", "Compute", "Graph", "Parameter", "Place", "Value", "Variant", "build"]

@@ -1,122 +1,22 @@
-"""Read and rewrite an ONNX graph without the onnx package.
-
-Only the part of onnx.proto that is needed is declared here, by field number
-(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto); protobuf keeps the fields that it does not know.
+"""One ONNX model: what goes in, what comes out, which weights it wants, and where those are said to lie.
 
 A graph without weights has external initializers under their checkpoint names. Where the graph computes in another type
 than it declares for them, a `Cast` follows: then the caller may supply any float type, since `Cast` takes what comes.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from google.protobuf import message
 
 from latentrt.errors import GraphError
+from latentrt.networks.proto import DTYPES, EXTERNAL, ONNX_TYPES, Model
 
 MAX_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit
-DTYPES: dict[int, np.dtype[Any]] = {  # by TensorProto.DataType
-    1: np.dtype(np.float32),
-    2: np.dtype(np.uint8),
-    3: np.dtype(np.int8),
-    6: np.dtype(np.int32),
-    7: np.dtype(np.int64),
-    9: np.dtype(np.bool_),
-    10: np.dtype(np.float16),
-    11: np.dtype(np.float64),
-}
-# TensorProto.DataType by the name that safetensors gives the type
-ONNX_TYPES = {
-    "F32": 1,
-    "U8": 2,
-    "I8": 3,
-    "I16": 5,
-    "I32": 6,
-    "I64": 7,
-    "BOOL": 9,
-    "F16": 10,
-    "F64": 11,
-    "BF16": 16,
-}
-
-_FIELD = descriptor_pb2.FieldDescriptorProto
-_INT32, _INT64, _STRING, _BYTES = _FIELD.TYPE_INT32, _FIELD.TYPE_INT64, _FIELD.TYPE_STRING, _FIELD.TYPE_BYTES
-_FLOAT, _DOUBLE = _FIELD.TYPE_FLOAT, _FIELD.TYPE_DOUBLE
-# message -> field -> (number, repeated, type or message name)
-_SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
-    "StringStringEntry": {"key": (1, False, _STRING), "value": (2, False, _STRING)},
-    "Tensor": {
-        "dims": (1, True, _INT64),
-        "data_type": (2, False, _INT32),
-        "float_data": (4, True, _FLOAT),
-        "int32_data": (5, True, _INT32),
-        "int64_data": (7, True, _INT64),
-        "name": (8, False, _STRING),
-        "raw_data": (9, False, _BYTES),
-        "double_data": (10, True, _DOUBLE),
-        "external_data": (13, True, "StringStringEntry"),
-        "data_location": (14, False, _INT32),
-    },
-    "Attribute": {
-        "name": (1, False, _STRING),
-        "f": (2, False, _FLOAT),
-        "i": (3, False, _INT64),
-        "s": (4, False, _BYTES),
-        "t": (5, False, "Tensor"),
-        "g": (6, False, "Graph"),
-        "floats": (7, True, _FLOAT),
-        "ints": (8, True, _INT64),
-        "graphs": (11, True, "Graph"),
-        "type": (20, False, _INT32),
-    },
-    "Node": {
-        "input": (1, True, _STRING),
-        "output": (2, True, _STRING),
-        "op_type": (4, False, _STRING),
-        "attribute": (5, True, "Attribute"),
-        "domain": (7, False, _STRING),
-    },
-    "Dimension": {"dim_value": (1, False, _INT64), "dim_param": (2, False, _STRING)},
-    "Shape": {"dim": (1, True, "Dimension")},
-    "TensorType": {"elem_type": (1, False, _INT32), "shape": (2, False, "Shape")},
-    "Type": {"tensor_type": (1, False, "TensorType")},
-    "ValueInfo": {"name": (1, False, _STRING), "type": (2, False, "Type")},
-    "Graph": {
-        "node": (1, True, "Node"),
-        "initializer": (5, True, "Tensor"),
-        "input": (11, True, "ValueInfo"),
-        "output": (12, True, "ValueInfo"),
-    },
-    "OperatorSet": {"domain": (1, False, _STRING), "version": (2, False, _INT64)},
-    "Model": {
-        "ir_version": (1, False, _INT64),
-        "graph": (7, False, "Graph"),
-        "opset_import": (8, True, "OperatorSet"),
-    },
-}
-
-
-def _model_class() -> Callable[..., Any]:
-    file = descriptor_pb2.FileDescriptorProto(name="latentrt/onnx_subset.proto", package="latentrt.onnx")
-    for name, fields in _SCHEMA.items():
-        descriptor = file.message_type.add(name=name)
-        for field_name, (number, repeated, kind) in fields.items():
-            item = descriptor.field.add(name=field_name, number=number)
-            item.label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
-            if isinstance(kind, str):
-                item.type, item.type_name = _FIELD.TYPE_MESSAGE, f".latentrt.onnx.{kind}"
-            else:
-                item.type = kind  # type: ignore[assignment]
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("latentrt.onnx.Model"))
-
-
-_Model = _model_class()
 
 
 @dataclass(frozen=True)
@@ -155,21 +55,36 @@ class Place:
 
 
 class Graph:
-    """One ONNX model, parsed."""
+    """One ONNX model.
 
-    def __init__(self, data: bytes, name: str) -> None:
+    Args:
+        model: a ModelProto, as far as it is declared in `proto.py`.
+        name: for messages.
+    """
+
+    def __init__(self, model: Any, name: str) -> None:
         self.name = name
-        self._model = _Model()
-        try:
-            self._model.ParseFromString(data)
-        except message.DecodeError as error:
-            raise GraphError(f"{name}: not an ONNX model ({error})") from error
-        if not self._model.graph.node:
-            raise GraphError(f"{name}: not an ONNX model, or one without any node")
-        graph = self._model.graph
+        self._model = model
+        graph = model.graph
         initialized = {tensor.name for tensor in graph.initializer}
         self.inputs = {v.name: _value(v) for v in graph.input if v.name not in initialized}
         self.outputs = {v.name: _value(v) for v in graph.output}
+
+    @classmethod
+    def parse(cls, data: bytes, name: str) -> "Graph":
+        """Parse ONNX bytes.
+
+        Raises:
+            GraphError: they are no ONNX model.
+        """
+        model = Model()
+        try:
+            model.ParseFromString(data)
+        except message.DecodeError as error:
+            raise GraphError(f"{name}: not an ONNX model ({error})") from error
+        if not model.graph.node:
+            raise GraphError(f"{name}: not an ONNX model, or one without any node")
+        return cls(model, name)
 
     @classmethod
     def open(cls, path: Path) -> "Graph":
@@ -181,13 +96,13 @@ class Graph:
         try:
             if path.stat().st_size > MAX_GRAPH_BYTES:
                 raise GraphError(f"{path}: larger than the 2 GiB that an ONNX file can have")
-            return cls(path.read_bytes(), str(path))
+            return cls.parse(path.read_bytes(), str(path))
         except FileNotFoundError:
             raise GraphError(f"{path}: no such graph") from None
 
     @property
     def proto(self) -> Any:
-        """The parsed ModelProto, as far as it is declared here, for those who rewrite it."""
+        """The parsed ModelProto, as far as it is declared here, for those who read nodes."""
         return self._model
 
     @property
@@ -225,7 +140,7 @@ class Graph:
                 tensor.external_data.add(key="length", value=str(place.length))
 
     def _external(self) -> list[Any]:
-        return [t for t in self._model.graph.initializer if t.data_location == 1]  # 1 = EXTERNAL
+        return [t for t in self._model.graph.initializer if t.data_location == EXTERNAL]
 
     def serialize(self) -> bytes:
         """The model as ONNX bytes."""
@@ -252,7 +167,7 @@ def _names_used(node: Any) -> list[str]:
 
 def identity_graph() -> bytes:
     """The smallest model there is, y = x for one float: what a provider must be able to start."""
-    model = _Model(ir_version=8)
+    model = Model(ir_version=8)
     model.opset_import.add(version=17)
     model.graph.node.add(op_type="Identity", input=["x"], output=["y"])
     for value, name in ((model.graph.input.add(), "x"), (model.graph.output.add(), "y")):

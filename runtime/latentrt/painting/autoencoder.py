@@ -13,8 +13,8 @@ import numpy.typing as npt
 from latentrt.engine.runner import Runner
 from latentrt.errors import InputError, ModelError
 from latentrt.models.bundle import Model
-from latentrt.networks.norms import combine, take_moments, tell_moments
 from latentrt.noise import NoiseSource
+from latentrt.painting.moments import combine
 from latentrt.painting.tiling import MIN_TILE, Grid, Tiling
 
 Array = npt.NDArray[Any]
@@ -141,20 +141,18 @@ class Autoencoder:
             return np.concatenate([session.run({input_name: one[None]})[output_name] for one in x])
         grid = Grid(x.shape[2] // unit, x.shape[3] // unit, tiling)
         shapes = {input_name: (1, x.shape[1], *(size * unit for size in grid.tile))}
-        epsilons = tell_moments(runner.component.graph(runner.dtype))
-        statistics: list[dict[str, Array]] = [{} for _ in x]
-        if epsilons:
-            session = runner.session(shapes, tell_moments)
-            told = [name for name in session.outputs if name != output_name]
-            for index, one in enumerate(x):
-                parts = (session.run({input_name: piece}, told) for piece in grid.cut(one[None], unit))
-                statistics[index] = combine(parts, grid.shares, epsilons)
-        session = runner.session(shapes, take_moments)
+        session = runner.session(shapes, "told")
+        told = [name for name in session.outputs if name != output_name]
+        moments: list[dict[str, Array]] = []
+        for one in x:
+            parts = (session.run({input_name: piece}, told) for piece in grid.cut(one[None], unit))
+            moments.append(combine(parts, grid.shares))
+        session = runner.session(shapes, "given")
 
         def pieces(one: Array, norms: dict[str, Array]) -> Iterator[Array]:
             for piece in grid.cut(one[None], unit):
                 yield session.run({input_name: piece, **norms})[output_name]
 
         return np.concatenate(
-            [grid.join(pieces(one, norms), out_unit) for one, norms in zip(x, statistics, strict=True)]
+            [grid.join(pieces(one, norms), out_unit) for one, norms in zip(x, moments, strict=True)]
         )

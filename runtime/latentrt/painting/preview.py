@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.engine.runner import Runner
-from latentrt.errors import GraphError, InputError, ModelError
+from latentrt.errors import InputError, ModelError
 from latentrt.files import read_json
-from latentrt.fingerprint import find_graph
 from latentrt.models.bundle import Component, Model
+from latentrt.networks import Variant
 from latentrt.pictures import images
 
 if TYPE_CHECKING:
@@ -115,12 +115,8 @@ def make_preview(pipeline: "Pipeline", taesd: str | Path | None = None) -> Previ
 
 
 def _open_taesd(folder: Path, model: Model) -> Component:
-    component = Component("taesd_decoder", folder, read_json(folder / "config.json"), in_bundle=False)
-    if component.graph_name is None:
-        raise GraphError(
-            f"{component.config_path}: expected TAESD (diffusers' AutoencoderTiny in its published form); no graph of "
-            "another architecture is included"
-        )
+    component = Component("taesd_decoder", folder, read_json(folder / "config.json"))
+    component.graph(Variant())  # what has no graph is refused now
     if (channels := component.integer("latent_channels", 4)) != model.latent_channels:
         raise ModelError(
             f"{component.config_path}: decodes latents of {channels} channels; those of {model.name} have "
@@ -130,11 +126,15 @@ def _open_taesd(folder: Path, model: Model) -> Component:
 
 
 def _family(model: Model) -> dict[str, Any] | None:
-    """The family of this architecture and scaling; SDXL's autoencoder differs from SD 1's in the latter alone."""
+    """The family of this autoencoder's latents, which its config can only hint at: widths, channels and scaling."""
     component = model.components["vae_decoder"]
-    graph, scaling = find_graph("vae_decoder", component.config), component.number("scaling_factor", 0.18215)
+    found = {
+        "block_out_channels": component.config.get("block_out_channels"),
+        "latent_channels": model.latent_channels,
+    }
+    scaling = component.number("scaling_factor", 0.18215)
     for family in _families().values():
-        if family["graph"] == graph and abs(family["scaling_factor"] - scaling) < 1e-6:
+        if family["vae"] == found and abs(family["scaling_factor"] - scaling) < 1e-6:
             return family
     return None
 

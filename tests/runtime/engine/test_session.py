@@ -15,8 +15,8 @@ from latentrt.engine.providers import choose, survey
 from latentrt.engine.session import Session
 from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
 from latentrt.models.weights import Weights, write_safetensors
-from latentrt.networks import graph
-from latentrt.networks.graph import Graph, Parameter
+from latentrt.networks import Graph, Parameter
+from latentrt.networks.proto import Model
 
 RNG = np.random.default_rng(0)
 WEIGHT = RNG.standard_normal((2, 3)).astype(np.float32)
@@ -33,30 +33,30 @@ def weights(folder, **changed):
 
 def session(folder, dtype="fp32", model=None, dimensions=None, **changed):
     data = (linear(dtype) if model is None else model).SerializeToString()
-    return Session("unet", Graph(data, "linear"), weights(folder, **changed), CPU, dtype, dimensions)
+    return Session("unet", Graph.parse(data, "linear"), weights(folder, **changed), CPU, dtype, dimensions)
 
 
 class TestGraph:
     def test_reads_inputs_outputs_operators(self):
-        parsed = Graph(linear().SerializeToString(), "linear")
+        parsed = Graph.parse(linear().SerializeToString(), "linear")
         assert parsed.inputs["x"].shape == ("batch", 3)
         assert parsed.inputs["x"].dtype == np.float32
         assert parsed.outputs["y"].shape == ("batch", 2)
         assert parsed.operators == {("", "Cast"): 2, ("", "Transpose"): 1, ("", "MatMul"): 1, ("", "Add"): 1}
 
     def test_parameters_say_whether_any_type_serves(self):
-        weight, bias = Graph(linear().SerializeToString(), "linear").parameters
+        weight, bias = Graph.parse(linear().SerializeToString(), "linear").parameters
         assert weight == Parameter("fc.weight", (2, 3), np.dtype(np.float16), is_cast=True)
         assert (bias.name, bias.is_cast) == ("fc.bias", True)
         model = linear()
         model.graph.node.add(op_type="Identity", input=["fc.weight"], output=["other"])
-        weight, bias = Graph(model.SerializeToString(), "linear").parameters
+        weight, bias = Graph.parse(model.SerializeToString(), "linear").parameters
         assert (weight.is_cast, bias.is_cast) == (False, True)
 
     @pytest.mark.parametrize("data", [b"", b"\x00", b"not onnx at all", bytes(range(256))])
     def test_what_is_no_model(self, data):
         with pytest.raises(GraphError, match=r"x\.onnx: not an ONNX model"):
-            Graph(data, "x.onnx")
+            Graph.parse(data, "x.onnx")
 
 
 class TestSession:
@@ -85,7 +85,7 @@ class TestSession:
         header = int.from_bytes(stored[:8], "little")
         (tmp_path / "b.safetensors").write_bytes((header + 1).to_bytes(8, "little") + stored[8:])
         for dtype, tolerance in (("fp32", 1e-6), ("fp16", 5e-3)):
-            graph = Graph(linear(dtype).SerializeToString(), "linear")
+            graph = Graph.parse(linear(dtype).SerializeToString(), "linear")
             opened = Session("unet", graph, Weights((tmp_path / "b.safetensors",)), CPU, dtype)
             np.testing.assert_allclose(
                 opened.run({"x": X})["y"], X @ exact.T + BIAS, rtol=tolerance, atol=tolerance
@@ -99,14 +99,16 @@ class TestSession:
         (tmp_path / "u.safetensors").write_bytes(padded)
         opened_weights = Weights((tmp_path / "u.safetensors",))
         assert not opened_weights["fc.weight"].is_aligned
-        opened = Session("unet", Graph(linear().SerializeToString(), "linear"), opened_weights, CPU, "fp32")
+        opened = Session(
+            "unet", Graph.parse(linear().SerializeToString(), "linear"), opened_weights, CPU, "fp32"
+        )
         np.testing.assert_allclose(opened.run({"x": X})["y"], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
 
     @pytest.mark.parametrize("stored", [np.float32, np.float16])
     def test_a_provider_that_maps_nothing(self, tmp_path, stored):
         handed = replace(CPU, maps_weights=False)
         held = weights(tmp_path, **{"fc.weight": WEIGHT.astype(stored)})
-        opened = Session("unet", Graph(linear().SerializeToString(), "linear"), held, handed, "fp32")
+        opened = Session("unet", Graph.parse(linear().SerializeToString(), "linear"), held, handed, "fp32")
         expected = X @ WEIGHT.astype(stored).astype(np.float32).T + BIAS
         np.testing.assert_allclose(opened.run({"x": X})["y"], expected, rtol=1e-6, atol=1e-6)
 
@@ -117,11 +119,11 @@ class TestSession:
             write_safetensors(tmp_path / name / "blob", {name: array})
             (tmp_path / f"{name}.safetensors").symlink_to(tmp_path / name / "blob")
         shards = Weights((tmp_path / "fc.weight.safetensors", tmp_path / "fc.bias.safetensors"))
-        opened = Session("unet", Graph(linear().SerializeToString(), "linear"), shards, CPU, "fp32")
+        opened = Session("unet", Graph.parse(linear().SerializeToString(), "linear"), shards, CPU, "fp32")
         np.testing.assert_allclose(opened.run({"x": X})["y"], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
 
     def test_low_memory_computes_the_same(self, tmp_path):
-        graph = Graph(linear().SerializeToString(), "linear")
+        graph = Graph.parse(linear().SerializeToString(), "linear")
         opened = Session("unet", graph, weights(tmp_path), CPU, "fp32", low_memory=True)
         np.testing.assert_allclose(opened.run({"x": X})["y"], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
 
@@ -187,7 +189,7 @@ class TestSession:
         np.testing.assert_allclose(results[0], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
 
     def test_interrupt_ends_a_long_run(self, tmp_path):
-        model = graph._Model(ir_version=10)
+        model = Model(ir_version=10)
         model.opset_import.add(version=20)
         value(model.graph.input.add(), "x", np.float32, ("n", "n"))
         value(model.graph.output.add(), "x60", np.float32, ("n", "n"))

@@ -1,6 +1,7 @@
 """Files of a model that say what cannot be: one clear error each, which names the file, and no traceback."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ import pytest
 
 from latentrt.cli import main
 from latentrt.engine import verify
-from latentrt.errors import GraphError, ModelError
+from latentrt.errors import ModelError
 from latentrt.files import contained, read_json
-from latentrt.fingerprint import find_graph, fingerprint
 from latentrt.models.bundle import Model, open_model
 from latentrt.models.manifest import COMPONENTS, MANIFEST_NAME, hash_file, read_manifest
 from latentrt.models.weights import write_safetensors
+from latentrt.networks import Variant, build
 from latentrt.painting.autoencoder import Autoencoder
 
 
@@ -148,17 +149,20 @@ def test_other_kinds_are_said_to_be_unsupported(folder: Path, pipeline: str | No
     assert str(pipeline or "text_encoder_2") in str(caught.value)
 
 
-def test_export_is_advised_for_other_widths(folder: Path) -> None:
-    change(folder / "unet" / "config.json", block_out_channels=[32, 64, 96])
-    with pytest.raises(GraphError, match=r"1\.x or 2\.x's kind .* `latentrt export .*model BUNDLE`"):
-        open_model(folder).components["unet"].graph("fp32")
+def test_the_file_of_a_setting_without_a_graph_is_named(folder: Path) -> None:
+    change(folder / "unet" / "config.json", time_cond_proj_dim=256)
+    with pytest.raises(
+        ModelError, match=r"model/unet/config\.json: time_cond_proj_dim is 256; expected None"
+    ):
+        open_model(folder).components["unet"].graph(Variant())
     (folder / "unet" / "config.json").unlink()
     with pytest.raises(ModelError, match=r"has no unet/config\.json; .* download the missing files"):
         open_model(folder)
 
 
-def unet(**values: Any) -> dict[str, Any]:
-    return {**open_model("demo").components["unet"].config, **values}
+def unet(**values: Any) -> bytes:
+    component = open_model("demo").components["unet"]
+    return build("unet", {**component.config, **values}).serialize()
 
 
 @pytest.mark.parametrize(
@@ -168,11 +172,13 @@ def unet(**values: Any) -> dict[str, Any]:
         {"cross_attention_dim": [128] * 3},
         {"only_cross_attention": [False] * 3},
         {"only_cross_attention": [False] * 3, "mid_block_only_cross_attention": False},
-        {"only_cross_attention": False, "cross_attention_dim": [128.0] * 3},
+        {"act_fn": "swish", "mid_block_scale_factor": 1.0, "dropout": 0.1},
+        {"num_attention_heads": 4, "attention_head_dim": 40},
+        {"a_key_of_the_future": None, "another": False, "a_list": []},
     ],
 )
-def test_settings_that_say_the_same_find_the_same_graph(values: dict[str, Any]) -> None:
-    assert find_graph("unet", unet(**values)) == find_graph("unet", unet()) is not None
+def test_settings_that_say_the_same_give_the_same_graph(values: dict[str, Any]) -> None:
+    assert unet(**values) == unet()
 
 
 @pytest.mark.parametrize(
@@ -183,20 +189,18 @@ def test_settings_that_say_the_same_find_the_same_graph(values: dict[str, Any]) 
         {"only_cross_attention": [False, True, False]},
         {"cross_attention_dim": [128, 128, 64]},
         {"cross_attention_dim": [128] * 2},
+        {"resnet_out_scale_factor": 2.0},
+        {"a_key_of_the_future": "rotary"},
+        {"_class_name": "UNet3DConditionModel"},
+        {"use_linear_projection": "no"},
+        {"norm_eps": "x"},
+        {"block_out_channels": 5},
     ],
 )
-def test_settings_that_say_something_else_find_none(values: dict[str, Any]) -> None:
-    assert find_graph("unet", unet(**values)) is None
-
-
-def test_the_middle_block_follows_a_flag_and_not_a_list() -> None:
-    """As UNet2DConditionModel has it."""
-    flag, levels = unet(only_cross_attention=True), unet(only_cross_attention=[True] * 3)
-    assert fingerprint("unet", flag) != fingerprint("unet", levels)
-    assert fingerprint("unet", {**flag, "mid_block_only_cross_attention": True}) == fingerprint("unet", flag)
-    assert fingerprint("unet", {**flag, "mid_block_only_cross_attention": False}) == fingerprint(
-        "unet", levels
-    )
+def test_settings_that_are_not_known_here_are_named(values: dict[str, Any]) -> None:
+    named, value = next(iter(values.items()))
+    with pytest.raises(ModelError, match=re.escape(f"unet: config.json: {named} is {value!r}; expected ")):
+        unet(**values)
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ import pytest
 from random_weights import random_weights
 
 import latentrt
-from latentrt.errors import GraphError, InputError, ModelError
-from latentrt.fingerprint import load_graph
+from latentrt.errors import InputError, ModelError
 from latentrt.models.weights import write_safetensors
-from latentrt.networks.graph import Graph
+from latentrt.networks import build
 from latentrt.painting.preview import LinearPreview, make_preview
 
 CONFIG = {"_class_name": "AutoencoderTiny", "latent_channels": 4, "scaling_factor": 1.0}
@@ -21,7 +20,7 @@ CONFIG = {"_class_name": "AutoencoderTiny", "latent_channels": 4, "scaling_facto
 def taesd(tmp_path_factory):
     folder = tmp_path_factory.mktemp("taesd")
     (folder / "config.json").write_text(json.dumps(CONFIG))
-    graph = Graph(load_graph("taesd-decoder", "fp32"), "taesd")
+    graph = build("taesd_decoder", CONFIG)
     tensors = random_weights(np.random.default_rng(0), graph.parameters)
     write_safetensors(folder / "diffusion_pytorch_model.safetensors", tensors)
     return folder
@@ -82,10 +81,11 @@ def test_taesd_is_taken_from_its_folder_or_the_models_own(demo, taesd, random_mo
 def test_what_is_no_taesd_is_refused(demo, taesd, tmp_path):
     with pytest.raises(ModelError, match="no such file"):
         make_preview(demo, tmp_path)
-    for change, error, message in (
-        ({"act_fn": "gelu"}, GraphError, "expected TAESD"),
-        ({"decoder_block_out_channels": [32] * 4}, GraphError, "expected TAESD"),
+    for change, message in (
+        ({"act_fn": "gelu"}, r"config\.json: act_fn is 'gelu'; expected 'relu'"),
+        ({"num_decoder_blocks": [3, 1]}, "decoder_block_out_channels is .* expected 2 times the same width"),
+        ({"latent_channels": 16}, "decodes latents of 16 channels; those of demo have 4"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(CONFIG | change))
-        with pytest.raises(error, match=message):
+        with pytest.raises(ModelError, match=message):
             make_preview(demo, tmp_path)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from latentrt import samplers
 from latentrt.errors import InputError
+from latentrt.models.published import SD1_SCHEDULER as SD
 from latentrt.noise import TorchGenerator
 from latentrt.samplers.lms import integrals
 from latentrt.schedule.prediction import FORMS, Prediction
-from latentrt_export.published import SD1_SCHEDULER as SD  # data alone: imports nothing
 
 SHAPE = (2, 4, 3, 3)
 MU = 0.7

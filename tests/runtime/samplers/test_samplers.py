@@ -10,6 +10,7 @@ import pytest
 
 from latentrt import samplers
 from latentrt.errors import InputError
+from latentrt.models.published import SD1_SCHEDULER as SD
 from latentrt.noise import TorchGenerator
 from latentrt.samplers.clip import threshold
 from latentrt.samplers.ddim import ddim
@@ -18,7 +19,6 @@ from latentrt.samplers.euler import euler
 from latentrt.samplers.euler_ancestral import euler_ancestral
 from latentrt.samplers.pndm import pndm
 from latentrt.schedule import Schedule
-from latentrt_export.published import SD1_SCHEDULER as SD  # data alone: imports nothing
 
 ANY = {key: value for key, value in SD.items() if key != "_class_name"}  # for networks of every family
 SHAPE = (2, 4, 3, 3)

@@ -1,0 +1,216 @@
+"""The U that the denoising networks share: residual blocks down, in the middle and up, joined by skip connections.
+
+It is a flat list of blocks: each on the way down makes one skip connection, each on the way up takes one. So the i-th
+skip connection is that of the original code's `input_blocks.i`, and what a variant adds to or takes from them is list
+work.
+What the pixels of a block attend to is each network's own matter and is handed in as a function.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from latentrt.networks.emitter import Emitter
+from latentrt.networks.layers import conv, group_norm, linear, resnet, silu, upsample
+from latentrt.networks.options import Options
+
+MAX_PERIOD = 10000.0  # of the sinusoidal embedding
+
+
+@dataclass(frozen=True)
+class Level:
+    """What the blocks of one resolution share. `depth`: blocks of attention in a row, 0 for none."""
+
+    channels: int
+    layers: int
+    heads: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """One station of the U.
+
+    Attributes:
+        scope: the module that it belongs to: "down_blocks.0".
+        layer: which residual block of that module; None where it has none, and only changes the resolution.
+        n_in: channels that come in, without those of a skip connection.
+        n_out: channels that go out.
+        skip: channels of the skip connection that it takes.
+        heads: of the attention behind the residual block.
+        depth: blocks of attention in a row, 0 for none.
+        resample: what it does to the resolution in the end.
+    """
+
+    scope: str
+    layer: int | None
+    n_in: int
+    n_out: int
+    skip: int = 0
+    heads: int = 0
+    depth: int = 0
+    resample: Literal["down", "up"] | None = None
+
+
+# (x, module's name, its block) → x, both (b, channels, h, w)
+Attend: TypeAlias = Callable[[str, str, Block], str]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The blocks of one network, and what they share.
+
+    Attributes:
+        width: channels behind the first convolution.
+        down: each makes a skip connection, as that convolution does.
+        middle: none where the network has no middle.
+        up: each takes one, the last made first.
+    """
+
+    width: int
+    down: tuple[Block, ...]
+    middle: tuple[Block, ...]
+    up: tuple[Block, ...]
+    in_channels: int
+    out_channels: int
+    groups: int
+    eps: float
+    downsample_padding: int
+    mid_scale: float
+    temb_width: int
+    flip: bool
+    freq_shift: float
+
+    @classmethod
+    def read(
+        cls, o: Options, down: Sequence[Level], up: Sequence[Level], middle: Level | None, channels: int
+    ) -> "Backbone":
+        """From config.json, whose levels are read already. `channels` of the sample: the class's default."""
+        width = down[0].channels
+        blocks, skips = _way_down(down)
+        net = cls(
+            width=width,
+            down=blocks,
+            middle=() if middle is None else _middle(middle),
+            up=tuple(_way_up(up, blocks[-1].n_out, skips)),
+            in_channels=o.number("in_channels", channels),
+            out_channels=o.number("out_channels", channels),
+            groups=o.number("norm_num_groups", 32),
+            eps=o.real("norm_eps", 1e-5, low=0),
+            downsample_padding=o.number("downsample_padding", 1, low=0, high=16),
+            mid_scale=o.real("mid_block_scale_factor", 1),
+            temb_width=o.number("time_embedding_dim", 4 * width),
+            flip=o.flag("flip_sin_to_cos", True),
+            freq_shift=o.real("freq_shift", 0),
+        )
+        normed = {width, *(n for b in (*blocks, *net.middle, *net.up) for n in (b.n_in + b.skip, b.n_out))}
+        if uneven := [n for n in sorted(normed) if n % net.groups]:
+            raise o.unsupported(
+                "norm_num_groups", net.groups, f"a divisor of the {uneven[0]} channels of a norm"
+            )
+        if net.mid_scale == 0:
+            raise o.unsupported("mid_block_scale_factor", net.mid_scale, "a number other than 0")
+        if width < 2 or net.freq_shift == width // 2:
+            expected = f"a number other than {width // 2}, half the first of block_out_channels"
+            raise o.unsupported("freq_shift", net.freq_shift, expected)
+        return net
+
+    def emit(self, e: Emitter, x: str, timestep: str, attend: Attend) -> str:
+        """(b, in_channels, h, w) and () → (b, out_channels, h, w)."""
+        temb = self.embed(e, timestep)
+        with e.scope("time_embedding"):
+            temb = silu(e, temb)  # what every residual block projects
+        x = conv(e, x, "conv_in", self.in_channels, self.width)
+        skips = [x]
+        for block in self.down:
+            x = self._block(e, x, block, temb, attend)
+            skips.append(x)
+        for block in self.middle:
+            x = self._block(e, x, block, temb, attend, self.mid_scale)
+        for block in self.up:
+            with e.scope(block.scope):
+                joined = e.op("Concat", x, skips.pop(), axis=1)
+            x = self._block(e, joined, block, temb, attend, like=skips[-1] if skips else None)
+        width = self.up[-1].n_out
+        x = silu(e, group_norm(e, x, "conv_norm_out", width, self.groups, self.eps))
+        return conv(e, x, "conv_out", width, self.out_channels)
+
+    def embed(self, e: Emitter, timestep: str) -> str:
+        """() → the embedded time, (1, temb_width): one row, since all samples share the timestep."""
+        half = self.width // 2
+        # Sinusoids, as torch rounds them: the exponents in float32, then the exponential.
+        exponents = np.float32(-math.log(MAX_PERIOD)) * np.arange(half, dtype=np.float32)
+        exponents /= np.float32(half - self.freq_shift)
+        frequencies = [math.exp(x) for x in exponents]
+        with e.scope("time_proj"):
+            angles = e.op("Mul", timestep, e.floats32("time_proj.frequencies", frequencies))
+            waves = [e.op("Sin", angles), e.op("Cos", angles)]
+            if self.flip:
+                waves.reverse()
+            if self.width % 2:
+                waves.append(e.floats32("time_proj.odd", [0.0]))
+            row = e.op("Unsqueeze", e.op("Concat", *waves, axis=0), e.ints(0))
+            if e.is_half:
+                row = e.cast(row, e.float_type)
+        with e.scope("time_embedding"):
+            h = silu(e, linear(e, row, "linear_1", self.width, self.temb_width))
+            return linear(e, h, "linear_2", self.temb_width, self.temb_width)
+
+    def _block(
+        self, e: Emitter, x: str, block: Block, temb: str, attend: Attend, scale: float = 1.0,
+        like: str | None = None,
+    ) -> str:  # fmt: skip
+        """(b, n_in + skip, h, w) → (b, n_out, h', w'); `like`: whose height and width an upsampling takes."""
+        with e.scope(block.scope):
+            if block.layer is not None:
+                x = resnet(
+                    e, x, f"resnets.{block.layer}", block.n_in + block.skip, block.n_out,
+                    self.groups, self.eps, temb, self.temb_width, scale,
+                )  # fmt: skip
+            if block.depth:
+                x = attend(x, f"attentions.{block.layer}", block)
+            if block.resample == "down":
+                # diffusers pads by hand, at the right and the bottom, where the convolution does not.
+                pads = (0, 1) if self.downsample_padding == 0 else (self.downsample_padding,) * 2
+                x = conv(e, x, "downsamplers.0.conv", block.n_out, block.n_out, stride=2, pads=pads)
+            elif block.resample == "up":
+                x = upsample(e, x, "upsamplers.0", block.n_out, like)
+        return x
+
+
+def _way_down(levels: Sequence[Level]) -> tuple[tuple[Block, ...], list[int]]:
+    """The blocks, and the channels of all skip connections, the first convolution's included."""
+    blocks: list[Block] = []
+    width = levels[0].channels
+    skips = [width]
+    for index, level in enumerate(levels):
+        scope = f"down_blocks.{index}"
+        for layer in range(level.layers):
+            blocks.append(Block(scope, layer, width, level.channels, heads=level.heads, depth=level.depth))
+            width = level.channels
+        if index < len(levels) - 1:
+            blocks.append(Block(scope, None, width, width, resample="down"))
+    return tuple(blocks), skips + [block.n_out for block in blocks]
+
+
+def _middle(level: Level) -> tuple[Block, ...]:
+    width = level.channels
+    return (
+        Block("mid_block", 0, width, width, heads=level.heads, depth=level.depth),
+        Block("mid_block", 1, width, width),
+    )
+
+
+def _way_up(levels: Sequence[Level], width: int, skips: list[int]) -> Iterator[Block]:
+    """`width`: channels that come from below."""
+    for index, level in enumerate(levels):
+        for layer in range(level.layers + 1):
+            changes = layer == level.layers and index < len(levels) - 1
+            yield Block(
+                f"up_blocks.{index}", layer, width, level.channels, skips.pop(),
+                level.heads, level.depth, "up" if changes else None,
+            )  # fmt: skip
+            width = level.channels

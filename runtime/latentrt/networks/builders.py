@@ -1,0 +1,68 @@
+"""From a network's config.json to its weight-free graph.
+
+Graphs are written node by node, not traced: neither torch nor weights are needed, no traced size can be baked in, and
+the same configuration gives the same bytes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from latentrt.errors import ModelError
+from latentrt.networks.autoencoder import build_vae_decoder, build_vae_encoder
+from latentrt.networks.graph import Graph
+from latentrt.networks.options import Options
+from latentrt.networks.taesd import build_taesd_decoder
+from latentrt.networks.text_encoder import build_projecting_text_encoder, build_text_encoder
+from latentrt.networks.unconditional import build_unconditional_unet
+from latentrt.networks.unet import build_unet
+from latentrt.networks.variant import Variant
+
+Builder: TypeAlias = Callable[[Options, Variant], Graph]
+
+# What a network does in a model -> the classes of diffusers and transformers that do it, the usual one first.
+BUILDERS: dict[str, dict[str, Builder]] = {
+    "text_encoder": {
+        "CLIPTextModel": build_text_encoder,
+        "CLIPTextModelWithProjection": build_projecting_text_encoder,
+    },
+    "unet": {"UNet2DConditionModel": build_unet},
+    "unconditional_unet": {"UNet2DModel": build_unconditional_unet},
+    "vae_encoder": {"AutoencoderKL": build_vae_encoder},
+    "vae_decoder": {"AutoencoderKL": build_vae_decoder},
+    "taesd_decoder": {"AutoencoderTiny": build_taesd_decoder},
+}
+
+
+def build(
+    component: str, config: Mapping[str, Any], variant: Variant | None = None, where: str | None = None
+) -> Graph:
+    """The weight-free graph of one network, in the format of docs/architecture.md.
+
+    Args:
+        component: a key of `BUILDERS`.
+        config: the content of its config.json; both halves of a VAE have the same.
+        variant: what is wanted of it; None: the default.
+        where: what the config was read from, for messages.
+
+    Raises:
+        ModelError: there is no such component, or a setting has no graph here; the message names it and its value.
+    """
+    if component not in BUILDERS:
+        raise ModelError(f"{component}: no such component; expected one of {', '.join(BUILDERS)}")
+    o = Options(f"{component}: config.json" if where is None else where, config)
+    builder = BUILDERS[component][class_of(component, o)]
+    graph = builder(o, Variant() if variant is None else variant)
+    o.finish()
+    return graph
+
+
+def class_of(component: str, o: Options) -> str:
+    """The class that a config names; the component's usual one where it names none."""
+    classes = tuple(BUILDERS[component])
+    if o.get("_class_name") is None and o.get("architectures"):
+        architectures = o.get("architectures")
+        name = architectures[0] if isinstance(architectures, list) and len(architectures) == 1 else None
+        if name not in classes:
+            raise o.unsupported("architectures", architectures, " or ".join(repr([one]) for one in classes))
+        return str(name)
+    return str(o.choice("_class_name", *classes))
