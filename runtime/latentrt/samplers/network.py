@@ -11,7 +11,7 @@ from latentrt.noise import NoiseSource, TorchGenerator
 from latentrt.samplers.names import resolve
 from latentrt.samplers.sampler import Sampler
 from latentrt.samplers.step import Denoise, Latents, Step
-from latentrt.schedule import Schedule
+from latentrt.schedule import Evaluation, Schedule
 from latentrt.schedule.prediction import Prediction
 
 # (input, timestep) -> raw output.
@@ -115,12 +115,12 @@ def iterate(
 def denoiser_of(network: Network, prediction: Prediction) -> Denoise:
     """Make a denoiser of a bare network."""
 
-    def denoise(x: Latents, sigma: float, timestep: float) -> Latents:
-        output = np.asarray(network(prediction.input(x, sigma), timestep))
+    def denoise(x: Latents, at: Evaluation) -> Latents:
+        output = np.asarray(network(prediction.input(x, at.sigma), at.timestep))
         channels = x.shape[1] if x.ndim > 1 else 0
         if output.shape != x.shape and output.shape != (*x.shape[:1], 2 * channels, *x.shape[2:]):
             raise InputError(f"network: expected an output of shape {x.shape}, got {output.shape}")
-        return prediction.denoised(output, x, sigma).astype(x.dtype, copy=False)
+        return prediction.denoised(output, x, at.sigma).astype(x.dtype, copy=False)
 
     return denoise
 
