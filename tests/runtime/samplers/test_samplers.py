@@ -18,7 +18,7 @@ from latentrt.samplers.euler import euler
 from latentrt.samplers.euler_ancestral import euler_ancestral
 from latentrt.samplers.pndm import pndm
 from latentrt.schedule import Evaluation, Schedule
-from latentrt_export.published import SD1_SCHEDULER as SD  # data alone: imports nothing
+from parity.published import SD15 as SD
 
 ANY = {key: value for key, value in SD.items() if key != "_class_name"}  # for networks of every family
 SHAPE = (2, 4, 3, 3)

@@ -11,7 +11,7 @@ from latentrt.errors import InputError
 from latentrt.noise import TorchGenerator
 from latentrt.schedule import Evaluation
 from latentrt.schedule.comfy import EVALUATES, SIGMA_SCHEDULES
-from latentrt_export.published import SD1_SCHEDULER as SD  # data alone: imports nothing
+from parity.published import SD15 as SD
 
 COUNTS = (1, 2, 3, 5, 10, 20, 25, 30, 50)
 BETAS = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2

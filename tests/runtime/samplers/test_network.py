@@ -13,7 +13,7 @@ from latentrt.errors import InputError
 from latentrt.noise import TorchGenerator
 from latentrt.samplers.lms import integrals
 from latentrt.schedule.prediction import FORMS, Prediction
-from latentrt_export.published import SD1_SCHEDULER as SD  # data alone: imports nothing
+from parity.published import SD15 as SD
 
 SHAPE = (2, 4, 3, 3)
 MU = 0.7
