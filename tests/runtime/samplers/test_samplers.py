@@ -136,7 +136,7 @@ def test_a_schedule_asked_for_is_found_again(name: str | None, schedule: str) ->
     stored = entries.get(samplers.SCHEDULE_ENTRY)
     named = label if stored is not None else f"{label} {kind}"
     again = samplers.resolve(entries.get(samplers.CLASS_ENTRY, named), config, stored)
-    assert (again.row, again.sigma_schedule) == (sampler.row, sampler.sigma_schedule)
+    assert (again.key, again.sigma_schedule) == (sampler.key, sampler.sigma_schedule)
     mine, theirs = again.schedule(8), sampler.schedule(8)
     np.testing.assert_array_equal(mine.sigmas, theirs.sigmas)
     np.testing.assert_array_equal(mine.timesteps, theirs.timesteps)
@@ -150,7 +150,7 @@ def test_a_schedule_behind_a_name() -> None:
     comfy = samplers.resolve("Euler a Karras", SD)
     assert (comfy.sigma_schedule, comfy.name) == ("karras", "euler_ancestral_karras")
     assert samplers.resolve("euler", SD, "Automatic") == samplers.resolve("euler", SD)
-    assert samplers.resolve("DPM++ 2M SDE Heun Karras", SD).row == "dpmpp_2m_sde_heun"
+    assert samplers.resolve("DPM++ 2M SDE Heun Karras", SD).key == "dpmpp_2m_sde_heun"
     for name in ("pndm karras", "tcd simple", "dpmpp_2m nothing"):
         with pytest.raises(InputError, match="no such sampler"):
             samplers.resolve(name, SD)
