@@ -9,6 +9,7 @@ from latentrt.errors import InputError
 from latentrt.noise import NoiseSource
 from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import Schedule, reinterpret
+from latentrt.schedule.classes.pndm import PRK_STEPS
 
 # Adams–Bashforth weights of the outputs, newest first, by how many there are: eq. 12 of the paper and lower orders.
 ADAMS_BASHFORTH = {
@@ -18,7 +19,6 @@ ADAMS_BASHFORTH = {
     4: (55 / 24, -59 / 24, 37 / 24, -9 / 24),
 }
 _RUNGE_KUTTA = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
-_PRK_STEPS = 3
 
 
 def pndm(
@@ -46,8 +46,8 @@ def pndm(
     Raises:
         InputError: with Runge–Kutta steps the schedule is not whole.
     """
-    evaluations = 0 if skip_prk_steps else 4 * _PRK_STEPS
-    if evaluations and len(schedule) != schedule.num_inference_steps - _PRK_STEPS + evaluations:
+    evaluations = 0 if skip_prk_steps else 4 * PRK_STEPS
+    if evaluations and len(schedule) != schedule.num_inference_steps - PRK_STEPS + evaluations:
         raise InputError(
             "strength: PNDM with skip_prk_steps false runs whole; expected none, or another sampler"
         )

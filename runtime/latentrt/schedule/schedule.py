@@ -103,9 +103,8 @@ class Schedule:
         if self.added is None:
             return x0 + sigma * noise
         added = float(self.added[0])
-        return (x0 + added * noise) * (
-            FORMS[self.form](sigma) / FORMS["vp"](added)
-        )  # taken for a sample at sigma
+        taken_at_sigma = FORMS[self.form](sigma) / FORMS["vp"](added)
+        return (x0 + added * noise) * taken_at_sigma
 
     def truncated(self, strength: float) -> "Schedule":
         """Keep the last steps, as img2img does: min(⌊n·strength⌋, n) of them (diffusers' `get_timesteps`).
