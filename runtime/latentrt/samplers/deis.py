@@ -38,9 +38,8 @@ def deis(
             denoised = clip(denoised)
         outputs = [(x - denoised) / at.sigma, *outputs[: solver_order - 1]]
         order = min(len(outputs), len(schedule) - at.index) if few else len(outputs)
-        nodes = _distinct(
-            [log_step(at.sigma, float(other)) for other in schedule.sigmas[at.index :: -1][:order]]
-        )
+        sigmas = schedule.sigmas[at.index :: -1][:order].tolist()
+        nodes = _distinct([log_step(at.sigma, other) for other in sigmas])
         order = len(nodes)
         if order == 1 or at.sigma_next == 0:
             x = x + (at.sigma_next - at.sigma) * outputs[0]  # eq. 14, which is DDIM
