@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "tests"))
 from parity.convergence import LOWEST, SOLVERS, STOCHASTIC, moments, order  # noqa: E402
 from parity.known import KNOWN  # noqa: E402
 from parity.options import SPACES  # noqa: E402

@@ -1,4 +1,4 @@
-"""Every scheduler class against diffusers live, over a grid of its options: 300 combinations each, see tools/parity.
+"""Every scheduler class against diffusers live, over a grid of its options: 300 combinations each, see tests/parity.
 
 Each step's sample is compared in float32, and for every eighth combination in float64, with the same noise on both
 sides. Where the two differ by more than 1e-5 in float32, the float64 runs decide; what is left is in `parity.known`,
@@ -7,23 +7,20 @@ with the reason.
 
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from latentrt.schedule import CLASSES
+from parity.grid import cases
+from parity.known import KNOWN
+from parity.options import COUNTS, SPACES
+from parity.oracle import scheduler_class
+from parity.verdict import COMBINATIONS, FLOAT32, FLOAT64, examine
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-from parity.grid import cases  # noqa: E402
-from parity.known import KNOWN  # noqa: E402
-from parity.options import COUNTS, SPACES  # noqa: E402
-from parity.oracle import scheduler_class  # noqa: E402
-from parity.verdict import COMBINATIONS, FLOAT32, FLOAT64, examine  # noqa: E402
-
-from latentrt.schedule import CLASSES  # noqa: E402
-
 # Options that change no result here, or only with others: what is left out of the grid, and why.
 LEFT_OUT = {
     "num_train_timesteps": "with the betas",

@@ -1,13 +1,11 @@
 """Samplers against diffusers itself, over options that hypothesis chooses."""
 
 import importlib
-import importlib.util
 import inspect
 import json
 import math
 import sys
 import types
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -18,14 +16,9 @@ from hypothesis import strategies as st
 
 from latentrt import samplers
 from latentrt.errors import InputError
+from latentrt.models.published import SD1_SCHEDULER as SD15
 from latentrt.schedule import CLASSES
-
-_spec = importlib.util.spec_from_file_location(
-    "make_golden", Path(__file__).parents[2] / "tools" / "make_golden.py"
-)
-assert _spec is not None and _spec.loader is not None
-golden = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(golden)
+from parity import golden
 
 SHAPE = (2, 4, 5, 3)
 # Of which hypothesis chooses options; the grid of test_parity_grid.py has every class.
@@ -148,7 +141,6 @@ def test_any_run_equals_diffusers(run: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_the_models_that_people_have(name: str, kind: str) -> None:
     """The published scheduler configs, at the step counts in use."""
-    sd15 = {**golden.SD, "skip_prk_steps": True, "trained_betas": None, "_class_name": "PNDMScheduler"}
     sdxl = {
         **golden.SD,
         "_class_name": "EulerDiscreteScheduler",
@@ -158,7 +150,7 @@ def test_the_models_that_people_have(name: str, kind: str) -> None:
         "skip_prk_steps": True,
         "sample_max_value": 1.0,
     }
-    for config in (sd15, sdxl):
+    for config in (SD15, sdxl):
         for count in (20, 28, 30, 50):
             assert compare(name, {**config, "prediction_type": kind}, count) <= 1e-5
 

@@ -9,9 +9,8 @@ import numpy as np
 from latentrt.noise.source import FloatArray, NoiseSource, check_seed
 from latentrt.noise.torch_cpu import TorchGenerator
 
-_DEPTH = (
-    12  # halvings of an octave: points in different leaves, 1/6000 of σ apart, are exactly as they should be
-)
+# Halvings of an octave: points in different leaves, 1/6000 of σ apart, are exactly as they should be.
+_DEPTH = 12
 
 
 class BrownianPath:

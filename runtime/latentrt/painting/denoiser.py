@@ -1,6 +1,7 @@
 """UNet and guidance, which together denoise."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,17 @@ import numpy.typing as npt
 
 from latentrt.engine.session import Session
 from latentrt.painting.guidance import Guidance
+from latentrt.schedule import Evaluation
 from latentrt.schedule.prediction import Prediction
 
 Array = npt.NDArray[Any]
 
 
+@dataclass(frozen=True, eq=False)
 class Denoiser:
-    """Maps (x, sigma, timestep) to denoised latents. One run, whose evaluations it counts.
+    """Maps a state and where it is asked to denoised latents, for one batch of a run.
 
-    Args:
+    Attributes:
         unet: gives the session, asked for at each step, so that another run in between may have closed it; it has
             the inputs `sample`, `timestep`, `encoder_hidden_states` and the output `out_sample`.
         prompt: conditioning (b, s, d) of the prompt.
@@ -26,37 +29,27 @@ class Denoiser:
         channels: (b, …, h, w) that an inpainting UNet takes behind those of x; None for others.
     """
 
-    def __init__(
-        self,
-        unet: Callable[[], Session],
-        prompt: Array,
-        negative: Array | None,
-        guidance: Guidance,
-        prediction: Prediction,
-        channels: Array | None = None,
-    ) -> None:
-        self._unet = unet
-        self._prediction = prediction
-        self._guidance = guidance
-        self._prompt = prompt
-        self._both = None if negative is None else np.concatenate([negative, prompt])
-        self._channels = channels
-        self._evaluation = 0
+    unet: Callable[[], Session]
+    prompt: Array
+    negative: Array | None
+    guidance: Guidance
+    prediction: Prediction
+    channels: Array | None = None
 
-    def __call__(self, x: Array, sigma: float, timestep: float) -> Array:
+    def __call__(self, x: Array, at: Evaluation) -> Array:
         """Denoise x, float32 (b, c, h, w) = x0 + sigma * noise. Both halves of the guidance go through in one call."""
-        scale = self._guidance.scales[self._evaluation]
-        self._evaluation += 1
-        sample = self._prediction.input(x, sigma)
-        if self._channels is not None:
-            sample = np.concatenate([sample, self._channels], axis=1)
-        if self._both is None or scale <= 1:
-            output = self._run(sample, timestep, self._prompt)
+        scale = self.guidance.scales[at.index]
+        sample = self.prediction.input(x, at.sigma)
+        if self.channels is not None:
+            sample = np.concatenate([sample, self.channels], axis=1)
+        if self.negative is None or scale <= 1:
+            output = self._run(sample, at.timestep, self.prompt)
         else:
-            output = self._run(np.concatenate([sample, sample]), timestep, self._both)
+            both = np.concatenate([self.negative, self.prompt])
+            output = self._run(np.concatenate([sample, sample]), at.timestep, both)
             negative, positive = np.split(output, 2)
-            output = self._guidance.guided(negative, positive, scale)
-        return self._prediction.denoised(output, x, sigma).astype(np.float32, copy=False)
+            output = self.guidance.guided(negative, positive, scale)
+        return self.prediction.denoised(output, x, at.sigma).astype(np.float32, copy=False)
 
     def _run(self, sample: Array, timestep: float, context: Array) -> Array:
         feeds = {
@@ -64,4 +57,4 @@ class Denoiser:
             "timestep": np.asarray(timestep, np.float32),
             "encoder_hidden_states": context,
         }
-        return self._unet().run(feeds)["out_sample"]
+        return self.unet().run(feeds)["out_sample"]

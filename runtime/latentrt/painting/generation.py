@@ -153,7 +153,7 @@ class Generation:
     def _run(self) -> Generator[GenerationStep, None, None]:
         request, pipeline = self.request, self._pipeline
         with pipeline.stage("text_encoder") as runner, self._timed("text_encoder"):
-            prompts = [request.negative_prompt] * request.guidance.some + [request.prompt]
+            prompts = [request.negative_prompt] * request.guidance.is_guided + [request.prompt]
             states = encode_prompts(runner, pipeline.tokenizer, prompts, request.clip_skip)
         posteriors = Posteriors()
         if request.pixels is not None:

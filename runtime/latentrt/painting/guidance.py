@@ -36,7 +36,7 @@ class Guidance:
     rescale: float = 0.0
 
     @property
-    def some(self) -> bool:
+    def is_guided(self) -> bool:
         """Whether any evaluation is guided."""
         return any(scale > 1 for scale in self.scales)
 

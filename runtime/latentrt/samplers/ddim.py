@@ -29,20 +29,17 @@ def ddim(
         use_clipped_model_output: step along the noise that lies between x and what is denoised once it is clipped.
         clip: applied to what is denoised; the noise is still that which the network saw, unless that is set.
     """
-    for i, (timestep, stop) in enumerate(
-        zip(schedule.timesteps.tolist(), schedule.stops.tolist(), strict=True)
-    ):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        epsilon = (x - denoised) / sigma
+    for at, stop in zip(schedule, schedule.stops.tolist(), strict=True):
+        denoised = denoise(x, at)
+        epsilon = (x - denoised) / at.sigma
         if clip is not None:
             denoised = clip(denoised)
         if use_clipped_model_output:
-            epsilon = (x - denoised) / sigma
+            epsilon = (x - denoised) / at.sigma
         # DDIM eq. 16, with all of its eq. 12 divided by √ᾱ at the stop: σ_up² = η²·σ'²·(σ² − σ'²)/σ²
-        up = eta * stop * math.sqrt(max(1 - (stop / sigma) ** 2, 0.0))
+        up = eta * stop * math.sqrt(max(1 - (stop / at.sigma) ** 2, 0.0))
         x = denoised + math.sqrt(max(stop**2 - up**2, 0.0)) * epsilon  # DDIM eq. 12
         if eta > 0:
             x = x + up * draw(rng, x)
-        x = reinterpret(x, stop, sigma_next)
-        yield Step(i, sigma, timestep, x, denoised)
+        x = reinterpret(x, stop, at.sigma_next)
+        yield Step(at, x, denoised)

@@ -37,19 +37,18 @@ def ddpm(
         InputError: the variance is to be learned, and the network gives none.
     """
     channels = x.shape[1]
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        output = denoise(x, sigma, timestep)
+    for at in schedule:
+        output = denoise(x, at)
         denoised, learned = output[:, :channels], output[:, channels:]
         if clip is not None:
             denoised = clip(denoised)
-        ratio = (sigma_next / sigma) ** 2
+        ratio = (at.sigma_next / at.sigma) ** 2
         x = denoised + ratio * (x - denoised)  # eq. 7: β/(1 − ᾱ) is 1 − ratio in sigma space
-        if timestep > 0:
-            deviation = _deviation(variance_type, sigma, sigma_next, learned, channels)
+        if at.timestep > 0:
+            deviation = _deviation(variance_type, at.sigma, at.sigma_next, learned, channels)
             # of the variance-preserving sample, which is x/√(1 + σ'²)
-            x = x + math.sqrt(1 + sigma_next**2) * deviation * draw(rng, x)
-        yield Step(i, sigma, timestep, x, denoised)
+            x = x + math.sqrt(1 + at.sigma_next**2) * deviation * draw(rng, x)
+        yield Step(at, x, denoised)
 
 
 def _deviation(

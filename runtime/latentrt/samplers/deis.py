@@ -32,25 +32,25 @@ def deis(
     """
     outputs: list[Latents] = []  # newest first
     few = lower_order_final and schedule.num_inference_steps < FEW_STEPS
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
+    for at in schedule:
+        denoised = denoise(x, at)
         if clip is not None:
             denoised = clip(denoised)
-        outputs = [(x - denoised) / sigma, *outputs[: solver_order - 1]]
-        order = min(len(outputs), len(schedule) - i) if few else len(outputs)
-        nodes = _distinct([log_step(sigma, float(other)) for other in schedule.sigmas[i::-1][:order]])
+        outputs = [(x - denoised) / at.sigma, *outputs[: solver_order - 1]]
+        order = min(len(outputs), len(schedule) - at.index) if few else len(outputs)
+        sigmas = schedule.sigmas[at.index :: -1][:order].tolist()
+        nodes = _distinct([log_step(at.sigma, other) for other in sigmas])
         order = len(nodes)
-        if order == 1 or sigma_next == 0:
-            x = x + (sigma_next - sigma) * outputs[0]  # eq. 14, which is DDIM
+        if order == 1 or at.sigma_next == 0:
+            x = x + (at.sigma_next - at.sigma) * outputs[0]  # eq. 14, which is DDIM
         else:
             # ∫ from σ to σ' of the polynomial in v = λ(ρ) − λ, dρ = −σ'·e^{h − v} dv: eq. 15
-            h = log_step(sigma, sigma_next)
+            h = log_step(at.sigma, at.sigma_next)
             for weight, output in zip(
                 lagrange_weights(nodes, moments(order, h, 1.0)).tolist(), outputs[:order], strict=True
             ):
-                x = x - (sigma_next * weight) * output
-        yield Step(i, sigma, timestep, x, denoised)
+                x = x - (at.sigma_next * weight) * output
+        yield Step(at, x, denoised)
 
 
 def _distinct(nodes: list[float]) -> list[float]:

@@ -17,15 +17,14 @@ def dpm_2(denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSource | N
         rng: not drawn from.
     """
     begin, begin_sigma = x, 0.0
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        if i % 2 == 0:
-            begin, begin_sigma = x, sigma
-            x = denoised + (sigma_next / sigma) * (x - denoised)
+    for at in schedule:
+        denoised = denoise(x, at)
+        if at.index % 2 == 0:
+            begin, begin_sigma = x, at.sigma
+            x = denoised + (at.sigma_next / at.sigma) * (x - denoised)
         else:
-            x = begin + ((sigma_next - begin_sigma) / sigma) * (x - denoised)
-        yield Step(i, sigma, timestep, x, denoised)
+            x = begin + ((at.sigma_next - begin_sigma) / at.sigma) * (x - denoised)
+        yield Step(at, x, denoised)
 
 
 def dpm_2_ancestral(
@@ -40,15 +39,14 @@ def dpm_2_ancestral(
         rng: drawn from once a step of two evaluations.
     """
     begin, begin_sigma = x, 0.0
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        if i % 2 == 0:
-            begin, begin_sigma = x, sigma
-            x = denoised + (sigma_next / sigma) * (x - denoised)
+    for at in schedule:
+        denoised = denoise(x, at)
+        if at.index % 2 == 0:
+            begin, begin_sigma = x, at.sigma
+            x = denoised + (at.sigma_next / at.sigma) * (x - denoised)
         else:
-            up = ancestral_noise(begin_sigma, sigma_next)
-            down = sigma_next**2 / begin_sigma
-            x = begin + ((down - begin_sigma) / sigma) * (x - denoised)
+            up = ancestral_noise(begin_sigma, at.sigma_next)
+            down = at.sigma_next**2 / begin_sigma
+            x = begin + ((down - begin_sigma) / at.sigma) * (x - denoised)
             x = x + up * draw(rng, x)
-        yield Step(i, sigma, timestep, x, denoised)
+        yield Step(at, x, denoised)

@@ -42,24 +42,23 @@ def dpm_multistep(
     outputs: list[Latents] = []  # newest first
     steps: list[float] = []  # h of the steps made, newest first
     few = lower_order_final and schedule.num_inference_steps < FEW_STEPS
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
+    for at in schedule:
+        denoised = denoise(x, at)
         if clip is not None:
             denoised = clip(denoised)
-        outputs = [model_output(algorithm_type, x, denoised, sigma), *outputs[: solver_order - 1]]
-        h, left = log_step(sigma, sigma_next), len(schedule) - i
+        outputs = [model_output(algorithm_type, x, denoised, at.sigma), *outputs[: solver_order - 1]]
+        h, left = log_step(at.sigma, at.sigma_next), len(schedule) - at.index
         order = _order(len(outputs), h, steps)
-        if left == 1 and (euler_at_final or few or sigma_next == 0):
+        if left == 1 and (euler_at_final or few or at.sigma_next == 0):
             order = 1
         elif left == 2 and few:
             order = min(order, 2)
-        w = weights(algorithm_type, sigma, sigma_next)
+        w = weights(algorithm_type, at.sigma, at.sigma_next)
         x = advance(w, x, outputs[0], _terms(w, outputs, [h, *steps], order, solver_type))
         if algorithm_type.startswith("sde-"):
             x = x + w.noise * draw(rng, x)
         steps = [h, *steps[:1]]
-        yield Step(i, sigma, timestep, x, denoised)
+        yield Step(at, x, denoised)
 
 
 def _order(known: int, h: float, steps: Sequence[float]) -> int:

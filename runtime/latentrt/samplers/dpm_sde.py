@@ -38,20 +38,19 @@ def dpm_sde(
         path: to follow instead of one of our own.
     """
     follow = path if path is not None else _path(noise_sampler_seed, rng, x)
-    begin, sigma_begin = x, 0.0
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        if i % 2 == 0:
-            begin, sigma_begin = x, sigma
+    begin, begin_sigma = x, 0.0
+    for at in schedule:
+        denoised = denoise(x, at)
+        if at.index % 2 == 0:
+            begin, begin_sigma = x, at.sigma
         # From the step's beginning to its middle, or to its end. σ_up² + σ_down² = σ'², as in DDIM eq. 16 at η = 1.
-        up = ancestral_noise(sigma_begin, sigma_next)
-        down = math.sqrt(max(sigma_next**2 - up**2, 0.0))
-        x = denoised + (down / sigma_begin) * (begin - denoised)
-        if sigma_next > 0:
-            noise = np.asarray(follow(sigma_begin, sigma_next)).astype(x.dtype, copy=False)
+        up = ancestral_noise(begin_sigma, at.sigma_next)
+        down = math.sqrt(max(at.sigma_next**2 - up**2, 0.0))
+        x = denoised + (down / begin_sigma) * (begin - denoised)
+        if at.sigma_next > 0:
+            noise = np.asarray(follow(begin_sigma, at.sigma_next)).astype(x.dtype, copy=False)
             x = x + (s_noise * up) * noise
-        yield Step(i, sigma, timestep, x, denoised)
+        yield Step(at, x, denoised)
 
 
 def _path(seed: int | Sequence[int] | None, rng: NoiseSource | None, x: Latents) -> Path:

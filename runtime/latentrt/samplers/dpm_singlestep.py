@@ -40,23 +40,22 @@ def dpm_singlestep(
     orders = orders[count - len(schedule) :]
     outputs: list[Latents] = []  # newest first
     block = x
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
+    for at in schedule:
+        denoised = denoise(x, at)
         if clip is not None:
             denoised = clip(denoised)
-        outputs = [model_output(algorithm_type, x, denoised, sigma), *outputs[: solver_order - 1]]
-        order = min(orders[i], len(outputs))
+        outputs = [model_output(algorithm_type, x, denoised, at.sigma), *outputs[: solver_order - 1]]
+        order = min(orders[at.index], len(outputs))
         if order == 1:
             block = x
         # From the beginning of the block: of its evaluations this is the last.
-        begin = i - order + 1
-        sigmas = [float(sigma) for sigma in schedule.sigmas[begin : i + 2]]
-        w = weights(algorithm_type, sigmas[0], sigma_next)
+        begin = at.index - order + 1
+        sigmas = schedule.sigmas[begin : at.index + 2].tolist()
+        w = weights(algorithm_type, sigmas[0], at.sigma_next)
         x = advance(w, block, outputs[order - 1], _terms(w, outputs[:order], sigmas, solver_type))
         if algorithm_type.startswith("sde-"):
             x = x + w.noise * draw(rng, x)
-        yield Step(i, sigma, timestep, x, denoised)
+        yield Step(at, x, denoised)
 
 
 def block_orders(count: int, solver_order: int, lower_order_final: bool, *, to_zero: bool) -> list[int]:

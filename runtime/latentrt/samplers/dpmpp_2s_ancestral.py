@@ -19,15 +19,14 @@ def dpmpp_2s_ancestral(
         rng: drawn from once a step of two evaluations.
     """
     begin, begin_sigma = x, 0.0
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        if i % 2 == 0:
-            begin, begin_sigma = x, sigma
-            x = denoised + (sigma_next / sigma) * (x - denoised)
+    for at in schedule:
+        denoised = denoise(x, at)
+        if at.index % 2 == 0:
+            begin, begin_sigma = x, at.sigma
+            x = denoised + (at.sigma_next / at.sigma) * (x - denoised)
         else:
-            up = ancestral_noise(begin_sigma, sigma_next)
-            down = sigma_next**2 / begin_sigma
+            up = ancestral_noise(begin_sigma, at.sigma_next)
+            down = at.sigma_next**2 / begin_sigma
             x = denoised + (down / begin_sigma) * (begin - denoised)
             x = x + up * draw(rng, x)
-        yield Step(i, sigma, timestep, x, denoised)
+        yield Step(at, x, denoised)

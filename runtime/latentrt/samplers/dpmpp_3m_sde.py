@@ -20,14 +20,13 @@ def dpmpp_3m_sde(denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSou
         rng: drawn from once a step, but for one to σ = 0.
     """
     seen: list[tuple[Latents, float]] = []  # D and the h of the step from it, newest first
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        if sigma_next == 0:
-            yield Step(i, sigma, timestep, denoised, denoised)
+    for at in schedule:
+        denoised = denoise(x, at)
+        if at.sigma_next == 0:
+            yield Step(at, denoised, denoised)
             return
-        h = math.log(sigma / sigma_next)
-        x = (sigma_next / sigma) ** 2 * x - math.expm1(-2 * h) * denoised
+        h = math.log(at.sigma / at.sigma_next)
+        x = (at.sigma_next / at.sigma) ** 2 * x - math.expm1(-2 * h) * denoised
         if seen and h > 0:
             phi_2 = math.expm1(-2 * h) / (2 * h) + 1
             before, h_1 = seen[0]
@@ -39,7 +38,7 @@ def dpmpp_3m_sde(denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSou
                 first = first + difference * (r_0 / (r_0 + r_1))
                 x = x - (phi_2 / (2 * h) - 0.5) / (r_0 + r_1) * difference
             x = x + phi_2 * first
-        x = x + sigma_next * math.sqrt(-math.expm1(-2 * h)) * draw(rng, x)
+        x = x + at.sigma_next * math.sqrt(-math.expm1(-2 * h)) * draw(rng, x)
         # Two equal timesteps make a step of length 0, across which there is no slope.
         seen = [(denoised, h), *seen[:1]] if h > 0 else []
-        yield Step(i, sigma, timestep, x, denoised)
+        yield Step(at, x, denoised)

@@ -39,19 +39,16 @@ def euler(
         s_noise: the deviation of that noise.
     """
     most = min(s_churn / schedule.num_inference_steps, _MOST_CHURN)
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        if most > 0 and s_tmin <= sigma <= s_tmax:
-            raised = sigma * (1 + most)
-            churned = x + s_noise * math.sqrt(raised**2 - sigma**2) * draw(rng, x)
-            denoised = _read_again(prediction or Prediction(), denoised, x, sigma, churned, raised)
+    for at in schedule:
+        denoised, from_sigma = denoise(x, at), at.sigma
+        if most > 0 and s_tmin <= at.sigma <= s_tmax:
+            raised = at.sigma * (1 + most)
+            churned = x + s_noise * math.sqrt(raised**2 - at.sigma**2) * draw(rng, x)
+            denoised = _read_again(prediction or Prediction(), denoised, x, at.sigma, churned, raised)
             x, from_sigma = churned, raised
-        else:
-            from_sigma = sigma
         # x + (σ' − σ)·dx/dσ (Karras et al. eq. 3, σ(t) = t), put together so that a huge σ does not cancel a huge x.
-        x = denoised + (sigma_next / from_sigma) * (x - denoised)
-        yield Step(i, sigma, timestep, x, denoised)
+        x = denoised + (at.sigma_next / from_sigma) * (x - denoised)
+        yield Step(at, x, denoised)
 
 
 def _read_again(

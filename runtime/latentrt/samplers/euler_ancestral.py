@@ -19,11 +19,10 @@ def euler_ancestral(
         schedule: from `EulerAncestralDiscreteScheduler`, or any other.
         rng: drawn from once a step; also in the last, where it counts nothing: the stream goes on as in diffusers.
     """
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        up = ancestral_noise(sigma, sigma_next)
-        down = math.sqrt(max(sigma_next**2 - up**2, 0.0))
-        x = denoised + (down / sigma) * (x - denoised)  # Euler's step to σ_down
+    for at in schedule:
+        denoised = denoise(x, at)
+        up = ancestral_noise(at.sigma, at.sigma_next)
+        down = math.sqrt(max(at.sigma_next**2 - up**2, 0.0))
+        x = denoised + (down / at.sigma) * (x - denoised)  # Euler's step to σ_down
         x = x + up * draw(rng, x)
-        yield Step(i, sigma, timestep, x, denoised)
+        yield Step(at, x, denoised)

@@ -30,8 +30,7 @@ def flow_euler(
     if not stochastic_sampling:
         yield from euler(denoise, x, schedule)
         return
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        x = denoised + sigma_next * draw(rng, x)
-        yield Step(i, sigma, timestep, x, denoised)
+    for at in schedule:
+        denoised = denoise(x, at)
+        x = denoised + at.sigma_next * draw(rng, x)
+        yield Step(at, x, denoised)

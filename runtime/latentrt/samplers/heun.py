@@ -25,15 +25,14 @@ def heun(
         clip: applied to what is denoised.
     """
     begin, slope, begin_sigma = x, x, 0.0
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
+    for at in schedule:
+        denoised = denoise(x, at)
         if clip is not None:
             denoised = clip(denoised)
-        if i % 2 == 0:
-            begin, begin_sigma = x, sigma
-            slope = (x - denoised) / sigma  # dx/dσ, eq. 3
-            x = denoised + (sigma_next / sigma) * (x - denoised)
+        if at.index % 2 == 0:
+            begin, begin_sigma = x, at.sigma
+            slope = (x - denoised) / at.sigma  # dx/dσ, eq. 3
+            x = denoised + (at.sigma_next / at.sigma) * (x - denoised)
         else:
-            x = begin + (sigma - begin_sigma) * (slope + (x - denoised) / sigma) / 2
-        yield Step(i, sigma, timestep, x, denoised)
+            x = begin + (at.sigma - begin_sigma) * (slope + (x - denoised) / at.sigma) / 2
+        yield Step(at, x, denoised)

@@ -20,14 +20,13 @@ def ipndm(denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSource | N
         rng: not drawn from.
     """
     outputs: list[Latents] = []  # newest first
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        outputs = [(x - denoised) / sigma, *outputs[:3]]
+    for at in schedule:
+        denoised = denoise(x, at)
+        outputs = [(x - denoised) / at.sigma, *outputs[:3]]
         combined = np.zeros_like(x)
         for weight, output in zip(ADAMS_BASHFORTH[len(outputs)], outputs, strict=True):
             combined = combined + weight * output
         # Of a sample that holds no x₀ diffusers takes out (x − ε)/10⁻⁸ = 0.
-        kept = 0.0 if sigma == ZERO_SNR_SIGMA else x - sigma * combined
-        x = kept + sigma_next * combined
-        yield Step(i, sigma, timestep, x, denoised)
+        kept = 0.0 if at.sigma == ZERO_SNR_SIGMA else x - at.sigma * combined
+        x = kept + at.sigma_next * combined
+        yield Step(at, x, denoised)

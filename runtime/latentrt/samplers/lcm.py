@@ -29,15 +29,14 @@ def lcm(
         timestep_scaling: how fast the consistency function leaves its boundary condition, f(x, 0) = x.
         clip: applied to what is denoised, before the boundary condition.
     """
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
+    for at in schedule:
+        denoised = denoise(x, at)
         if clip is not None:
             denoised = clip(denoised)
         # c_skip and c_out of the paper's eq. 8, of the variance-preserving sample x / √(1 + σ²).
-        scaled = timestep * timestep_scaling
+        scaled = at.timestep * timestep_scaling
         norm = math.hypot(scaled, _SIGMA_DATA)
         c_skip, c_out = (_SIGMA_DATA / norm) ** 2, scaled / norm
-        x0 = c_out * denoised + (c_skip / math.sqrt(1 + sigma * sigma)) * x
-        x = x0 if i == len(schedule) - 1 else x0 + sigma_next * draw(rng, x)
-        yield Step(i, sigma, timestep, x, x0)
+        x0 = c_out * denoised + (c_skip / math.sqrt(1 + at.sigma * at.sigma)) * x
+        x = x0 if at.index == len(schedule) - 1 else x0 + at.sigma_next * draw(rng, x)
+        yield Step(at, x, x0)

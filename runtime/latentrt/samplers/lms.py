@@ -28,14 +28,13 @@ def lms(
         order: how many slopes are used, 1 to 4.
     """
     slopes: list[Latents] = []  # newest first
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        slopes = [(x - denoised) / sigma, *slopes[: order - 1]]
-        points = schedule.sigmas[i::-1][: len(slopes)]
-        for weight, slope in zip(integrals(points, sigma_next), slopes, strict=True):
+    for at in schedule:
+        denoised = denoise(x, at)
+        slopes = [(x - denoised) / at.sigma, *slopes[: order - 1]]
+        points = schedule.sigmas[at.index :: -1][: len(slopes)]
+        for weight, slope in zip(integrals(points, at.sigma_next), slopes, strict=True):
             x = x + weight * slope
-        yield Step(i, sigma, timestep, x, denoised)
+        yield Step(at, x, denoised)
 
 
 def integrals(points: NDArray[np.float64], end: float) -> list[float]:

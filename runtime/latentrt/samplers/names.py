@@ -10,7 +10,7 @@ from latentrt.samplers.registry import (
     SCHEDULE_LABELS,
     Spec,
     find,
-    key_of,
+    normalized,
     schedule_of,
 )
 from latentrt.samplers.sampler import Sampler
@@ -41,7 +41,7 @@ def resolve(name: str | None, scheduler_config: Mapping[str, Any], schedule: str
     sampler = _named(name, scheduler_config)
     if name is not None:
         _refuse_other_family(sampler, scheduler_config)
-    if schedule is None or key_of(schedule) == "automatic":
+    if schedule is None or normalized(schedule) == "automatic":
         return sampler
     found = schedule_of(schedule)
     if found is None:
@@ -60,7 +60,7 @@ def _named(name: str | None, config: Mapping[str, Any]) -> Sampler:
             )
     else:
         asked = name
-    class_name = next((known for known in CLASSES if key_of(known) == key_of(asked)), None)
+    class_name = next((known for known in CLASSES if normalized(known) == normalized(asked)), None)
     if class_name is not None:
         return _of_class(class_name, config)
     if name is None:
@@ -71,9 +71,9 @@ def _named(name: str | None, config: Mapping[str, Any]) -> Sampler:
             f"sampler: no such sampler, {name!r}; expected one of: {_listed()}; with or without a schedule behind it: "
             f"{', '.join(SCHEDULE_LABELS)}"
         )
-    spec = REGISTRY[found.row]
+    spec = REGISTRY[found.key]
     options = from_config(spec.class_name, config, **found.overrides)
-    return Sampler(found.row, spec, options, found.sigma_schedule)
+    return Sampler(found.key, spec, options, found.sigma_schedule)
 
 
 def _of_class(class_name: str, config: Mapping[str, Any]) -> Sampler:

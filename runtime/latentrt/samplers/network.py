@@ -9,9 +9,8 @@ import numpy as np
 from latentrt.errors import InputError
 from latentrt.noise import NoiseSource, TorchGenerator
 from latentrt.samplers.names import resolve
-from latentrt.samplers.sampler import Sampler
 from latentrt.samplers.step import Denoise, Latents, Step
-from latentrt.schedule import Schedule
+from latentrt.schedule import Evaluation
 from latentrt.schedule.prediction import Prediction
 
 # (input, timestep) -> raw output.
@@ -107,34 +106,22 @@ def iterate(
         if source is None:
             raise InputError("strength: noise is drawn for it; expected a seed or an rng, got neither")
         state = schedule.noised(x, source.randn(x.shape).astype(x.dtype, copy=False))
-    return _samples(
-        sampler, denoiser_of(network, sampler.prediction), state, schedule, source, sampler_options
-    )
+    denoise = _denoiser_of(network, sampler.prediction)
+    steps = sampler.run(denoise, state, schedule, source, **sampler_options)  # checks the options at once
+    return (replace(step, x=schedule.sample(step.x, step.index + 1)) for step in steps)
 
 
-def denoiser_of(network: Network, prediction: Prediction) -> Denoise:
+def _denoiser_of(network: Network, prediction: Prediction) -> Denoise:
     """Make a denoiser of a bare network."""
 
-    def denoise(x: Latents, sigma: float, timestep: float) -> Latents:
-        output = np.asarray(network(prediction.input(x, sigma), timestep))
+    def denoise(x: Latents, at: Evaluation) -> Latents:
+        output = np.asarray(network(prediction.input(x, at.sigma), at.timestep))
         channels = x.shape[1] if x.ndim > 1 else 0
         if output.shape != x.shape and output.shape != (*x.shape[:1], 2 * channels, *x.shape[2:]):
             raise InputError(f"network: expected an output of shape {x.shape}, got {output.shape}")
-        return prediction.denoised(output, x, sigma).astype(x.dtype, copy=False)
+        return prediction.denoised(output, x, at.sigma).astype(x.dtype, copy=False)
 
     return denoise
-
-
-def _samples(
-    sampler: Sampler,
-    denoise: Denoise,
-    x: Latents,
-    schedule: Schedule,
-    rng: NoiseSource | None,
-    options: Mapping[str, Any],
-) -> Iterator[Step]:
-    steps = sampler.run(denoise, x, schedule, rng, **options)  # checks the options at once
-    return (replace(step, x=schedule.sample(step.x, step.index + 1)) for step in steps)
 
 
 @dataclass(frozen=True)

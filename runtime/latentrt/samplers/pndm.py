@@ -9,6 +9,7 @@ from latentrt.errors import InputError
 from latentrt.noise import NoiseSource
 from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import Schedule, reinterpret
+from latentrt.schedule.classes.pndm import PRK_STEPS
 
 # Adams–Bashforth weights of the outputs, newest first, by how many there are: eq. 12 of the paper and lower orders.
 ADAMS_BASHFORTH = {
@@ -18,7 +19,6 @@ ADAMS_BASHFORTH = {
     4: (55 / 24, -59 / 24, 37 / 24, -9 / 24),
 }
 _RUNGE_KUTTA = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
-_PRK_STEPS = 3
 
 
 def pndm(
@@ -46,8 +46,8 @@ def pndm(
     Raises:
         InputError: with Runge–Kutta steps the schedule is not whole.
     """
-    evaluations = 0 if skip_prk_steps else 4 * _PRK_STEPS
-    if evaluations and len(schedule) != schedule.num_inference_steps - _PRK_STEPS + evaluations:
+    evaluations = 0 if skip_prk_steps else 4 * PRK_STEPS
+    if evaluations and len(schedule) != schedule.num_inference_steps - PRK_STEPS + evaluations:
         raise InputError(
             "strength: PNDM with skip_prk_steps false runs whole; expected none, or another sampler"
         )
@@ -55,21 +55,20 @@ def pndm(
     velocity = prediction_type == "v_prediction"
     begin, begin_sigma = x, float(schedule.sigmas[0])
     combined: Latents = np.zeros_like(x)
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
-        output = _velocity(x, denoised, sigma) if velocity else (x - denoised) / sigma
-        start, stop = sigma, float(schedule.stops[i])
+    for at in schedule:
+        i, denoised = at.index, denoise(x, at)
+        output = _velocity(x, denoised, at.sigma) if velocity else (x - denoised) / at.sigma
+        start, stop = at.sigma, float(schedule.stops[i])
         if i < evaluations:
             if i % 4 == 0:
                 outputs = [output, *outputs]
-                begin, begin_sigma, combined = x, sigma, np.zeros_like(x)
+                begin, begin_sigma, combined = x, at.sigma, np.zeros_like(x)
             combined = combined + _RUNGE_KUTTA[i % 4] * output
             x, start = begin, begin_sigma
             along = combined if i % 4 == 3 else output  # eq. 13
         elif i == 1:
             along = (output + outputs[0]) / 2
-            start, stop = float(schedule.starts[i]), sigma
+            start, stop = float(schedule.starts[i]), at.sigma
             x = reinterpret(begin, begin_sigma, start)
         else:
             outputs = [output, *outputs[:3]]
@@ -79,8 +78,8 @@ def pndm(
                 along = along + weight * earlier
         # eq. 9, which is DDIM eq. 12
         moved = _follow(x, along, start, stop) if velocity else x + (stop - start) * along
-        x = reinterpret(moved, stop, sigma_next)
-        yield Step(i, sigma, timestep, x, denoised)
+        x = reinterpret(moved, stop, at.sigma_next)
+        yield Step(at, x, denoised)
 
 
 def _velocity(x: Latents, denoised: Latents, sigma: float) -> Latents:

@@ -146,52 +146,53 @@ class Named:
     """What a name says.
 
     Attributes:
-        row: a key of `REGISTRY`.
+        key: of `REGISTRY`.
         overrides: options of its class that the name fixes, the flag of a schedule among them.
         sigma_schedule: one of ComfyUI's, where the class has no flag for it.
     """
 
-    row: str
+    key: str
     overrides: Mapping[str, Any]
     sigma_schedule: str | None = None
 
 
-def key_of(name: str) -> str:
+def normalized(name: str) -> str:
     """The name without what does not matter: case, spaces, underscores."""
     return re.sub(r"[\s_+-]+", "", name.lower().replace("++", "pp"))
 
 
 def find(name: str) -> Named | None:
     """Read a name, with or without a schedule behind it ("dpmpp_2m karras"); None where there is no such sampler."""
-    key = key_of(name)
-    if key in _ROWS:
-        return Named(_ROWS[key], {**_PLAIN, **REGISTRY[_ROWS[key]].overrides})
+    plain = normalized(name)
+    key = _KEYS.get(plain)
+    if key is not None:
+        return Named(key, {**_PLAIN, **REGISTRY[key].overrides})
     for end, (flag, schedule) in _ENDS.items():
-        row = _ROWS.get(key.removesuffix(end)) if key.endswith(end) else None
-        if row is not None:
-            spec = REGISTRY[row]
+        key = _KEYS.get(plain.removesuffix(end))
+        if key is not None:
+            spec = REGISTRY[key]
             if flag in CLASSES[spec.class_name].defaults:
-                return Named(row, {**_PLAIN, **spec.overrides, str(flag): True})
+                return Named(key, {**_PLAIN, **spec.overrides, str(flag): True})
             if schedule is not None and spec.class_name in EVALUATES:
-                return Named(row, {**_PLAIN, **spec.overrides}, schedule)
+                return Named(key, {**_PLAIN, **spec.overrides}, schedule)
     return None
 
 
 def schedule_of(name: str) -> str | None:
     """Find one of ComfyUI's schedules by its own name or AUTOMATIC1111's."""
-    return _SCHEDULES.get(key_of(name))
+    return _SCHEDULES.get(normalized(name))
 
 
-_ROWS = {
-    key_of(alias): name
+_KEYS = {
+    normalized(alias): name
     for name, spec in REGISTRY.items()
     for alias in (name, spec.k_diffusion, spec.label)
     if alias is not None
 }
 _SCHEDULES = {
-    **{key_of(name): name for name in SCHEDULE_LABELS},
-    **{key_of(label): name for name, label in SCHEDULE_LABELS.items()},
+    **{normalized(name): name for name in SCHEDULE_LABELS},
+    **{normalized(label): name for name, label in SCHEDULE_LABELS.items()},
 }
-_FLAGS = {key_of(label): flag for flag, label in FLAG_LABELS.items()}
+_FLAGS = {normalized(label): flag for flag, label in FLAG_LABELS.items()}
 # What may stand behind a sampler's name: the flag of a class, and one of ComfyUI's schedules.
-_ENDS = {key: (_FLAGS.get(key), _SCHEDULES.get(key)) for key in {**_SCHEDULES, **_FLAGS}}
+_ENDS = {end: (_FLAGS.get(end), _SCHEDULES.get(end)) for end in {**_SCHEDULES, **_FLAGS}}

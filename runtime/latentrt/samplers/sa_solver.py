@@ -52,24 +52,23 @@ def sa_solver(
     kept = max(predictor_order, corrector_order - 1)
     outputs: list[Latents] = []  # newest first
     before, noise, order, tau = x, x, 0, 0.0
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
+    for at in schedule:
+        i, denoised = at.index, denoise(x, at)
         if clip is not None:
             denoised = clip(denoised)
-        output = denoised if data else (x - denoised) / sigma
+        output = denoised if data else (x - denoised) / at.sigma
         if i > 0:
             used = [output, *outputs][:order]
             sigmas = schedule.sigmas[i::-1][: len(used)].tolist()
-            x = _update(before, used, sigmas, float(schedule.sigmas[i - 1]), sigma, data, tau, noise)
+            x = _update(before, used, sigmas, float(schedule.sigmas[i - 1]), at.sigma, data, tau, noise)
         outputs = [output, *outputs[: kept - 1]]
-        noise, tau, before = draw(rng, x), float(tau_of(timestep)), x
+        noise, tau, before = draw(rng, x), float(tau_of(at.timestep)), x
         left = len(schedule) - i
         order = min(predictor_order, i + 1, left if lower_order_final else predictor_order)
         sigmas = schedule.sigmas[i::-1][:order].tolist()
-        x = _update(x, outputs[:order], sigmas, sigma, sigma_next, data, tau, noise)
+        x = _update(x, outputs[:order], sigmas, at.sigma, at.sigma_next, data, tau, noise)
         order = min(corrector_order, i + 2, left + 1 if lower_order_final else corrector_order)
-        yield Step(i, sigma, timestep, x, denoised)
+        yield Step(at, x, denoised)
 
 
 def _update(

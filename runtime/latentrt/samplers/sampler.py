@@ -40,13 +40,13 @@ class Sampler:
     """A solver with all its options settled; made by `resolve`.
 
     Attributes:
-        row: a key of `REGISTRY`.
+        key: of `REGISTRY`.
         spec: what stands there.
         options: every option of the diffusers class.
         sigma_schedule: one of ComfyUI's schedules, in place of the class's own.
     """
 
-    row: str
+    key: str
     spec: Spec = field(repr=False)
     options: Mapping[str, Any] = field(repr=False)
     sigma_schedule: str | None = None
@@ -55,7 +55,7 @@ class Sampler:
     def name(self) -> str:
         """Canonical, with its schedule: "dpmpp_2m_karras"."""
         kind = self.schedule_type
-        return self.row if kind == "Automatic" else f"{self.row}_{self.sigma_schedule or kind.lower()}"
+        return self.key if kind == "Automatic" else f"{self.key}_{self.sigma_schedule or kind.lower()}"
 
     @property
     def takes_schedules(self) -> bool:
@@ -69,11 +69,11 @@ class Sampler:
             InputError: its class has sigmas of its own.
         """
         if not self.takes_schedules:
-            takers = ", ".join(row for row, spec in REGISTRY.items() if spec.class_name in EVALUATES)
+            takers = ", ".join(key for key, spec in REGISTRY.items() if spec.class_name in EVALUATES)
             raise InputError(
-                f"schedule: {self.row} has sigmas of its own; expected None, or one of: {takers}"
+                f"schedule: {self.key} has sigmas of its own; expected None, or one of: {takers}"
             )
-        plain = {key: False for key in FLAG_LABELS if key in self.options}
+        plain = {flag: False for flag in FLAG_LABELS if flag in self.options}
         return replace(self, options={**self.options, **plain}, sigma_schedule=sigma_schedule)
 
     @property
@@ -91,7 +91,7 @@ class Sampler:
         """AUTOMATIC1111's "Schedule type": Karras, SGM Uniform and so on, or Automatic."""
         if self.sigma_schedule is not None:
             return SCHEDULE_LABELS[self.sigma_schedule]
-        return next((t for key, t in FLAG_LABELS.items() if self.options.get(key)), "Automatic")
+        return next((t for flag, t in FLAG_LABELS.items() if self.options.get(flag)), "Automatic")
 
     @property
     def label(self) -> str:
@@ -110,7 +110,7 @@ class Sampler:
         said = find(self.label if self.sigma_schedule is None else self.spec.label)
         fixed = (
             said is not None
-            and said.row == self.row
+            and said.key == self.key
             and all(self.options.get(key, value) == value for key, value in said.overrides.items())
         )
         extra: tuple[tuple[str, str], ...] = () if fixed else ((CLASS_ENTRY, self.spec.class_name),)

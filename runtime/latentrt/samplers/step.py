@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from latentrt.errors import InputError
 from latentrt.noise import NoiseSource
-from latentrt.schedule import Schedule
+from latentrt.schedule import Evaluation, Schedule
 
 Latents = NDArray[np.floating[Any]]
 Clip = Callable[[Latents], Latents]
@@ -19,13 +19,12 @@ Clip = Callable[[Latents], Latents]
 class Denoise(Protocol):
     """The network with all that is about it: guidance, prediction type, scaling of its input."""
 
-    def __call__(self, x: Latents, sigma: float, timestep: float, /) -> Latents:
-        """Estimate the clean latents x₀ in x.
+    def __call__(self, x: Latents, at: Evaluation, /) -> Latents:
+        """Estimate the clean latents x₀ in x. It depends on nothing else: solvers may ask in any order, or twice.
 
         Args:
             x: float32 (b, c, h, w), x₀ + σ·ε.
-            sigma: the noise level of x, > 0; `ZERO_SNR_SIGMA` stands for infinity.
-            timestep: what the network is told, 0 … num_train_timesteps − 1; a fraction with Karras and the like.
+            at: where it is asked, with σ and the timestep.
         """
         ...
 
@@ -35,18 +34,29 @@ class Step:
     """One evaluation of the network, and what came of it.
 
     Attributes:
-        index: 0 … len(schedule) − 1.
-        sigma: the noise level at which the network was asked.
-        timestep: what it was told.
-        x: the state after the step, at `schedule.sigmas[index + 1]`.
+        at: where the network was asked.
+        x: the state after the step, at `at.sigma_next`.
         denoised: the clean latents it estimated, clipped where the config asks for it. Good for a preview.
     """
 
-    index: int
-    sigma: float
-    timestep: float
+    at: Evaluation
     x: Latents
     denoised: Latents
+
+    @property
+    def index(self) -> int:
+        """0 … len(schedule) − 1."""
+        return self.at.index
+
+    @property
+    def sigma(self) -> float:
+        """The noise level at which the network was asked."""
+        return self.at.sigma
+
+    @property
+    def timestep(self) -> float:
+        """What it was told."""
+        return self.at.timestep
 
 
 class Solver(Protocol):

@@ -32,13 +32,12 @@ def tcd(
     if table is None:
         raise InputError("tcd: expected a schedule with train_sigmas, as TCDScheduler's has")
     ends = [*schedule.timesteps.tolist()[1:], 0.0]
-    for i, (timestep, end) in enumerate(zip(schedule.timesteps.tolist(), ends, strict=True)):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
+    for at, end in zip(schedule, ends, strict=True):
+        denoised = denoise(x, at)
         # diffusers multiplies in float32: 0.7·10 is 7 in both, but not every product falls on the same side.
         down = float(table[int(np.float32(1 - eta) * np.float32(end))])
-        x = denoised + (down / sigma) * (x - denoised)  # DDIM's step, arXiv:2010.02502 eq. 12
-        if eta > 0 and i < len(schedule) - 1:
+        x = denoised + (down / at.sigma) * (x - denoised)  # DDIM's step, arXiv:2010.02502 eq. 12
+        if eta > 0 and at.index < len(schedule) - 1:
             # √(ᾱ'/ᾱ_s)·x_s + √(1 − ᾱ'/ᾱ_s)·noise, in sigma space
-            x = x + math.sqrt(max(sigma_next**2 - down**2, 0.0)) * draw(rng, x)
-        yield Step(i, sigma, timestep, x, denoised)
+            x = x + math.sqrt(max(at.sigma_next**2 - down**2, 0.0)) * draw(rng, x)
+        yield Step(at, x, denoised)

@@ -44,12 +44,11 @@ def unipc(
     outputs: list[Latents] = []  # newest first
     begun = schedule.num_inference_steps - len(schedule)
     before, order = x, 0
-    for i, timestep in enumerate(schedule.timesteps.tolist()):
-        sigma, sigma_next = float(schedule.sigmas[i]), float(schedule.sigmas[i + 1])
-        denoised = denoise(x, sigma, timestep)
+    for at in schedule:
+        i, denoised = at.index, denoise(x, at)
         if clip is not None and predict_x0:
             denoised = clip(denoised)
-        output = denoised if predict_x0 else (x - denoised) / sigma
+        output = denoised if predict_x0 else (x - denoised) / at.sigma
         if i > 0 and begun + i - 1 not in disable_corrector:
             sigmas = schedule.sigmas[i - order : i + 1].tolist()
             x = _update(before, outputs[:order], sigmas, solver_type, predict_x0, corrected_by=output)
@@ -57,12 +56,12 @@ def unipc(
         order = len(outputs)
         if lower_order_final:
             order = min(order, len(schedule) - i)
-        if sigma_next == 0:
+        if at.sigma_next == 0:
             order = 1
         before = x
         sigmas = schedule.sigmas[i - order + 1 : i + 2].tolist()
         x = _update(x, outputs[:order], sigmas, solver_type, predict_x0)
-        yield Step(i, sigma, timestep, x, denoised)
+        yield Step(at, x, denoised)
 
 
 def _update(

@@ -87,9 +87,9 @@ _ALPHA_BARS: dict[str, Callable[[float], float]] = {
 }
 
 
-def _betas_of(alpha_bar: Callable[[float], float], count: int, max_beta: float = 0.999) -> Float32:
-    """β of every timestep from ᾱ(t), capped."""
-    betas = [min(1 - alpha_bar((i + 1) / count) / alpha_bar(i / count), max_beta) for i in range(count)]
+def _betas_of(alpha_bar: Callable[[float], float], count: int) -> Float32:
+    """β of every timestep from ᾱ(t), at most 0.999."""
+    betas = [min(1 - alpha_bar((i + 1) / count) / alpha_bar(i / count), 0.999) for i in range(count)]
     return np.array(betas, dtype=np.float32)
 
 

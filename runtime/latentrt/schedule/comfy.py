@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from latentrt.errors import InputError
 from latentrt.schedule.beta import beta_ppf
-from latentrt.schedule.classes.common import Float64, Options, chained, ve_sigmas
+from latentrt.schedule.classes.common import Float64, Options, chained, interleaved, ve_sigmas
 from latentrt.schedule.ramps import exponential, karras
 from latentrt.schedule.schedule import Schedule
 
@@ -150,9 +150,7 @@ def _evaluated(sigmas: Float64, where: str) -> Float64:
         return sigmas
     begins, ends = sigmas[:-1], sigmas[1:-1]
     between = np.sqrt(begins[:-1] * ends) if where == _MIDDLE else ends
-    merged = np.empty(2 * len(begins) - 1)
-    merged[::2], merged[1::2] = begins, between
-    return np.append(merged, 0.0)
+    return np.append(interleaved(begins, between), 0.0)
 
 
 def _at(table: Table, timesteps: Float64) -> Float64:

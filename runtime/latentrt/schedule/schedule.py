@@ -1,6 +1,7 @@
 """The frozen data that a sampler steps along."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,24 @@ Latents = NDArray[np.floating[Any]]
 # Stands for the infinite σ of a zero-terminal-SNR schedule. A power of two scales float32 without loss; this one leaves
 # x₀ far below float32's last bit, and its square is still a float32.
 ZERO_SNR_SIGMA = 2.0**40
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Where in a run the network is asked; iterating a `Schedule` gives each in turn.
+
+    Attributes:
+        index: counts the schedule's evaluations, from 0; `Schedule.order` of them make a step. A solver that goes back
+            asks at the same index again; one that leaves the schedule's sigmas, at that of the evaluation before.
+        sigma: the noise level of the state, > 0; `ZERO_SNR_SIGMA` stands for infinity.
+        timestep: what the network is told, 0 … num_train_timesteps − 1; a fraction with Karras and the like.
+        sigma_next: the noise level that it leads to: that of the next evaluation, or of the end of the run.
+    """
+
+    index: int
+    sigma: float
+    timestep: float
+    sigma_next: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +81,11 @@ class Schedule:
         """Count the evaluations, each of which yields a step."""
         return len(self.timesteps)
 
+    def __iter__(self) -> Iterator[Evaluation]:
+        """Go through the evaluations in order."""
+        sigmas = self.sigmas.tolist()
+        return map(Evaluation, range(len(self)), sigmas, self.timesteps.tolist(), sigmas[1:])
+
     def initial(self, noise: Latents) -> Latents:
         """Scale noise of unit variance, (b, c, h, w), to the state at `sigmas[0]` from which a whole run starts."""
         if self.initial_scale is not None:
@@ -79,9 +103,8 @@ class Schedule:
         if self.added is None:
             return x0 + sigma * noise
         added = float(self.added[0])
-        return (x0 + added * noise) * (
-            FORMS[self.form](sigma) / FORMS["vp"](added)
-        )  # taken for a sample at sigma
+        taken_at_sigma = FORMS[self.form](sigma) / FORMS["vp"](added)
+        return (x0 + added * noise) * taken_at_sigma
 
     def truncated(self, strength: float) -> "Schedule":
         """Keep the last steps, as img2img does: min(⌊n·strength⌋, n) of them (diffusers' `get_timesteps`).

@@ -30,13 +30,13 @@ def test_as_json_it_has_what_each_name_fixes(capsys: pytest.CaptureFixture[str])
             if name is None:
                 continue
             sampler = samplers.resolve(name, {})
-            assert (sampler.row, sampler.spec.class_name) == (row["name"], row["diffusers"])
+            assert (sampler.key, sampler.spec.class_name) == (row["name"], row["diffusers"])
             assert {key: sampler.options[key] for key in row["options"]} == row["options"]
         for schedule in report["schedules"] if row["takes_schedules"] else []:
             assert (
                 samplers.resolve(row["name"], {}, schedule["comfyui"]).sigma_schedule == schedule["comfyui"]
             )
-            assert samplers.resolve(f"{row['name']} {schedule['automatic1111']}", {}).row == row["name"]
+            assert samplers.resolve(f"{row['name']} {schedule['automatic1111']}", {}).key == row["name"]
 
 
 @pytest.mark.parametrize(

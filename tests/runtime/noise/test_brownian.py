@@ -62,7 +62,7 @@ def run(config: dict[str, object], count: int, rng: TorchGenerator | None = None
     sampler = samplers.resolve("DPMSolverSDEScheduler", config)
     schedule = sampler.schedule(count)
     x = schedule.initial(TorchGenerator(0).randn((2, 4, 6, 6)))
-    *_, last = sampler.run(lambda x, sigma, t: x * (0.25 / (0.25 + sigma**2)), x, schedule, rng)
+    *_, last = sampler.run(lambda x, at: x * (0.25 / (0.25 + at.sigma**2)), x, schedule, rng)
     return last.x
 
 

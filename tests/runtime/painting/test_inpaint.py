@@ -19,6 +19,7 @@ from latentrt.painting.inpainting import crop_region, make_inpainting
 from latentrt.pictures.images import read_parameters
 from latentrt.pictures.mask import Mask, load_mask
 from latentrt.pictures.metadata import parse_parameters
+from latentrt.schedule import Evaluation
 
 QUICK = {"num_inference_steps": 2, "seed": 1, "sampler": "euler", "guidance_scale": 1.0}
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8))
@@ -95,13 +96,13 @@ def test_differential_frees_the_light_before_the_dark():
     clean, noise = np.zeros((1, 1, 1, 5), np.float32), np.ones((1, 1, 1, 5), np.float32)
     seen = []
 
-    def denoise(x, sigma, timestep):
+    def denoise(x, at):
         seen.append(x.copy())
         return np.full_like(x, 7)
 
     blend = Blend(denoise, clean, noise, mask, 4)
     state = np.full((1, 1, 1, 5), 100, np.float32)
-    given_back = [blend(state, float(4 - i), 0.0)[0, 0, 0] for i in range(4)]
+    given_back = [blend(state, Evaluation(i, 4.0 - i, 0.0, 3.0 - i))[0, 0, 0] for i in range(4)]
     # What is not free goes in as the picture under noise of sigma, and comes out clean until it is about to move.
     assert seen[0].tolist() == [[[[100] * 5]]]
     assert [row[0, 0, 0].tolist() for row in seen[1:]] == [
@@ -131,9 +132,9 @@ def test_every_sampler_keeps_and_paints(name, strength):
     mask[..., 2:5, 1:4] = 1
     calls = []
 
-    def denoise(x, sigma, timestep):
-        calls.append(sigma)
-        return np.float32(0.8) * x / np.float32(1 + sigma**2)
+    def denoise(x, at):
+        calls.append(at)
+        return np.float32(0.8) * x / np.float32(1 + at.sigma**2)
 
     def run(network):
         x = schedule.noised(clean, noise).astype(np.float32)
@@ -142,7 +143,7 @@ def test_every_sampler_keeps_and_paints(name, strength):
         return schedule.final(x)
 
     plain = run(denoise)
-    assert len(calls) == len(schedule)  # what guidance and masks count steps by
+    assert calls == list(schedule)  # what guidance and masks go by
     blend = Blend(denoise, clean, noise, mask, len(schedule))
     latents = blend.finish(run(blend))
     free = np.broadcast_to(mask > 0, latents.shape)

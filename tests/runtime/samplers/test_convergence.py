@@ -1,14 +1,9 @@
-"""The order of every solver, on a Gaussian whose denoiser and path are known: tools/parity/convergence.py."""
-
-import sys
-from pathlib import Path
+"""The order of every solver, on a Gaussian whose denoiser and path are known: tests/parity/convergence.py."""
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "tools"))
-from parity.convergence import SOLVERS, STOCHASTIC, Solver, Stochastic, moments, order
-
 from latentrt.schedule import CLASSES
+from parity.convergence import SOLVERS, STOCHASTIC, Solver, Stochastic, moments, order
 
 # Consistency models jump: their error does not fall with more steps.
 JUMPS = {"LCMScheduler", "TCDScheduler"}

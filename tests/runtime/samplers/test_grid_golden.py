@@ -1,16 +1,13 @@
 """Every scheduler class against what diffusers 0.42 gave for a part of the parity grid; by tools/make_golden.py."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "tools"))
+from latentrt.schedule import CLASSES
 from parity.grid import cases
 from parity.run import ours
-
-from latentrt.schedule import CLASSES
 
 with np.load(Path(__file__).parents[1] / "golden" / "grid.npz") as _file:
     LABELS = str(_file["labels"]).split("\n")

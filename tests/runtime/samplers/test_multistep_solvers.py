@@ -23,7 +23,7 @@ from latentrt.samplers.lcm import lcm
 from latentrt.samplers.sa_solver import sa_solver
 from latentrt.samplers.tcd import tcd
 from latentrt.samplers.unipc import unipc
-from latentrt.schedule import Schedule
+from latentrt.schedule import Evaluation, Schedule
 
 SHAPE = (2, 4, 3, 3)
 
@@ -118,7 +118,7 @@ EVEN = (10.0, 6.0, 3.5, 2.0, 1.1, 0.6, 0.3, 0.1)
 def test_where_x0_is_constant_the_path_is_straight(solver: Solver, options: dict[str, Any]) -> None:
     """x₀ constant: x' = x₀ + (σ'/σ)·(x − x₀), whatever the order."""
     x, clean, schedule = 10 * noise(), np.full(SHAPE, 0.3), along(*EVEN)
-    for step in solver(lambda x, sigma, t: clean, x, schedule, TorchGenerator(0), **options):
+    for step in solver(lambda x, at: clean, x, schedule, TorchGenerator(0), **options):
         expected = clean + (schedule.sigmas[step.index + 1] / 10) * (x - clean)
         np.testing.assert_allclose(step.x, expected, rtol=1e-12, atol=1e-12)
 
@@ -127,13 +127,13 @@ def test_where_x0_is_constant_the_path_is_straight(solver: Solver, options: dict
 def test_where_epsilon_is_constant_the_path_is_straight(solver: Solver, options: dict[str, Any]) -> None:
     x, schedule = 10 * noise(), along(*EVEN)
     epsilon = TorchGenerator(1).randn(SHAPE, np.float64)
-    for step in solver(lambda x, sigma, t: x - sigma * epsilon, x, schedule, TorchGenerator(0), **options):
+    for step in solver(lambda x, at: x - at.sigma * epsilon, x, schedule, TorchGenerator(0), **options):
         expected = x + (schedule.sigmas[step.index + 1] - 10) * epsilon
         np.testing.assert_allclose(step.x, expected, rtol=1e-12, atol=1e-11)
 
 
-def half(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
-    return x / (1 + sigma)
+def half(x: np.ndarray, at: Evaluation) -> np.ndarray:
+    return x / (1 + at.sigma)
 
 
 @pytest.mark.parametrize(("solver", "options"), DATA + NOISE)
@@ -176,8 +176,8 @@ def test_noise_keeps_the_marginals(solver: Solver, options: dict[str, Any]) -> N
     """Data of N(μ, s²): wherever the run ends, the state is of N(μ, s² + σ²), if the noise has the right size."""
     mu, s = 0.7, 0.5
 
-    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
-        return (s**2 * x + sigma**2 * mu) / (s**2 + sigma**2)
+    def denoise(x: np.ndarray, at: Evaluation) -> np.ndarray:
+        return (s**2 * x + at.sigma**2 * mu) / (s**2 + at.sigma**2)
 
     sigmas = np.exp(np.linspace(math.log(20.0), math.log(0.2), 241))
     x = mu + math.hypot(s, 20) * TorchGenerator(0).randn((1, 1, 200, 250), np.float64)
@@ -189,8 +189,8 @@ def test_noise_keeps_the_marginals(solver: Solver, options: dict[str, Any]) -> N
 def test_dpm_sde_keeps_the_marginals_along_its_own_path() -> None:
     mu, s = 0.7, 0.5
 
-    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
-        return (s**2 * x + sigma**2 * mu) / (s**2 + sigma**2)
+    def denoise(x: np.ndarray, at: Evaluation) -> np.ndarray:
+        return (s**2 * x + at.sigma**2 * mu) / (s**2 + at.sigma**2)
 
     outer = np.exp(np.linspace(math.log(10.0), math.log(0.2), 31))
     sigmas = np.zeros(2 * len(outer) - 1)
@@ -204,7 +204,7 @@ def test_dpm_sde_keeps_the_marginals_along_its_own_path() -> None:
 def test_lcm_at_timestep_0_gives_back_its_input_and_ends_without_noise() -> None:
     x = noise()
     schedule = Schedule(np.array([0.5, 0.0]), np.array([0.0]), 1, np.zeros(1), np.array([0.5]))
-    (step,) = lcm(lambda x, sigma, t: np.zeros_like(x), x, schedule, None)
+    (step,) = lcm(lambda x, at: np.zeros_like(x), x, schedule, None)
     np.testing.assert_allclose(step.x, x / math.sqrt(1.25), rtol=1e-15)  # c_skip 1, of the sample
 
 

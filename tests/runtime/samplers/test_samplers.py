@@ -18,13 +18,13 @@ from latentrt.samplers.dpm_multistep import dpm_multistep
 from latentrt.samplers.euler import euler
 from latentrt.samplers.euler_ancestral import euler_ancestral
 from latentrt.samplers.pndm import pndm
-from latentrt.schedule import Schedule
+from latentrt.schedule import Evaluation, Schedule
 
 ANY = {key: value for key, value in SD.items() if key != "_class_name"}  # for networks of every family
 SHAPE = (2, 4, 3, 3)
 
 
-def half(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
+def half(x: np.ndarray, at: Evaluation) -> np.ndarray:
     return x / 2
 
 
@@ -136,7 +136,7 @@ def test_a_schedule_asked_for_is_found_again(name: str | None, schedule: str) ->
     stored = entries.get(samplers.SCHEDULE_ENTRY)
     named = label if stored is not None else f"{label} {kind}"
     again = samplers.resolve(entries.get(samplers.CLASS_ENTRY, named), config, stored)
-    assert (again.row, again.sigma_schedule) == (sampler.row, sampler.sigma_schedule)
+    assert (again.key, again.sigma_schedule) == (sampler.key, sampler.sigma_schedule)
     mine, theirs = again.schedule(8), sampler.schedule(8)
     np.testing.assert_array_equal(mine.sigmas, theirs.sigmas)
     np.testing.assert_array_equal(mine.timesteps, theirs.timesteps)
@@ -150,7 +150,7 @@ def test_a_schedule_behind_a_name() -> None:
     comfy = samplers.resolve("Euler a Karras", SD)
     assert (comfy.sigma_schedule, comfy.name) == ("karras", "euler_ancestral_karras")
     assert samplers.resolve("euler", SD, "Automatic") == samplers.resolve("euler", SD)
-    assert samplers.resolve("DPM++ 2M SDE Heun Karras", SD).row == "dpmpp_2m_sde_heun"
+    assert samplers.resolve("DPM++ 2M SDE Heun Karras", SD).key == "dpmpp_2m_sde_heun"
     for name in ("pndm karras", "tcd simple", "dpmpp_2m nothing"):
         with pytest.raises(InputError, match="no such sampler"):
             samplers.resolve(name, SD)
@@ -183,13 +183,13 @@ def test_steps(name: str) -> None:
     schedule = sampler.schedule(7)
     x = schedule.initial(TorchGenerator(1).randn(SHAPE))
     kept = x.copy()
-    asked: list[tuple[float, float]] = []
+    asked: list[Evaluation] = []
 
-    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
+    def denoise(x: np.ndarray, at: Evaluation) -> np.ndarray:
         assert x.dtype == np.float32
-        assert type(sigma) is float
-        assert type(timestep) is float
-        asked.append((sigma, timestep))
+        assert type(at.sigma) is float
+        assert type(at.timestep) is float
+        asked.append(at)
         return x / 2
 
     run = sampler.run(denoise, x, schedule, TorchGenerator(2))
@@ -204,8 +204,7 @@ def test_steps(name: str) -> None:
     np.testing.assert_array_equal(steps[0].x, first.x)  # no state was left over
     np.testing.assert_array_equal(x, kept)  # the caller's array is the caller's
     assert [step.index for step in steps] == list(range(len(schedule)))
-    assert asked == [(step.sigma, step.timestep) for step in steps]
-    assert asked == list(zip(schedule.sigmas[:-1].tolist(), schedule.timesteps.tolist(), strict=True))
+    assert asked == [step.at for step in steps] == list(schedule)
     for step in steps:
         assert step.x.shape == step.denoised.shape == SHAPE
         assert step.x.dtype == step.denoised.dtype == np.float32
@@ -267,8 +266,8 @@ def test_zero_terminal_snr_starts_from_what_the_network_says() -> None:
     noise = TorchGenerator(0).randn(SHAPE)
     seen = []
 
-    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
-        seen.append(x / math.sqrt(1 + sigma * sigma))
+    def denoise(x: np.ndarray, at: Evaluation) -> np.ndarray:
+        seen.append(x / math.sqrt(1 + at.sigma * at.sigma))
         return np.full_like(x, 0.5)
 
     step = next(sampler.run(denoise, schedule.initial(noise), schedule))
@@ -298,8 +297,8 @@ def test_dynamic_thresholding_by_picture() -> None:
 MU, S = 0.7, 0.5
 
 
-def gaussian(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
-    return (S**2 * x + sigma**2 * MU) / (S**2 + sigma**2)
+def gaussian(x: np.ndarray, at: Evaluation) -> np.ndarray:
+    return (S**2 * x + at.sigma**2 * MU) / (S**2 + at.sigma**2)
 
 
 def log_even(count: int) -> Schedule:

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_model import denoiser
 
 from latentrt import samplers
 from latentrt.noise import TorchGenerator
 from latentrt.schedule import Schedule
+from parity.toy_model import denoiser
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 INDEX = json.loads((GOLDEN / "samplers.json").read_text())

@@ -10,6 +10,7 @@ from latentrt import samplers
 from latentrt.errors import InputError
 from latentrt.models.published import SD1_SCHEDULER as SD
 from latentrt.noise import TorchGenerator
+from latentrt.schedule import Evaluation
 from latentrt.schedule.comfy import EVALUATES, SIGMA_SCHEDULES
 
 COUNTS = (1, 2, 3, 5, 10, 20, 25, 30, 50)
@@ -108,8 +109,8 @@ def test_every_solver_of_its_kind_runs_on_them(row: str, name: str) -> None:
     x = schedule.initial(TorchGenerator(0).randn((1, 4, 4, 4)))
     asked = []
 
-    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
-        asked.append(sigma)
+    def denoise(x: np.ndarray, at: Evaluation) -> np.ndarray:
+        asked.append(at.sigma)
         return np.full_like(x, 0.7)
 
     *_, last = sampler.run(denoise, x, schedule, TorchGenerator(1))
@@ -135,21 +136,22 @@ def test_penultimate_sigma_is_left_out() -> None:
     np.testing.assert_allclose(halved[1:-1:2], np.sqrt(longer[:-3] * longer[1:-2]), rtol=1e-14)
 
 
+def denoised_at(x: np.ndarray, sigma: float) -> np.ndarray:
+    return 0.3 * np.tanh(x / (1 + sigma)) + 0.1
+
+
 def test_dpmpp_2s_ancestral_is_k_diffusions() -> None:
     """Against its update in t = −log σ, with exponential integrators over half and whole steps."""
     sampler = samplers.resolve("DPM++ 2S a Karras", SD)
     schedule = sampler.schedule(6)
     x = schedule.initial(TorchGenerator(0).randn((2, 4, 3, 3), np.float64))
 
-    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
-        return 0.3 * np.tanh(x / (1 + sigma)) + 0.1
-
-    *_, last = sampler.run(denoise, x, schedule, TorchGenerator(1))
+    *_, last = sampler.run(lambda x, at: denoised_at(x, at.sigma), x, schedule, TorchGenerator(1))
     rng, sigmas = TorchGenerator(1), np.append(schedule.sigmas[:-1:2], 0.0)
     for sigma, sigma_next in zip(sigmas[:-1].tolist(), sigmas[1:].tolist(), strict=True):
         up = min(sigma_next, math.sqrt(sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2))
         down = math.sqrt(sigma_next**2 - up**2)
-        denoised = denoise(x, sigma, 0)
+        denoised = denoised_at(x, sigma)
         if down == 0:
             x = x + (x - denoised) / sigma * (down - sigma)
             continue
@@ -157,7 +159,7 @@ def test_dpmpp_2s_ancestral_is_k_diffusions() -> None:
         h = t_next - t
         middle = math.exp(-(t + h / 2))
         half = (middle / sigma) * x - math.expm1(-h / 2) * denoised
-        x = (down / sigma) * x - math.expm1(-h) * denoise(half, middle, 0)
+        x = (down / sigma) * x - math.expm1(-h) * denoised_at(half, middle)
         x = x + up * rng.randn(x.shape).astype(np.float64)
     np.testing.assert_allclose(last.x, x, rtol=1e-11, atol=1e-12)
 
@@ -168,15 +170,12 @@ def test_dpmpp_3m_sde_is_k_diffusions() -> None:
     schedule = sampler.schedule(7)
     x = schedule.initial(TorchGenerator(0).randn((2, 4, 3, 3), np.float64))
 
-    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
-        return 0.3 * np.tanh(x / (1 + sigma)) + 0.1
-
-    *_, last = sampler.run(denoise, x, schedule, TorchGenerator(1))
+    *_, last = sampler.run(lambda x, at: denoised_at(x, at.sigma), x, schedule, TorchGenerator(1))
     rng, sigmas = TorchGenerator(1), schedule.sigmas.tolist()
     history: list[np.ndarray] = []
     h_s: list[float] = []
     for i in range(7):
-        denoised = denoise(x, sigmas[i], 0)
+        denoised = denoised_at(x, sigmas[i])
         if sigmas[i + 1] == 0:
             x = denoised
             break

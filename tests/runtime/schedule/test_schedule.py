@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentrt.errors import InputError
-from latentrt.schedule import CLASSES, ZERO_SNR_SIGMA, Schedule, from_config, make_schedule, reinterpret
+from latentrt.schedule import (
+    CLASSES,
+    ZERO_SNR_SIGMA,
+    Evaluation,
+    Schedule,
+    from_config,
+    make_schedule,
+    reinterpret,
+)
 from latentrt.schedule.beta import beta_ppf
 from latentrt.schedule.betas import make_alphas_cumprod
 from latentrt.schedule.ramps import exponential, karras, sigma_to_timestep
@@ -71,6 +79,15 @@ def test_invariants(name: str, spacing: str, count: int) -> None:
     assert s.timesteps.max() <= (1000 if name == "FlowMatchEulerDiscreteScheduler" else 999)
     assert s.timesteps.min() >= (-2 if name in EDM else 0)
     assert s.stops[-1] == s.sigmas[-1]
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+@pytest.mark.parametrize("name", NAMES)
+def test_iterated_it_gives_where_the_network_is_asked(name: str, strength: float) -> None:
+    s = schedule(name, 5).truncated(strength)
+    expected = zip(s.sigmas[:-1].tolist(), s.timesteps.tolist(), s.sigmas[1:].tolist(), strict=True)
+    assert list(s) == [Evaluation(i, *rest) for i, rest in enumerate(expected)]
+    assert list(s) == list(s)  # as often as one likes
 
 
 def test_frozen() -> None:

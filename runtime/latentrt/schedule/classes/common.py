@@ -122,6 +122,13 @@ def chained(
     )
 
 
+def interleaved(firsts: Float64, seconds: Float64) -> Float64:
+    """Put one value between every two of (n,): (2n − 1,)."""
+    merged = np.empty(2 * len(firsts) - 1)
+    merged[::2], merged[1::2] = firsts, seconds
+    return merged
+
+
 def euler_scale(options: Options, sigmas: Float64) -> float:
     """The Euler classes' `init_noise_sigma`: unit variance with leading spacing, else σ times noise."""
     highest = float(sigmas.max())
@@ -165,6 +172,11 @@ def within(timesteps: Float64, train: int) -> Float64:
             f"{timesteps[0]:.0f}, beyond the last, {train - 1}; take fewer steps"
         )
     return timesteps
+
+
+def shifted(s: NDArray[Any], shift: float) -> NDArray[Any]:
+    """Move times of rectified flow towards 1, by the factor `shift` in σ = s/(1 − s): arXiv:2403.03206 eq. 23."""
+    return shift * s / (1 + (shift - 1) * s)
 
 
 def ramp_of(options: Options) -> str | None:

@@ -12,13 +12,12 @@ from latentrt.schedule.classes.common import (
     Options,
     SchedulerClass,
     Steps,
-    chained,
-    euler_scale,
     ramp_of,
     sigma_bound,
     ve_sigmas,
     within,
 )
+from latentrt.schedule.classes.interpolated import evaluated_twice
 from latentrt.schedule.ramps import RAMPS, sigma_to_timestep
 from latentrt.schedule.schedule import Schedule
 from latentrt.schedule.spacing import spaced
@@ -40,20 +39,11 @@ def _build(options: Options, steps: Steps) -> Schedule:
             lowest = sigma_bound(options, "sigma_min", lowest)
         sigmas = RAMPS[ramp](highest, lowest, count)
         timesteps = sigma_to_timestep(sigmas, np.log(train_sigmas))
-    # Between every two a middle, in log σ; after the last there is none, for it steps to 0.
+    # Between every two a middle, in log σ.
     t = -np.log(sigmas)
     middles = np.exp(-(t[:-1] + np.diff(t) * 0.5))
-    every_sigma, every_timestep = np.zeros(2 * count), np.zeros(2 * count - 1)
-    every_sigma[:-1:2], every_sigma[1:-1:2] = sigmas, middles
-    every_timestep[::2], every_timestep[1::2] = timesteps, sigma_to_timestep(middles, np.log(train_sigmas))
-    return chained(
-        every_sigma,
-        every_timestep,
-        count=count,
-        form="ve",
-        initial_scale=euler_scale(options, sigmas),
-        order=2,
-    )
+    between = sigma_to_timestep(middles, np.log(train_sigmas))
+    return evaluated_twice(options, sigmas, timesteps, middles, between)
 
 
 DPMSOLVER_SDE = SchedulerClass(

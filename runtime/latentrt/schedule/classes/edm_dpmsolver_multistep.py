@@ -10,8 +10,8 @@ import numpy as np
 from latentrt.errors import InputError
 from latentrt.schedule.betas import linspace
 from latentrt.schedule.classes.common import THRESHOLDING, Options, SchedulerClass, Steps, chained
+from latentrt.schedule.classes.edm_euler import EDM_DEFAULTS, EDM_SUPPORTED, predicts_edm
 from latentrt.schedule.classes.multistep import RENAMED
-from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.schedule import Schedule
 
 
@@ -36,36 +36,23 @@ def _build(options: Options, steps: Steps) -> Schedule:
     )
 
 
-def _predicts(options: Options) -> Prediction:
-    return Prediction(options["prediction_type"], form="ve", sigma_data=float(options["sigma_data"]))
-
-
 EDM_DPMSOLVER_MULTISTEP = SchedulerClass(
     defaults={
-        "sigma_min": 0.002,
-        "sigma_max": 80.0,
-        "sigma_data": 0.5,
-        "sigma_schedule": "karras",
-        "num_train_timesteps": 1000,
-        "prediction_type": "epsilon",
-        "rho": 7.0,
+        **EDM_DEFAULTS,
         **THRESHOLDING,
         "solver_order": 2,
         "algorithm_type": "dpmsolver++",
         "solver_type": "midpoint",
         "lower_order_final": True,
         "euler_at_final": False,
-        "final_sigmas_type": "zero",
     },
     build=_build,
     supported={
-        "prediction_type": ("epsilon", "v_prediction"),
-        "sigma_schedule": ("karras", "exponential"),
+        **EDM_SUPPORTED,
         "solver_order": (1, 2, 3),
         "algorithm_type": ("dpmsolver++", "sde-dpmsolver++"),
         "solver_type": ("midpoint", "heun"),
-        "final_sigmas_type": ("zero", "sigma_min"),
     },
-    predicts=_predicts,
+    predicts=predicts_edm,
     renamed=RENAMED,
 )

@@ -27,7 +27,7 @@ EDM_SUPPORTED = {
 }
 
 
-def build_edm(options: Options, steps: Steps) -> Schedule:
+def _build(options: Options, steps: Steps) -> Schedule:
     """The schedule of a run; `sigmas`, where given, are places on the ramp: 0 for `sigma_max`, 1 for `sigma_min`."""
     low, high, rho = (float(options[key]) for key in ("sigma_min", "sigma_max", "rho"))
     if not 0 < low <= high or rho == 0:
@@ -45,10 +45,10 @@ def build_edm(options: Options, steps: Steps) -> Schedule:
             )
         sigmas = (high ** (1 / rho) + places * (low ** (1 / rho) - high ** (1 / rho))) ** rho
     last = sigmas[-1] if options["final_sigmas_type"] == "sigma_min" else 0.0
-    timesteps = (0.25 * np.log(sigmas.astype(np.float32))).astype(
-        np.float64
-    )  # c_noise, arXiv:2206.00364 table 1
-    return chained(np.append(sigmas, last), timesteps, form="ve", initial_scale=math.hypot(1, high))
+    timesteps = 0.25 * np.log(sigmas.astype(np.float32))  # c_noise, arXiv:2206.00364 table 1
+    return chained(
+        np.append(sigmas, last), timesteps.astype(np.float64), form="ve", initial_scale=math.hypot(1, high)
+    )
 
 
 def predicts_edm(options: Options) -> Prediction:
@@ -58,7 +58,7 @@ def predicts_edm(options: Options) -> Prediction:
 
 EDM_EULER = SchedulerClass(
     defaults=EDM_DEFAULTS,
-    build=build_edm,
+    build=_build,
     supported=EDM_SUPPORTED,
     custom=("sigmas",),
     predicts=predicts_edm,

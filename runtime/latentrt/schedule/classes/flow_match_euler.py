@@ -18,6 +18,7 @@ from latentrt.schedule.classes.common import (
     Steps,
     chained,
     ramp_of,
+    shifted,
 )
 from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.ramps import RAMPS
@@ -72,14 +73,14 @@ def _shares(options: Options, steps: Steps) -> Float64:
         # Between the ends of training, which are shifted themselves, and then are shifted again.
         ends = np.array([train, 1], np.float32) / np.float32(train)
         if not dynamic:
-            ends = _shifted(ends, shift)
+            ends = shifted(ends, shift)
         s = np.linspace(float(ends[0]) * train, float(ends[1]) * train, steps.count) / train
     if dynamic:
         mu = float(steps.mu or 0.0)
         weight = math.exp(mu) if options["time_shift_type"] == "exponential" else mu
         s = weight / (weight + (1 / s - 1))
     else:
-        s = _shifted(s, shift)
+        s = shifted(s, shift)
     if options["shift_terminal"]:
         if s[-1] >= 1:
             raise InputError(
@@ -90,11 +91,6 @@ def _shares(options: Options, steps: Steps) -> Float64:
     if ramp is not None:
         s = RAMPS[ramp](float(s[0]), float(s[-1]), steps.count)
     return s
-
-
-def _shifted(s: NDArray[Any], shift: float) -> NDArray[Any]:
-    """Move s towards 1 by the factor `shift` in σ = s/(1 − s): arXiv:2403.03206 eq. 23."""
-    return shift * s / (1 + (shift - 1) * s)
 
 
 def _predicts(options: Options) -> Prediction:

@@ -8,12 +8,16 @@ from latentrt.schedule.classes.common import (
     Float64,
     Options,
     Steps,
+    chained,
+    euler_scale,
+    interleaved,
     ramp_of,
     sigma_bound,
     spaced_timesteps,
     ve_sigmas,
 )
 from latentrt.schedule.ramps import RAMPS, sigma_to_timestep
+from latentrt.schedule.schedule import Schedule
 
 
 def interpolated(options: Options, steps: Steps) -> tuple[Float64, Float64]:
@@ -51,6 +55,28 @@ def ramped(
     # diffusers keeps these timesteps in float32, fractions and all.
     found = sigma_to_timestep(sigmas, np.log(train_sigmas))
     return sigmas, found.astype(np.float32).astype(np.float64)
+
+
+def evaluated_twice(
+    options: Options, sigmas: Float64, timesteps: Float64, second_sigmas: Float64, second_timesteps: Float64
+) -> Schedule:
+    """Chain steps that evaluate where they begin and a second time; but for the last, to σ = 0.
+
+    Args:
+        options: of the class.
+        sigmas: where the steps begin, (count,), descending.
+        timesteps: there.
+        second_sigmas: where they evaluate again, (count − 1,).
+        second_timesteps: there.
+    """
+    return chained(
+        np.append(interleaved(sigmas, second_sigmas), 0.0),
+        interleaved(timesteps, second_timesteps),
+        count=len(sigmas),
+        form="ve",
+        initial_scale=euler_scale(options, sigmas),
+        order=2,
+    )
 
 
 def float_timesteps(options: Options, steps: Steps) -> Float64:

@@ -10,11 +10,9 @@ from latentrt.schedule.classes.common import (
     Options,
     SchedulerClass,
     Steps,
-    chained,
-    euler_scale,
     ve_sigmas,
 )
-from latentrt.schedule.classes.interpolated import interpolated
+from latentrt.schedule.classes.interpolated import evaluated_twice, interpolated
 from latentrt.schedule.ramps import sigma_to_timestep
 from latentrt.schedule.schedule import Schedule
 
@@ -37,22 +35,8 @@ def _rounded(options: Options, steps: Steps) -> tuple[Float64, Float64]:
 
 def _halved(options: Options, sigmas: Float64, timesteps: Float64, middles: Float64) -> Schedule:
     """Evaluate at the beginning of each step and in its middle; the last, to σ = 0, has no middle."""
-    log_train = np.log(ve_sigmas(options))
-    between = sigma_to_timestep(middles.astype(np.float32), log_train, single=True)
-    return chained(
-        np.append(_interleaved(sigmas, middles), 0.0),
-        _interleaved(timesteps, between),
-        count=len(sigmas),
-        form="ve",
-        initial_scale=euler_scale(options, sigmas),
-        order=2,
-    )
-
-
-def _interleaved(outer: Float64, inner: Float64) -> Float64:
-    merged = np.empty(2 * len(outer) - 1)
-    merged[::2], merged[1::2] = outer, inner
-    return merged
+    between = sigma_to_timestep(middles.astype(np.float32), np.log(ve_sigmas(options)), single=True)
+    return evaluated_twice(options, sigmas, timesteps, middles, between)
 
 
 _DEFAULTS = {

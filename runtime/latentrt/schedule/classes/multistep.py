@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentrt.errors import InputError
-from latentrt.schedule.classes.common import Float64, Options, Steps, ramp_of, sigma_bound, ve_sigmas, within
+from latentrt.schedule.classes.common import (
+    Float64,
+    Options,
+    Steps,
+    ramp_of,
+    shifted,
+    sigma_bound,
+    ve_sigmas,
+    within,
+)
 from latentrt.schedule.classes.interpolated import descending
 from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.ramps import RAMPS, sigma_to_timestep
@@ -66,7 +75,7 @@ def visited(options: Options, steps: Steps, *, rounded: bool = True) -> tuple[Fl
         return by_ramp(options, ramp, train_sigmas, steps.count, rounded=rounded)
     if options["use_flow_sigmas"]:
         s = 1.0 - np.linspace(1, 1 / train, steps.count + 1)
-        s = np.flip(shift * s / (1 + (shift - 1) * s))[:-1]
+        s = np.flip(shifted(s, shift))[:-1]
         return np.trunc(s * train), flow_to_sigma(s)
     if steps.timesteps is not None:
         timesteps = descending(np.trunc(steps.timesteps), options)  # an int64 array in diffusers

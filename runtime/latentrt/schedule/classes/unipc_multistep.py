@@ -18,6 +18,7 @@ from latentrt.schedule.classes.common import (
     Steps,
     chained,
     ramp_of,
+    shifted,
     ve_sigmas,
 )
 from latentrt.schedule.classes.multistep import (
@@ -64,8 +65,7 @@ def _flow_times(options: Options, steps: Steps) -> Float64:
     if steps.mu is not None and options["time_shift_type"] == "linear":
         s = steps.mu / (steps.mu + (1 / s - 1))
     else:
-        shift = shift_of(options, steps)
-        s = shift * s / (1 + (shift - 1) * s)  # with e^mu for the shift, arXiv:2403.03206 eq. 23
+        s = shifted(s, shift_of(options, steps))
     if options["shift_terminal"]:
         if s[-1] == 1:
             raise InputError(

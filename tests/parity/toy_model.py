@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from latentrt import samplers
+from latentrt.schedule import Evaluation
 
 
 def network(x: np.ndarray, timestep: float) -> np.ndarray:
@@ -15,10 +16,10 @@ def network(x: np.ndarray, timestep: float) -> np.ndarray:
 def denoiser(prediction_type: str) -> samplers.Denoise:
     """The network's output turned into x₀, in sigma space."""
 
-    def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
+    def denoise(x: np.ndarray, at: Evaluation) -> np.ndarray:
         assert x.dtype == np.float32
-        root = math.sqrt(1 + sigma * sigma)
-        output = network(x / root, timestep)
+        sigma, root = at.sigma, math.sqrt(1 + at.sigma * at.sigma)
+        output = network(x / root, at.timestep)
         if prediction_type == "epsilon":
             return x - sigma * output
         if prediction_type == "v_prediction":

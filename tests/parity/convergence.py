@@ -28,7 +28,7 @@ from latentrt.samplers.lms import lms
 from latentrt.samplers.pndm import pndm
 from latentrt.samplers.sa_solver import sa_solver
 from latentrt.samplers.unipc import unipc
-from latentrt.schedule import Schedule
+from latentrt.schedule import Evaluation, Schedule
 
 MEAN, DEVIATION = 0.7, 0.5
 HIGHEST, LOWEST = 10.0, 0.05
@@ -37,9 +37,9 @@ COUNTS = (96, 192, 384, 768)
 SETTLED = 12
 
 
-def denoise(x: np.ndarray, sigma: float, timestep: float) -> np.ndarray:
+def denoise(x: np.ndarray, at: Evaluation) -> np.ndarray:
     """The best estimate of x₀."""
-    return (DEVIATION**2 * x + sigma**2 * MEAN) / (DEVIATION**2 + sigma**2)
+    return (DEVIATION**2 * x + at.sigma**2 * MEAN) / (DEVIATION**2 + at.sigma**2)
 
 
 def _schedule(sigmas: np.ndarray, count: int) -> Schedule:

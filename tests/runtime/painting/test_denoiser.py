@@ -1,0 +1,65 @@
+"""A denoiser goes by what it is given: the state, and where it is asked; never by what it was asked before."""
+
+import numpy as np
+import pytest
+
+from latentrt import samplers
+from latentrt.noise import TorchGenerator
+from latentrt.painting.blend import Blend
+from latentrt.painting.denoiser import Denoiser
+from latentrt.painting.guidance import make_guidance
+
+CONFIG = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+SHAPE = (2, 4, 4, 4)
+CLEAN, NOISE, CHANNELS = (TorchGenerator(seed).randn(SHAPE) for seed in range(3))
+# From what is kept, over what is freed late, to what is painted from the first step on.
+MASK = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 1, 4, 4)
+POINTS = [7.0, 1.0, 4.0, 0.5]
+
+
+class Unet:
+    """A network that looks at all that it is fed."""
+
+    def __init__(self):
+        self.batches = []
+
+    def run(self, feeds):
+        sample, context = feeds["sample"], feeds["encoder_hidden_states"]
+        self.batches.append(len(sample))
+        told = context.mean(axis=(1, 2)).reshape(-1, 1, 1, 1) + feeds["timestep"] / 1000
+        return {"out_sample": np.tanh(sample[:, :4] + sample[:, 4:] / 2 + told)}
+
+
+def denoiser(unet, sampler, schedule):
+    prompt, negative = np.full((2, 3, 5), 0.5, np.float32), np.full((2, 3, 5), -0.25, np.float32)
+    guidance = make_guidance(POINTS, len(schedule), schedule.order)
+    return Denoiser(lambda: unet, prompt, negative, guidance, sampler.prediction, CHANNELS)
+
+
+@pytest.mark.parametrize("name", samplers.names())
+def test_what_else_is_asked_changes_nothing(name):
+    """Twice at the same place, and at all others in between: guidance by step, the mask's levels, all of a run."""
+    sampler = samplers.resolve(name, CONFIG)
+    schedule = sampler.schedule(6)
+    blend = Blend(denoiser(Unet(), sampler, schedule), CLEAN, NOISE, MASK, len(schedule))
+
+    def restless(x, at):
+        for other in (at, *reversed(list(schedule)), at):
+            blend(x + 1, other)
+        return blend(x, at)
+
+    def run(denoise):
+        return list(sampler.run(denoise, schedule.initial(NOISE), schedule, TorchGenerator(5)))
+
+    for one, other in zip(run(blend), run(restless), strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+        np.testing.assert_array_equal(one.denoised, other.denoised)
+
+
+def test_both_evaluations_of_a_step_are_guided_alike():
+    sampler, unet = samplers.resolve("heun", CONFIG), Unet()
+    schedule = sampler.schedule(4)
+    denoise = denoiser(unet, sampler, schedule)
+    for at in reversed(list(schedule)):
+        denoise(NOISE, at)
+    assert unet.batches[::-1] == [4, 4, 2, 2, 4, 4, 2]
