@@ -93,7 +93,7 @@ class TestGeneration:
         generation = pipeline.start_txt2img(PROMPT, **{**QUICK, "seed": [1, 2]}, batch_size=1)
         for _ in range(3):  # the first batch
             next(generation)
-        monkeypatch.setattr(pipeline, "unet_session", lambda *_: 1 / 0)
+        monkeypatch.setattr(pipeline.runners["unet"], "session", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             next(generation)
         with pytest.raises(RuntimeError, match="given up or failed before its last step"):

@@ -46,7 +46,7 @@ def test_the_linear_map_is_a_product_and_a_sum():
 def test_the_demos_preview_resembles_the_picture(demo):
     generation = demo.start_txt2img("a large red heart on a blue background", seed=1, num_inference_steps=6)
     steps = list(generation)
-    preview = make_preview(demo)
+    preview = make_preview(demo.networks)
     shown = np.asarray(preview(steps[-1].denoised)[0], float)
     picture = np.asarray(generation.result().images[0], float)
     assert preview.name == "linear"
@@ -62,30 +62,30 @@ def test_families_are_told_apart_by_architecture_and_scaling(random_model, tmp_p
     (root / "vae" / "config.json").write_text(json.dumps(config | {"scaling_factor": 0.5}))
     message = r"of no family whose colours are known here \(demo, sd1\)"
     with latentrt.load(root, device="cpu") as pipeline, pytest.raises(InputError, match=message):
-        make_preview(pipeline)
+        make_preview(pipeline.networks)
 
 
 def test_taesd_is_taken_from_its_folder_or_the_models_own(demo, taesd, random_model, tmp_path):
     latents = np.random.default_rng(0).standard_normal((2, 4, 4, 6)).astype(np.float32)
-    given = make_preview(demo, taesd)
+    given = make_preview(demo.networks, taesd)
     pictures = given(latents)
     assert (given.name, [picture.size for picture in pictures]) == ("taesd", [(48, 32)] * 2)
     root = tmp_path / "model"
     shutil.copytree(random_model, root)
     shutil.copytree(taesd, root / "taesd")
     with latentrt.load(root, device="cpu", dtype="fp32") as pipeline:
-        own = make_preview(pipeline)
+        own = make_preview(pipeline.networks)
         assert own.name == "taesd"
         assert np.array_equal(np.asarray(own(latents)[1]), np.asarray(pictures[1]))
 
 
 def test_what_is_no_taesd_is_refused(demo, taesd, tmp_path):
     with pytest.raises(ModelError, match="no such file"):
-        make_preview(demo, tmp_path)
+        make_preview(demo.networks, tmp_path)
     for change, error, message in (
         ({"act_fn": "gelu"}, GraphError, "expected TAESD"),
         ({"decoder_block_out_channels": [32] * 4}, GraphError, "expected TAESD"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(CONFIG | change))
         with pytest.raises(error, match=message):
-            make_preview(demo, tmp_path)
+            make_preview(demo.networks, tmp_path)
