@@ -56,11 +56,10 @@ class TextEncoder:
         skipped = 0 if clip_skip is None else clip_skip
         ids = {(encoding.ids.tobytes(), skipped): encoding.ids for encoding in encodings}
         states = {key: self._kept[key] for key in ids if key in self._kept}
-        if len(states) < len(ids):
-            with self._networks.stage("text_encoder") as runner:
-                for key, row in ids.items():
-                    if key not in states:
-                        states[key] = hidden_states(runner, row[None], skipped)[0]
+        with self._networks.stage("text_encoder") as runner:
+            for key, row in ids.items():
+                if key not in states:
+                    states[key] = hidden_states(runner, row[None], skipped)[0]
         older = [(key, kept) for key, kept in self._kept.items() if key not in states]
         self._kept = dict([*older, *states.items()][-_KEPT:])
         return np.stack([states[encoding.ids.tobytes(), skipped] for encoding in encodings])

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from random_weights import random_weights
+from watch import Watch
 
 import latentrt
 from latentrt.errors import GraphError, InputError, ModelError
@@ -77,6 +78,20 @@ def test_taesd_is_taken_from_its_folder_or_the_models_own(demo, taesd, random_mo
         own = make_preview(pipeline.networks)
         assert own.name == "taesd"
         assert np.array_equal(np.asarray(own(latents)[1]), np.asarray(pictures[1]))
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_a_taesd_is_loaded_once_and_freed_with_the_others(taesd, random_model, monkeypatch, low_memory):
+    watch = Watch(monkeypatch)
+    pipeline = latentrt.load(random_model, device="cpu", low_memory=low_memory)
+    settings = {"seed": 1, "num_inference_steps": 2, "width": 64, "height": 64}
+    for step in pipeline.start_txt2img("a ring", **settings):
+        make_preview(pipeline.networks, taesd)(step.denoised)
+        assert {"taesd_decoder", "unet"} <= set(watch.alive)
+    assert watch.made.count("taesd_decoder") == 1
+    assert ("taesd_decoder" in watch.alive) is not low_memory
+    pipeline.close()
+    assert watch.alive == []
 
 
 def test_what_is_no_taesd_is_refused(demo, taesd, tmp_path):
