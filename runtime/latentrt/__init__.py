@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from latentrt.painting.request import Settings
     from latentrt.pictures.metadata import GenerationParameters
     from latentrt.pipeline import Pipeline, load
-    from latentrt.text.conditioning import PromptTruncated
+    from latentrt.text.encoder import PromptTruncated
 
 # What costs the import of numpy or ONNX Runtime is imported when it is first asked for.
 _LAZY = {
@@ -34,7 +34,7 @@ _LAZY = {
     "GenerationParameters": "latentrt.pictures.metadata",
     "GenerationStep": "latentrt.painting.generation",
     "Pipeline": "latentrt.pipeline",
-    "PromptTruncated": "latentrt.text.conditioning",
+    "PromptTruncated": "latentrt.text.encoder",
     "Result": "latentrt.painting.generation",
     "Settings": "latentrt.painting.request",
     "load": "latentrt.pipeline",

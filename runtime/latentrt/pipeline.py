@@ -1,8 +1,5 @@
 """txt2img, img2img and inpaint: composition, nothing else."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
@@ -10,25 +7,27 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from latentrt.engine.providers import DTYPES, Provider, choose
-from latentrt.engine.runner import Runner
-from latentrt.engine.session import Session
+from latentrt.engine.networks import Networks, Placement
+from latentrt.engine.providers import DTYPES, choose
 from latentrt.errors import InputError
-from latentrt.models.bundle import COMPONENTS, Model, open_model
+from latentrt.models.bundle import Model, open_model
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
 from latentrt.painting.generation import Generation, Result
-from latentrt.painting.hires import Hires, HiresGeneration, start_hires
-from latentrt.painting.request import Settings, make_request
+from latentrt.painting.hires import Hires, start_hires
+from latentrt.painting.parts import Parts
+from latentrt.painting.passes import Pass
+from latentrt.painting.request import Request, Settings, make_request
 from latentrt.pictures import images
 from latentrt.pictures.mask import make_mask
-from latentrt.text.tokenizer import Tokenizer, load_tokenizer
+from latentrt.text.encoder import TextEncoder
+from latentrt.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Array = npt.NDArray[Any]
-Painting: TypeAlias = Generation | HiresGeneration
+Painting: TypeAlias = Generation
 ImageLike: TypeAlias = "Path | str | Image | npt.NDArray[Any]"
 
 
@@ -60,7 +59,8 @@ def load(
         raise InputError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     opened = open_model(model)
     provider = choose(device)
-    return Pipeline(opened, provider, provider.dtype if dtype == "auto" else dtype, low_memory, tile)
+    computed = provider.dtype if dtype == "auto" else dtype
+    return Pipeline(opened, Placement(provider, computed, low_memory), tile)
 
 
 class Pipeline:
@@ -70,25 +70,28 @@ class Pipeline:
         model: what was opened.
         provider: what it runs on.
         dtype: what it computes in.
+        low_memory: whether each network is closed when its stage is over.
+        networks: its networks.
         runners: the sessions of its components, by name.
+        text: its tokenizer and text encoder.
+        autoencoder: pixels to latents and back.
     """
 
-    def __init__(
-        self, model: Model, provider: Provider, dtype: str, low_memory: bool = False, tile: Tile = "auto"
-    ) -> None:
+    def __init__(self, model: Model, placement: Placement, tile: Tile = "auto") -> None:
         self.model = model
-        self.provider = provider
-        self.dtype = dtype
-        self.low_memory = low_memory
-        self.runners = {
-            name: Runner(model.components[name], provider, dtype, low_memory) for name in COMPONENTS
-        }
+        self.provider = placement.provider
+        self.dtype = placement.dtype
+        self.low_memory = placement.low_memory
+        self.networks = Networks(model, placement)
+        self.runners = self.networks.runners
+        self.text = TextEncoder(self.networks)
         self.autoencoder = Autoencoder(model, self.runners["vae_encoder"], self.runners["vae_decoder"], tile)
+        self._parts = Parts(self.networks, self.text, self.autoencoder)
 
-    @cached_property
+    @property
     def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer."""
-        return load_tokenizer(self.model.root / "tokenizer", self.model.text_positions)
+        """The model's tokenizer, read when it is first asked for."""
+        return self.text.tokenizer
 
     def start_txt2img(
         self, prompt: str, *, hires: Hires | None = None, **settings: Unpack[Settings]
@@ -104,8 +107,8 @@ class Pipeline:
             InputError: a value is out of range; the message names it.
         """
         if hires is not None:
-            return start_hires(self, prompt, hires, **settings)
-        return Generation(self, make_request(self.model, prompt, **settings))
+            return start_hires(self._parts, prompt, hires, **settings)
+        return self._start(make_request(self.model, prompt, **settings))
 
     def start_img2img(
         self, prompt: str, image: ImageLike, *, strength: float = 0.8, **settings: Unpack[Settings]
@@ -123,9 +126,7 @@ class Pipeline:
             ImageError: the picture cannot be read.
         """
         picture = images.load_image(image)
-        return Generation(
-            self, make_request(self.model, prompt, strength=strength, picture=picture, **settings)
-        )
+        return self._start(make_request(self.model, prompt, strength=strength, picture=picture, **settings))
 
     def start_inpaint(
         self,
@@ -175,8 +176,8 @@ class Pipeline:
             overlay=overlay,
         )
         picture = images.load_image(image)
-        return Generation(
-            self, make_request(self.model, prompt, strength=strength, picture=picture, mask=asked, **settings)
+        return self._start(
+            make_request(self.model, prompt, strength=strength, picture=picture, mask=asked, **settings)
         )
 
     def txt2img(self, prompt: str, *, hires: Hires | None = None, **settings: Unpack[Settings]) -> Result:
@@ -225,40 +226,20 @@ class Pipeline:
             seed: draw from the encoder's distribution with this seed. None: its mean.
             tile: see `load`. None: as it was loaded.
         """
-        with self.stage("vae_encoder"):
-            mean, std = self.autoencoder.encode(images.to_array(images.load_image(image)), tile)
+        mean, std = self._parts.encode(images.to_array(images.load_image(image)), tile)
         return self.autoencoder.scaled(mean, std, None if seed is None else TorchGenerator(seed))
 
     def decode(self, latents: Array, *, tile: Tile | None = None) -> list["Image"]:
         """Pictures of scaled latents (b, c, h, w); for `tile` see `load`."""
-        with self.stage("vae_decoder"):
-            return images.to_images(self.autoencoder.decode(np.asarray(latents, np.float32), tile))
-
-    def unet_session(
-        self, batch: int | None, latent_size: tuple[int, int], context: tuple[int, ...]
-    ) -> Session:
-        """The UNet's session for a batch (guidance counted in; None: any), latents of a size, and a context (s, d)."""
-        shapes: dict[str, tuple[int | None, ...]] = {
-            "sample": (batch, self.model.unet_channels, *latent_size),
-            "timestep": (),
-            "encoder_hidden_states": (batch, *context),
-        }
-        return self.runners["unet"].session(shapes)
-
-    @contextmanager
-    def stage(self, component: str) -> Iterator[Runner]:
-        """The runner of a stage; with `low_memory` its network is closed when the stage is over."""
-        runner = self.runners[component]
-        try:
-            yield runner
-        finally:
-            if self.low_memory:
-                runner.close()
+        return self._parts.decode(np.asarray(latents, np.float32), tile)
 
     def close(self) -> None:
-        """Free all networks; the next run loads them again."""
-        for runner in self.runners.values():
-            runner.close()
+        """Free all networks, and what is kept of prompts; the next run loads them again."""
+        self.networks.close()
+        self.text.forget()
+
+    def _start(self, request: Request) -> Generation:
+        return Generation(self._parts, (Pass(request),), request.parameters(self.model.name))
 
     def __enter__(self) -> "Pipeline":
         return self

@@ -63,7 +63,7 @@ def test_work_is_that_of_the_graphs_at_the_shapes_run(batch):
     context = {"timestep": (), "encoder_hidden_states": (batch, 32, 128)}
     guided = {"sample": (2 * batch, 4, 8, 8), "timestep": (), "encoder_hidden_states": (2 * batch, 32, 128)}
     by_hand = {
-        "text_encoder": ("text_encoder", {"input_ids": (2, 32)}, 1),
+        "text_encoder": ("text_encoder", {"input_ids": (1, 32)}, 2),
         "unet": ("unet", {"sample": (batch, 4, 8, 8), **context}, 1),
         "unet_guided": ("unet", guided, 1),
         "vae_encoder": ("vae_encoder", {"sample": (1, 3, 64, 64)}, batch),

@@ -5,8 +5,10 @@ import shutil
 import time
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from PIL import Image
+from watch import Watch
 
 import latentrt
 from latentrt import (
@@ -16,12 +18,32 @@ from latentrt import (
     PromptTruncated,
     WeightsError,
 )
+from latentrt.engine.session import Session
 from latentrt.models.weights import read_safetensors, write_safetensors
+from latentrt.painting.hires import Hires
 from latentrt.pictures.images import read_parameters
 from latentrt.pictures.metadata import parse_parameters
 
 PROMPT = "a small red ring"
 QUICK = {"width": 64, "height": 64, "num_inference_steps": 3, "seed": 1, "sampler": "euler"}
+
+
+class Clock:
+    """What `time.perf_counter` says, in place of the time."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        self._monkeypatch = monkeypatch
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+
+    def takes(self, seconds, where, name):
+        call = getattr(where, name)
+
+        def timed(*args, **options):
+            self.now += seconds
+            return call(*args, **options)
+
+        self._monkeypatch.setattr(where, name, timed)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +114,7 @@ class TestGeneration:
         generation = pipeline.start_txt2img(PROMPT, **{**QUICK, "seed": [1, 2]}, batch_size=1)
         for _ in range(3):  # the first batch
             next(generation)
-        monkeypatch.setattr(pipeline, "unet_session", lambda *_: 1 / 0)
+        monkeypatch.setattr(pipeline.runners["unet"], "session", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             next(generation)
         with pytest.raises(RuntimeError, match="given up or failed before its last step"):
@@ -105,14 +127,42 @@ class TestGeneration:
         pipeline.txt2img(PROMPT, **{**QUICK, "width": 96})
         np.testing.assert_array_equal(generation.result().latents, alone.latents)
 
-    def test_time_of_the_loop_is_not_the_networks(self, pipeline):
-        generation = pipeline.start_txt2img(PROMPT, **QUICK)
-        steps = []
-        for step in generation:
-            steps.append(step.seconds)
-            time.sleep(1)
-        assert generation.result().timings["unet"] == pytest.approx(sum(steps))
-        assert sum(steps) < 3
+    def test_loading_stages_and_the_loop_have_each_their_own_time(self, random_model, monkeypatch):
+        """By a clock that only loading, running and the loop move on."""
+        watch, clock = Watch(monkeypatch), Clock(monkeypatch)
+        clock.takes(100, ort, "InferenceSession")
+        clock.takes(1, Session, "run")
+        with latentrt.load(random_model, device="cpu") as opened:
+            for loads in (True, False):
+                made, ran = len(watch.made), len(watch.ran)
+                generation = opened.start_txt2img(PROMPT, **QUICK)
+                for step in generation:
+                    assert step.seconds == 1
+                    clock.now += 10_000
+                assert generation.result().timings == {
+                    "load": 100 * (len(watch.made) - made),
+                    "text_encoder": watch.ran[ran:].count("text_encoder"),
+                    "unet": 3,
+                    "vae_decoder": 1,
+                    "total": 100 * (len(watch.made) - made) + len(watch.ran) - ran,
+                }
+                assert (len(watch.made) > made) is loads
+
+    def test_between_two_passes_loading_has_its_own_time_too(self, random_model, monkeypatch):
+        watch, clock = Watch(monkeypatch), Clock(monkeypatch)
+        clock.takes(100, ort, "InferenceSession")
+        clock.takes(1, Session, "run")
+        with latentrt.load(random_model, device="cpu") as opened:
+            hires = Hires(1.5, steps=2, upscaler="lanczos")
+            timings = opened.txt2img(PROMPT, **QUICK, hires=hires).timings
+        assert timings == {
+            "load": 100 * len(watch.made),
+            "text_encoder": 2,
+            "unet": 3 + 2,
+            "upscale": 2,  # the picture of the first pass, and its latents
+            "vae_decoder": 1,
+            "total": 100 * len(watch.made) + len(watch.ran),
+        }
 
     def test_save_writes_parameters(self, pipeline, tmp_path):
         result = pipeline.txt2img(PROMPT, **{**QUICK, "seed": [5, 6]})
@@ -156,12 +206,18 @@ class TestGeneration:
             assert result.images[0].size == (width, height)
             assert result.latents.shape == (1, 4, height // 8, width // 8)
 
-    def test_low_memory_frees_each_stage_and_paints_the_same(self, random_model, pipeline):
+    def test_low_memory_frees_each_stage_and_paints_the_same(self, random_model, pipeline, monkeypatch):
+        watch = Watch(monkeypatch)
         with latentrt.load(random_model, device="cpu", low_memory=True) as low:
             for _ in low.start_txt2img(PROMPT, **QUICK):
-                assert [name for name, runner in low.runners.items() if runner.is_loaded] == ["unet"]
+                assert watch.alive == ["unet"]
             result = low.txt2img(PROMPT, **QUICK)
-            assert not any(runner.is_loaded for runner in low.runners.values())
+            assert watch.alive == []
+            low.decode(result.latents)
+            low.encode(result.images[0])
+            next(given_up := low.start_txt2img(PROMPT, **QUICK))
+            given_up.close()
+            assert watch.alive == []
         expected = pipeline.txt2img(PROMPT, **QUICK).latents  # convolutions sum in another order there
         np.testing.assert_allclose(result.latents, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 

@@ -14,7 +14,7 @@ from latentrt.networks import Variant
 from latentrt.painting.autoencoder import Tile
 from latentrt.painting.tiling import Grid
 from latentrt.pipeline import Pipeline
-from latentrt.text.conditioning import encode_prompts
+from latentrt.text.conditioning import hidden_states
 from latentrt_bench.measuring import file_cache
 from latentrt_bench.measuring.rounds import WARMUPS
 
@@ -75,9 +75,9 @@ def work(pipeline: Pipeline, c: Configuration) -> dict[str, Work]:
     """The work of each stage, by its name; nothing is loaded for it."""
     model = pipeline.model
     latent = (c.height // model.vae_scale_factor, c.width // model.vae_scale_factor)
-    prompts = 2 if c.guidance_scale > 1 else 1  # one conditioning serves all pictures of a batch
+    prompts = 2 if c.guidance_scale > 1 else 1  # of all pictures of a batch, one after the other
     return {
-        "text_encoder": Work("text_encoder", {"input_ids": (prompts, pipeline.tokenizer.max_length)}),
+        "text_encoder": Work("text_encoder", {"input_ids": (1, pipeline.tokenizer.max_length)}, prompts),
         "unet": _unet_work(pipeline, c.batch, latent),
         "unet_guided": _unet_work(pipeline, 2 * c.batch, latent),
         "vae_encoder": _vae_work(pipeline, c, "vae_encoder", "sample", 3, model.vae_scale_factor),
@@ -124,15 +124,17 @@ class Stage:
 
 
 def _text_encoder(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]:
-    prompts = [PROMPT] * work.shapes["input_ids"][0]
-    return lambda: encode_prompts(pipeline.runners["text_encoder"], pipeline.tokenizer, prompts)
+    def call() -> None:
+        for _ in range(work.times):
+            ids = pipeline.tokenizer.encode(PROMPT).ids[None]
+            hidden_states(pipeline.runners["text_encoder"], ids)
+
+    return call
 
 
 def _unet(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]:
-    shapes = work.shapes
-    batch, _, *latent = shapes["sample"]
-    session = pipeline.unet_session(batch, (latent[0], latent[1]), shapes["encoder_hidden_states"][1:])
-    feeds = {name: _normal(shape) for name, shape in shapes.items()} | {"timestep": TIMESTEP}
+    session = pipeline.runners["unet"].session(work.shapes)
+    feeds = {name: _normal(shape) for name, shape in work.shapes.items()} | {"timestep": TIMESTEP}
     return lambda: session.run(feeds)
 
 
@@ -194,6 +196,7 @@ class Picture:
 
     def run(self) -> dict[str, float]:
         """Paint one batch; returns the seconds of its stages, by name, as `latentrt.Result.timings`."""
+        self._pipeline.text.forget()  # what it kept of the last batch's prompts
         timings: dict[str, float] = painting(self._pipeline, self._c, self._sampler).result().timings
         return timings
 

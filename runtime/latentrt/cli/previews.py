@@ -67,7 +67,7 @@ class Previews:
             return
         from latentrt.painting.preview import make_preview
 
-        self._preview = make_preview(pipeline, self._args.taesd)
+        self._preview = make_preview(pipeline.networks, self._args.taesd)
         if not self._args.quiet:
             say(f"previews by {self._preview.name} in {self._path}")
 

@@ -1,7 +1,7 @@
 """One generation as something to iterate: every step can be seen, timed and previewed, and the whole given up."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,17 +14,16 @@ import numpy.typing as npt
 from latentrt.errors import InputError
 from latentrt.painting.blend import Blend
 from latentrt.painting.denoiser import Denoiser
+from latentrt.painting.parts import Parts
+from latentrt.painting.passes import Pass, carry_over
 from latentrt.painting.request import Request
 from latentrt.painting.start import Posteriors, begin, encode
 from latentrt.pictures.images import save_image
 from latentrt.pictures.metadata import GenerationParameters, format_parameters
 from latentrt.samplers.step import Denoise
-from latentrt.text.conditioning import encode_prompts
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from latentrt.pipeline import Pipeline
 
 Array = npt.NDArray[Any]
 
@@ -34,7 +33,7 @@ class GenerationStep:
     """One step of one batch.
 
     Attributes:
-        index: over the whole generation, from 0; batches count on.
+        index: over the whole generation, from 0; batches and passes count on.
         total: steps of the whole generation.
         sigma: noise level at which the network was asked.
         timestep: the same, as the network was told.
@@ -62,7 +61,8 @@ class Result:
         seeds: the seed of each picture; the one of the batch, repeated, where one stream served all.
         parameters: what is needed to make each picture again. Where one seed served several, they name the batch, which
             can only be made again as a whole.
-        timings: seconds by stage: load, text_encoder, vae_encoder, unet, vae_decoder, total.
+        timings: seconds by stage: load, text_encoder, vae_encoder, unet, upscale (between two passes),
+            vae_decoder, total.
     """
 
     images: list["Image"]
@@ -95,32 +95,26 @@ class Generation:
     computed. `result` runs what is left, decodes, and returns the pictures.
     """
 
-    def __init__(self, pipeline: "Pipeline", request: Request) -> None:
-        self.request = request
-        self.total = len(request.schedule) * len(request.seeds.batches)
-        self._pipeline = pipeline
-        self._latents: list[Array] = []
+    def __init__(self, parts: Parts, passes: Sequence[Pass], parameters: list[GenerationParameters]) -> None:
+        self.request = passes[-1].request
+        self.total = sum(one.steps for one in passes)
+        self._parts = parts
+        self._passes = passes
+        self._parameters = parameters
+        self._latents: Array | None = None
         self._timings: dict[str, float] = {}
         self._steps = self._run()
         self._index = 0
-        self._ended_early = False
         self._result: Result | None = None
 
     def __iter__(self) -> Iterator[GenerationStep]:
         return self
 
     def __next__(self) -> GenerationStep:
-        try:
-            return next(self._steps)
-        except StopIteration:
-            raise
-        except BaseException:
-            self._ended_early = True
-            raise
+        return next(self._steps)
 
     def close(self) -> None:
         """Give up: no further step is computed."""
-        self._ended_early = len(self._latents) < len(self.request.seeds.batches)
         self._steps.close()
 
     def result(self) -> Result:
@@ -141,9 +135,9 @@ class Generation:
         """
         for _ in self:
             pass
-        if self._ended_early:
+        if self._latents is None:
             raise RuntimeError("this generation was given up or failed before its last step; start another")
-        return np.concatenate(self._latents)
+        return self._latents
 
     @property
     def timings(self) -> dict[str, float]:
@@ -151,26 +145,38 @@ class Generation:
         return dict(self._timings)
 
     def _run(self) -> Generator[GenerationStep, None, None]:
-        request, pipeline = self.request, self._pipeline
-        with pipeline.stage("text_encoder") as runner, self._timed("text_encoder"):
+        latents: Array | None = None
+        for one in self._passes:
+            request = one.request
+            if one.upscaler is not None and latents is not None:
+                with self._timed("upscale"):
+                    request = carry_over(self._parts, latents, request, one.upscaler)
+            latents = yield from self._paint(request)
+        self._latents = latents
+
+    def _paint(self, request: Request) -> Generator[GenerationStep, None, Array]:
+        """The steps of one pass, which returns its final latents."""
+        networks, autoencoder = self._parts.networks, self._parts.autoencoder
+        with self._timed("text_encoder"):
             prompts = [request.negative_prompt] * request.guidance.is_guided + [request.prompt]
-            states = encode_prompts(runner, pipeline.tokenizer, prompts, request.clip_skip)
+            states = self._parts.text.encode(prompts, request.clip_skip)
         posteriors = Posteriors()
         if request.pixels is not None:
-            with pipeline.stage("vae_encoder"), self._timed("vae_encoder"):
-                posteriors = encode(pipeline.autoencoder, request)
-        with pipeline.stage("unet"):
+            with networks.stage("vae_encoder"), self._timed("vae_encoder"):
+                posteriors = encode(autoencoder, request)
+        painted: list[Array] = []
+        with networks.stage("unet") as unet:
             for batch in request.seeds.batches:
-                done = sum(map(len, self._latents))
-                start = begin(pipeline.autoencoder, request, batch, posteriors, done)
+                start = begin(autoencoder, request, batch, posteriors, sum(map(len, painted)))
                 context = [np.repeat(state[None], len(batch.seeds), axis=0) for state in states]
+                rows = request.guidance.unet_batch(len(batch.seeds))
+                shapes: dict[str, tuple[int | None, ...]] = {
+                    "sample": (rows, networks.model.unet_channels, *request.latent_size),
+                    "timestep": (),
+                    "encoder_hidden_states": (rows, *states.shape[1:]),
+                }
                 denoiser: Denoise = Denoiser(
-                    partial(
-                        pipeline.unet_session,
-                        request.guidance.unet_batch(len(batch.seeds)),
-                        request.latent_size,
-                        states.shape[1:],
-                    ),
+                    partial(unet.session, shapes),
                     context[-1],
                     context[0] if len(context) == 2 else None,
                     request.guidance,
@@ -193,15 +199,16 @@ class Generation:
                     )
                     self._index += 1
                 latents = request.schedule.final(x).astype(np.float32, copy=False)
-                self._latents.append(latents if blend is None else blend.finish(latents))
+                painted.append(latents if blend is None else blend.finish(latents))
+        return np.concatenate(painted)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        """Add what the block takes to a stage, and what its network took to load to `load`."""
-        runner = self._pipeline.runners[stage]
-        started, loaded = time.perf_counter(), runner.load_seconds
+        """Add what the block takes to a stage, and what networks took to load in it to `load`."""
+        networks = self._parts.networks
+        started, loaded = time.perf_counter(), networks.load_seconds
         yield
-        loading = runner.load_seconds - loaded
+        loading = networks.load_seconds - loaded
         seconds = {"load": loading, stage: time.perf_counter() - started - loading}
         for name, value in seconds.items():
             self._timings[name] = self._timings.get(name, 0.0) + value
@@ -209,9 +216,9 @@ class Generation:
     def _finish(self, latents: Array) -> Result:
         request = self.request
         with self._timed("vae_decoder"):
-            images = self._pipeline.decode(latents)
+            images = self._parts.decode(latents)
         if request.inpainting is not None:
             images = [request.inpainting.paste(image) for image in images]
         self._timings["total"] = sum(self._timings.values())
         seeds = [seed for batch in request.seeds.batches for seed in batch.seeds]
-        return Result(images, latents, seeds, request.parameters(self._pipeline.model.name), self._timings)
+        return Result(images, latents, seeds, self._parameters, self._timings)

@@ -6,27 +6,18 @@ and enlarged picture is encoded to the mean of the encoder's distribution, where
 seed; and sizes of other proportions are refused, where it cuts.
 """
 
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Unpack
-
-import numpy as np
-import numpy.typing as npt
+from typing import Unpack
 
 from latentrt.checks import count, number
 from latentrt.errors import InputError
-from latentrt.models.bundle import Model
-from latentrt.painting.generation import Generation, GenerationStep, Result
-from latentrt.painting.request import Request, Settings, make_request
-from latentrt.painting.upscale import find_upscaler, interpolate
+from latentrt.painting.generation import Generation
+from latentrt.painting.parts import Parts
+from latentrt.painting.passes import Pass
+from latentrt.painting.request import Settings, make_request
+from latentrt.painting.upscale import find_upscaler
 from latentrt.pictures import images
 from latentrt.pictures.metadata import number_text
-
-if TYPE_CHECKING:
-    from latentrt.pipeline import Pipeline
-
-Array = npt.NDArray[Any]
 
 _MAX_STRENGTH = 0.999  # AUTOMATIC1111's, by which a strength of 1 still divides into a schedule
 
@@ -79,94 +70,15 @@ class Hires:
         return size, ("Hires steps", str(steps)), ("Hires upscaler", find_upscaler(self.upscaler).label)
 
 
-class HiresGeneration:
-    """Both passes as one iterator of steps; used as a `Generation`."""
-
-    def __init__(
-        self, pipeline: "Pipeline", first: Request, second: Request, hires: Hires, steps: int
-    ) -> None:
-        self.request = second
-        self._pipeline, self._hires, self._steps = pipeline, hires, steps
-        self._first = Generation(pipeline, first)
-        self._second: Generation | None = None
-        self.total = self._first.total + len(second.schedule) * len(second.seeds.batches)
-        self._timings: dict[str, float] = {}
-        self._iterator = self._run()
-        self._result: Result | None = None
-
-    def __iter__(self) -> Iterator[GenerationStep]:
-        return self
-
-    def __next__(self) -> GenerationStep:
-        return next(self._iterator)
-
-    def close(self) -> None:
-        """Give up: no further step is computed."""
-        for part in (self._first, self._second):
-            if part is not None:
-                part.close()
-
-    def result(self) -> Result:
-        """Run the steps that are left, decode, and return the pictures; a second call returns the same.
-
-        Raises:
-            RuntimeError: it was given up, or failed before.
-        """
-        if self._result is None:
-            for _ in self:
-                pass
-            if self._second is None:
-                self._first.latents()  # says why
-                raise RuntimeError("this generation failed between its passes; start another")
-            second = self._second.result()
-            timings = dict(self._timings)
-            for part in (self._first.timings, second.timings):
-                for stage, seconds in part.items():
-                    if stage != "total":
-                        timings[stage] = timings.get(stage, 0.0) + seconds
-            timings["total"] = sum(timings.values())
-            made = self._first.request.parameters(self._pipeline.model.name)
-            extra = self._hires.metadata(self._steps)
-            parameters = [replace(p, strength=self._hires.strength, extra=p.extra + extra) for p in made]
-            self._result = replace(second, parameters=parameters, timings=timings)
-        return self._result
-
-    def _run(self) -> Iterator[GenerationStep]:
-        for step in self._first:
-            yield replace(step, total=self.total)
-        done = self._first.total
-        latents = self._first.latents()
-        started = time.perf_counter()
-        latents = self._enlarged(latents)
-        self._timings["upscale"] = time.perf_counter() - started
-        self._second = Generation(self._pipeline, replace(self.request, latents=latents))
-        for step in self._second:
-            yield replace(step, index=done + step.index, total=self.total)
-
-    def _enlarged(self, latents: Array) -> Array:
-        upscaler, pipeline = find_upscaler(self._hires.upscaler), self._pipeline
-        if upscaler.latent:
-            return interpolate(latents, self.request.latent_size, upscaler.mode, upscaler.antialias)
-        from PIL.Image import Resampling
-
-        size = (self.request.width, self.request.height)
-        pictures = [image.resize(size, Resampling[upscaler.mode]) for image in pipeline.decode(latents)]
-        with pipeline.stage("vae_encoder"):
-            means = [pipeline.autoencoder.encode(images.to_array(picture))[0] for picture in pictures]
-        return pipeline.autoencoder.scaled(np.concatenate(means))
-
-
-def start_hires(
-    pipeline: "Pipeline", prompt: str, hires: Hires, **settings: Unpack[Settings]
-) -> HiresGeneration:
+def start_hires(parts: Parts, prompt: str, hires: Hires, **settings: Unpack[Settings]) -> Generation:
     """Check both passes, and prepare them; nothing is computed yet.
 
     Raises:
         InputError: a value is out of range; the message names it.
     """
-    first = make_request(pipeline.model, prompt, **settings)
-    model: Model = pipeline.model
-    find_upscaler(hires.upscaler)
+    model = parts.networks.model
+    first = make_request(model, prompt, **settings)
+    upscaler = find_upscaler(hires.upscaler)
     strength = number("hires strength", hires.strength)
     if not 0 < strength <= 1:
         raise InputError(f"hires strength: expected more than 0 and at most 1, got {hires.strength}")
@@ -176,5 +88,9 @@ def start_hires(
     # Half a step more than is wanted, so that rounding keeps exactly `steps` of `total`.
     kept = min((steps + 0.5) / total, 1.0)
     larger: Settings = {**settings, "width": width, "height": height, "num_inference_steps": total}
-    second = make_request(model, prompt, strength=kept, **larger)
-    return HiresGeneration(pipeline, first, replace(second, seeds=first.seeds), hires, steps)
+    second = replace(make_request(model, prompt, strength=kept, **larger), seeds=first.seeds)
+    parameters = [
+        replace(told, strength=hires.strength, extra=told.extra + hires.metadata(steps))
+        for told in first.parameters(model.name)
+    ]
+    return Generation(parts, (Pass(first), Pass(second, upscaler)), parameters)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner
 from latentrt.errors import InputError, ModelError
 from latentrt.files import read_json
@@ -22,8 +23,6 @@ from latentrt.pictures import images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from latentrt.pipeline import Pipeline
 
 Array = npt.NDArray[Any]
 
@@ -68,16 +67,15 @@ class TaesdPreview:
     """TAESD's decoder.
 
     Args:
-        component: the folder's config and weights.
-        pipeline: what it previews; gives the provider and what to compute in.
+        runner: runs it.
     """
 
     name = "taesd"
 
-    def __init__(self, component: Component, pipeline: "Pipeline") -> None:
-        self._scaling = component.number("scaling_factor", 1.0)
-        self._shift = component.number("shift_factor", 0.0)
-        self._runner = Runner(component, pipeline.provider, pipeline.dtype, pipeline.low_memory)
+    def __init__(self, runner: Runner) -> None:
+        self._scaling = runner.component.number("scaling_factor", 1.0)
+        self._shift = runner.component.number("shift_factor", 0.0)
+        self._runner = runner
 
     def __call__(self, denoised: Array) -> list["Image"]:
         """Decode one picture after the other."""
@@ -88,21 +86,21 @@ class TaesdPreview:
         )
 
 
-def make_preview(pipeline: "Pipeline", taesd: str | Path | None = None) -> Preview:
+def make_preview(networks: Networks, taesd: str | Path | None = None) -> Preview:
     """The best preview there is for a model: TAESD in the folder given, or in the model's own, else the linear one.
 
     Args:
-        pipeline: the model.
+        networks: of the model; a TAESD is freed with them.
         taesd: a folder of diffusers' AutoencoderTiny, with config.json and safetensors.
 
     Raises:
         ModelError: that folder is none, or its latents are not the model's.
         InputError: there is no TAESD, and the factors of the model's latents are not known.
     """
-    model = pipeline.model
+    model = networks.model
     folder = model.root / TAESD_FOLDER if taesd is None else Path(taesd).expanduser()
     if taesd is not None or (folder / "config.json").is_file():
-        return TaesdPreview(_open_taesd(folder, model), pipeline)
+        return TaesdPreview(networks.beside(_open_taesd(folder, model)))
     family = _family(model)
     if family is None:
         raise InputError(

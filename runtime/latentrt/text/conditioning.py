@@ -1,6 +1,5 @@
-"""From a prompt to what the UNet attends to."""
+"""From token ids to what the UNet attends to."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -8,37 +7,19 @@ import numpy.typing as npt
 
 from latentrt.engine.runner import Runner
 from latentrt.models.bundle import Component
-from latentrt.text.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
 
 
-class PromptTruncated(UserWarning):
-    """A prompt was longer than the text encoder takes; the message says what was cut."""
-
-
-def encode_prompts(
-    runner: Runner, tokenizer: Tokenizer, prompts: list[str], clip_skip: int | None = None
-) -> Array:
-    """Hidden states (len(prompts), s, d), float32, of prompts.
+def hidden_states(runner: Runner, ids: Array, clip_skip: int = 0) -> Array:
+    """Hidden states (b, s, d), float32, of token ids.
 
     Args:
         runner: runs `text_encoder`.
-        tokenizer: the model's.
-        prompts: each is cut at the tokenizer's limit with a `PromptTruncated` warning that says what was lost.
-        clip_skip: how many of the last layers to leave out, as diffusers counts: None or 0 takes the last,
-            1 the one before it (AUTOMATIC1111's "Clip skip: 2"). The final layer norm is applied in either case.
+        ids: int64 (b, s).
+        clip_skip: how many of the last layers to leave out, as diffusers counts: 0 takes the last, 1 the one
+            before it (AUTOMATIC1111's "Clip skip: 2"). The final layer norm is applied in either case.
     """
-    encodings = [tokenizer.encode(prompt) for prompt in prompts]
-    for encoding in encodings:
-        if encoding.truncated:
-            warnings.warn(
-                f"the prompt is longer than the {tokenizer.max_length} tokens that this model takes; "
-                f"cut off: {encoding.truncated!r}",
-                PromptTruncated,
-                stacklevel=2,
-            )
-    ids = np.stack([encoding.ids for encoding in encodings])
     session = runner.session({"input_ids": ids.shape})
     if not clip_skip:
         return session.run({"input_ids": ids}, ["last_hidden_state"])["last_hidden_state"]

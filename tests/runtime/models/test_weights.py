@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from watch import resident_bytes
 
 from latentrt.errors import ModelError, WeightsError
 from latentrt.models.weight_files import find_weight_files
@@ -139,6 +140,19 @@ def test_shapes_at_the_limits_are_read(tmp_path):
     assert {name: array.shape for name, array in arrays.items()} == {
         name: tuple(entry["shape"]) for name, entry in entries.items()
     }
+
+
+def test_released_pages_are_out_of_memory_and_can_be_read_again(tmp_path):
+    path = tmp_path / "w.safetensors"
+    expected = np.arange(2**18, dtype=np.float32)
+    write_safetensors(path, {"a": expected})
+    weights = Weights((path,))
+    array = weights.array("a")
+    np.testing.assert_array_equal(array, expected)
+    assert resident_bytes(path) >= expected.nbytes
+    weights.release()
+    assert resident_bytes(path) == 0
+    np.testing.assert_array_equal(array, expected)
 
 
 def test_release_where_the_system_has_no_such_call(tmp_path, monkeypatch):

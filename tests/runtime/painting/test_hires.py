@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import latentrt
 from latentrt.cli import main
 from latentrt.errors import InputError
 from latentrt.noise import TorchGenerator
 from latentrt.painting.hires import Hires
+from latentrt.painting.upscale import interpolate
 from latentrt.pictures.images import read_parameters
 from latentrt.pictures.metadata import parse_parameters
 
@@ -58,8 +60,11 @@ def test_values_are_refused_before_anything_is_painted(demo, hires, named):
 
 
 @pytest.mark.parametrize("upscaler", ["latent", "lanczos"])
-def test_the_second_pass_runs_all_its_steps_from_fresh_noise_of_the_same_seeds(demo, upscaler):
-    hires = Hires(1.5, steps=3, strength=0.5, upscaler=upscaler)
+@pytest.mark.parametrize(("strength", "total"), [(0.5, 6), (0.75, 4), (1.0, 3)])  # int(3 / strength)
+def test_the_second_pass_runs_all_its_steps_from_fresh_noise_of_the_same_seeds(
+    demo, upscaler, strength, total
+):
+    hires = Hires(1.5, steps=3, strength=strength, upscaler=upscaler)
     generation = demo.start_txt2img(
         PROMPT, hires=hires, seed=[5, 6], num_inference_steps=4, width=64, height=64, sampler="euler"
     )
@@ -67,24 +72,29 @@ def test_the_second_pass_runs_all_its_steps_from_fresh_noise_of_the_same_seeds(d
     assert [step.index for step in steps] == list(range(7))
     assert {step.total for step in steps} == {generation.total} == {7}
     assert [step.latents.shape[2:] for step in steps] == [(8, 8)] * 4 + [(12, 12)] * 3
-    # 3 of int(3 / 0.5) = 6 steps: the noise level that half of a run of 6 begins with
-    whole = demo.start_txt2img(PROMPT, num_inference_steps=6, sampler="euler").request.schedule
-    assert steps[4].sigma == whole.sigmas[3]
-    second = generation._second.request
-    first_latents = generation._first.latents()
-    assert second.latents.shape == (2, 4, 12, 12)
-    if upscaler == "latent":  # bilinear keeps the corners' own values
-        assert np.allclose(second.latents[:, :, 0, 0], first_latents[:, :, 0, 0], atol=1e-6)
+    # The last 3 of a run of `total` steps, and the noise level that they begin with.
+    whole = demo.start_txt2img(PROMPT, num_inference_steps=total, sampler="euler").request.schedule
+    sigma, after = whole.sigmas[total - 3 :][:2]
+    assert steps[4].sigma == sigma
+    first = steps[3].latents  # Euler ends at sigma 0
+    if upscaler == "latent":
+        enlarged = interpolate(first, (12, 12), "bilinear")
+    else:
+        larger = [image.resize((96, 96), Image.Resampling.LANCZOS) for image in demo.decode(first)]
+        enlarged = np.concatenate([demo.encode(image) for image in larger])
     noise = np.concatenate([TorchGenerator(seed).randn((1, 4, 12, 12)) for seed in (5, 6)])
-    start = second.latents + second.schedule.sigmas[0] * noise
+    start = enlarged + sigma * noise
     # Euler, one step: x + (x - denoised) / sigma * (next - sigma)
-    sigma, after = second.schedule.sigmas[:2]
     wanted = start + (start - steps[4].denoised) / sigma * (after - sigma)
     assert np.abs(steps[4].latents - wanted).max() < 1e-5
+    np.testing.assert_array_equal(generation.latents(), steps[6].latents)
     result = generation.result()
     assert [image.size for image in result.images] == [(96, 96)] * 2
     assert result.seeds == [5, 6]
-    assert result.timings["total"] == pytest.approx(sum(v for k, v in result.timings.items() if k != "total"))
+    stages = set(result.timings) - {"total"}
+    assert stages == {"load", "text_encoder", "unet", "upscale", "vae_decoder"}
+    assert result.timings == generation.timings
+    assert result.timings["total"] == pytest.approx(sum(result.timings[stage] for stage in stages))
 
 
 @pytest.mark.parametrize(("sampler", "evaluations"), [("heun", 7), ("dpmpp_sde", 7), ("pndm", 5), ("lms", 4)])

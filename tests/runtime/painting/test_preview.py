@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from random_weights import random_weights
+from watch import Watch
 
 import latentrt
 from latentrt.errors import InputError, ModelError
@@ -45,7 +46,7 @@ def test_the_linear_map_is_a_product_and_a_sum():
 def test_the_demos_preview_resembles_the_picture(demo):
     generation = demo.start_txt2img("a large red heart on a blue background", seed=1, num_inference_steps=6)
     steps = list(generation)
-    preview = make_preview(demo)
+    preview = make_preview(demo.networks)
     shown = np.asarray(preview(steps[-1].denoised)[0], float)
     picture = np.asarray(generation.result().images[0], float)
     assert preview.name == "linear"
@@ -61,26 +62,40 @@ def test_families_are_told_apart_by_architecture_and_scaling(random_model, tmp_p
     (root / "vae" / "config.json").write_text(json.dumps(config | {"scaling_factor": 0.5}))
     message = r"of no family whose colours are known here \(demo, sd1\)"
     with latentrt.load(root, device="cpu") as pipeline, pytest.raises(InputError, match=message):
-        make_preview(pipeline)
+        make_preview(pipeline.networks)
 
 
 def test_taesd_is_taken_from_its_folder_or_the_models_own(demo, taesd, random_model, tmp_path):
     latents = np.random.default_rng(0).standard_normal((2, 4, 4, 6)).astype(np.float32)
-    given = make_preview(demo, taesd)
+    given = make_preview(demo.networks, taesd)
     pictures = given(latents)
     assert (given.name, [picture.size for picture in pictures]) == ("taesd", [(48, 32)] * 2)
     root = tmp_path / "model"
     shutil.copytree(random_model, root)
     shutil.copytree(taesd, root / "taesd")
     with latentrt.load(root, device="cpu", dtype="fp32") as pipeline:
-        own = make_preview(pipeline)
+        own = make_preview(pipeline.networks)
         assert own.name == "taesd"
         assert np.array_equal(np.asarray(own(latents)[1]), np.asarray(pictures[1]))
 
 
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_a_taesd_is_loaded_once_and_freed_with_the_others(taesd, random_model, monkeypatch, low_memory):
+    watch = Watch(monkeypatch)
+    pipeline = latentrt.load(random_model, device="cpu", low_memory=low_memory)
+    settings = {"seed": 1, "num_inference_steps": 2, "width": 64, "height": 64}
+    for step in pipeline.start_txt2img("a ring", **settings):
+        make_preview(pipeline.networks, taesd)(step.denoised)
+        assert {"taesd_decoder", "unet"} <= set(watch.alive)
+    assert watch.made.count("taesd_decoder") == 1
+    assert ("taesd_decoder" in watch.alive) is not low_memory
+    pipeline.close()
+    assert watch.alive == []
+
+
 def test_what_is_no_taesd_is_refused(demo, taesd, tmp_path):
     with pytest.raises(ModelError, match="no such file"):
-        make_preview(demo, tmp_path)
+        make_preview(demo.networks, tmp_path)
     for change, message in (
         ({"act_fn": "gelu"}, r"config\.json: act_fn is 'gelu'; expected 'relu'"),
         ({"num_decoder_blocks": [3, 1]}, "decoder_block_out_channels is .* expected 2 times the same width"),
@@ -88,4 +103,4 @@ def test_what_is_no_taesd_is_refused(demo, taesd, tmp_path):
     ):
         (tmp_path / "config.json").write_text(json.dumps(CONFIG | change))
         with pytest.raises(ModelError, match=message):
-            make_preview(demo, tmp_path)
+            make_preview(demo.networks, tmp_path)

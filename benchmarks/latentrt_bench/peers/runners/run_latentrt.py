@@ -23,6 +23,7 @@ class Latentrt:
     def paint(self) -> list[float]:
         """One picture; when each step ended, by the process's clock."""
         work = self.work
+        self.pipeline.text.forget()  # the others encode the prompt each time
         generation = self.pipeline.start_txt2img(
             work["prompt"],
             seed=work["seed"],

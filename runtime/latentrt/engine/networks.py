@@ -1,0 +1,77 @@
+"""The networks of one model on one provider: each is loaded when it is first needed, all are freed together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from latentrt.engine.providers import Provider
+from latentrt.engine.runner import Runner
+from latentrt.models.bundle import Component, Model
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where networks run, and what they compute in.
+
+    Attributes:
+        provider: what runs them.
+        dtype: "fp16" or "fp32".
+        low_memory: load with less memory, see `Session`; and close each network when its stage is over.
+    """
+
+    provider: Provider
+    dtype: str
+    low_memory: bool = False
+
+    def dtype_of(self, component: Component) -> str:
+        """What one network computes in: fp32 where it is marked so, since it overflows in fp16."""
+        return "fp32" if component.fp32_only else self.dtype
+
+    def runner(self, component: Component) -> Runner:
+        """What makes the sessions of one network here."""
+        return Runner(component, self.provider, self.dtype_of(component), self.low_memory)
+
+
+class Networks:
+    """A model's networks, and those that are opened beside them.
+
+    Attributes:
+        model: whose they are.
+        placement: where they run.
+        runners: of the model's own, by the name of the component.
+    """
+
+    def __init__(self, model: Model, placement: Placement) -> None:
+        self.model = model
+        self.placement = placement
+        self.runners = {name: placement.runner(component) for name, component in model.components.items()}
+        self._beside: dict[tuple[str, Path], Runner] = {}
+
+    def beside(self, component: Component) -> Runner:
+        """The runner of a network that is not the model's own, such as a preview's; freed with the others."""
+        key = component.name, component.folder
+        if key not in self._beside:
+            self._beside[key] = self.placement.runner(component)
+        return self._beside[key]
+
+    @contextmanager
+    def stage(self, component: str) -> Iterator[Runner]:
+        """The runner of a stage; with `low_memory` its network is closed when the stage is over, and those beside."""
+        runner = self.runners[component]
+        try:
+            yield runner
+        finally:
+            if self.placement.low_memory:
+                for loaded in (runner, *self._beside.values()):
+                    loaded.close()
+
+    @property
+    def load_seconds(self) -> float:
+        """Seconds that loading has taken so far, of all networks together."""
+        return sum(runner.load_seconds for runner in (*self.runners.values(), *self._beside.values()))
+
+    def close(self) -> None:
+        """Free them all; what is needed again is loaded again."""
+        for runner in (*self.runners.values(), *self._beside.values()):
+            runner.close()

@@ -1,0 +1,48 @@
+"""A run as passes: each paints all pictures; a later one over what the one before gave, enlarged."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt.painting.parts import Parts
+from latentrt.painting.request import Request
+from latentrt.painting.upscale import Upscaler, interpolate
+from latentrt.pictures import images
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One of the passes of a run.
+
+    Attributes:
+        request: what is asked of it.
+        upscaler: brings the latents of the pass before to this one's size; None in the first, which has none before it.
+    """
+
+    request: Request
+    upscaler: Upscaler | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many steps it has, of all batches."""
+        return len(self.request.schedule) * len(self.request.seeds.batches)
+
+
+def carry_over(parts: Parts, latents: Array, request: Request, upscaler: Upscaler) -> Request:
+    """The request, told to begin with the latents (n, c, h, w) of the pass before, enlarged to its size.
+
+    Pictures are encoded to the mean of the encoder's distribution.
+    """
+    if upscaler.latent:
+        enlarged = interpolate(latents, request.latent_size, upscaler.mode, upscaler.antialias)
+        return replace(request, latents=enlarged)
+    from PIL.Image import Resampling
+
+    size = (request.width, request.height)
+    pictures = [image.resize(size, Resampling[upscaler.mode]) for image in parts.decode(latents)]
+    mean, _ = parts.encode(np.concatenate([images.to_array(picture) for picture in pictures]))
+    return replace(request, latents=parts.autoencoder.scaled(mean))

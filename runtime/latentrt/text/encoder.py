@@ -1,0 +1,69 @@
+"""Prompts to conditioning, each computed once."""
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latentrt.engine.networks import Networks
+from latentrt.text.conditioning import hidden_states
+from latentrt.text.tokenizer import Tokenizer, load_tokenizer
+
+Array = npt.NDArray[Any]
+
+_KEPT = 16  # prompts; 240 kB each at Stable Diffusion 1.5's size
+
+
+class PromptTruncated(UserWarning):
+    """A prompt was longer than the text encoder takes; the message says what was cut."""
+
+
+class TextEncoder:
+    """A model's tokenizer and text encoder, which keeps what it computed for the prompts last asked for.
+
+    Prompts go through one by one, so that what comes of one does not depend on its neighbours.
+    """
+
+    def __init__(self, networks: Networks) -> None:
+        self._networks = networks
+        self._kept: dict[tuple[bytes, int], Array] = {}  # used last, last
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        model = self._networks.model
+        return load_tokenizer(model.root / "tokenizer", model.text_positions)
+
+    def encode(self, prompts: Sequence[str], clip_skip: int | None = None) -> Array:
+        """Hidden states (len(prompts), s, d), float32. The network is loaded and run for new prompts alone.
+
+        Args:
+            prompts: each is cut at the tokenizer's limit with a `PromptTruncated` warning that says what was lost.
+            clip_skip: see `hidden_states`.
+        """
+        encodings = [self.tokenizer.encode(prompt) for prompt in prompts]
+        for encoding in encodings:
+            if encoding.truncated:
+                warnings.warn(
+                    f"the prompt is longer than the {self.tokenizer.max_length} tokens that this model takes; "
+                    f"cut off: {encoding.truncated!r}",
+                    PromptTruncated,
+                    stacklevel=2,
+                )
+        skipped = 0 if clip_skip is None else clip_skip
+        ids = {(encoding.ids.tobytes(), skipped): encoding.ids for encoding in encodings}
+        states = {key: self._kept[key] for key in ids if key in self._kept}
+        with self._networks.stage("text_encoder") as runner:
+            for key, row in ids.items():
+                if key not in states:
+                    states[key] = hidden_states(runner, row[None], skipped)[0]
+        older = [(key, kept) for key, kept in self._kept.items() if key not in states]
+        self._kept = dict([*older, *states.items()][-_KEPT:])
+        return np.stack([states[encoding.ids.tobytes(), skipped] for encoding in encodings])
+
+    def forget(self) -> None:
+        """Free what is kept."""
+        self._kept = {}

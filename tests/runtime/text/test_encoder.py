@@ -1,0 +1,122 @@
+"""Each prompt is encoded once, whatever is painted with it."""
+
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+from watch import Watch
+
+import latentrt
+from latentrt import PromptTruncated
+from latentrt.cli import main
+from latentrt.painting.hires import Hires
+
+PROMPT = "a small red ring"
+QUICK = {"width": 64, "height": 64, "num_inference_steps": 2, "seed": 1}
+
+
+@pytest.fixture
+def pipeline(random_model):
+    with latentrt.load(random_model, device="cpu") as opened:
+        yield opened
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    return Watch(monkeypatch)
+
+
+def test_sizes_in_turn_seeds_batches_and_passes_encode_a_prompt_once(pipeline, watch):
+    for width in (64, 96, 64, 96):
+        pipeline.txt2img(PROMPT, **{**QUICK, "width": width})
+    for seed in (1, 2, 3):
+        pipeline.txt2img(PROMPT, **{**QUICK, "seed": seed})
+    pipeline.txt2img(PROMPT, **{**QUICK, "seed": [1, 2, 3]}, batch_size=2)
+    pipeline.txt2img(PROMPT, **QUICK, hires=Hires(1.5, steps=1))
+    pipeline.img2img(PROMPT, Image.new("RGB", (64, 64)), num_inference_steps=2)
+    assert watch.ran.count("text_encoder") == 2  # the prompt, and the empty one
+    assert watch.made.count("text_encoder") == 1
+    pipeline.txt2img(PROMPT, **QUICK, negative_prompt="star")
+    assert watch.ran.count("text_encoder") == 3
+
+
+def test_both_passes_alone_encode_a_prompt_once(pipeline, watch):
+    pipeline.txt2img(PROMPT, **QUICK, hires=Hires(1.5, steps=1))
+    assert watch.ran.count("text_encoder") == 2
+
+
+def test_a_sweep_encodes_each_prompt_once(tmp_path, monkeypatch, watch):
+    monkeypatch.chdir(tmp_path)
+    axes = ["--x", "prompt=a red heart,a blue star", "--y", "seed=1-2", "--z", "size=64x64,96x64"]
+    assert main(["sweep", "a", "--device", "cpu", "--steps", "1", "--quiet", *axes]) == 0
+    assert watch.ran.count("text_encoder") == 3  # two, and the empty one
+
+
+def test_with_low_memory_known_prompts_do_not_load_it_again(random_model, watch):
+    with latentrt.load(random_model, device="cpu", low_memory=True) as low:
+        for seed in (1, 2):
+            low.txt2img(PROMPT, **{**QUICK, "seed": seed})
+        assert (watch.made.count("text_encoder"), watch.made.count("unet")) == (1, 2)
+        low.txt2img("a star", **QUICK)
+        assert watch.made.count("text_encoder") == 2
+
+
+def test_what_comes_of_a_prompt_does_not_depend_on_its_neighbours(random_model):
+    prompts = ["", PROMPT, "a blue star on a green background"]
+    encoders = [latentrt.load(random_model, device="cpu").text for _ in range(2)]
+    together = encoders[0].encode(prompts)
+    alone = [encoders[1].encode([prompt])[0] for prompt in reversed(prompts)]
+    assert together.dtype == np.float32
+    assert together.shape[:2] == (3, encoders[0].tokenizer.max_length)
+    np.testing.assert_array_equal(together, alone[::-1])
+
+
+def test_the_same_tokens_are_the_same_prompt_and_skipped_layers_are_others(pipeline, watch):
+    text = pipeline.text
+    last = text.encode([PROMPT, "A  SMALL red Ring"])
+    np.testing.assert_array_equal(last[0], last[1])
+    assert len(watch.ran) == 1
+    skipped = text.encode([PROMPT], 1)
+    assert len(watch.ran) == 2
+    assert np.abs(skipped[0] - last[0]).max() > 0.01
+    for clip_skip, expected in ((None, last[:1]), (0, last[:1]), (1, skipped)):
+        np.testing.assert_array_equal(text.encode([PROMPT], clip_skip), expected)
+    assert len(watch.ran) == 2
+
+
+def test_who_writes_into_the_result_changes_no_other(pipeline):
+    first = pipeline.text.encode([PROMPT])
+    expected = first.copy()
+    first[:] = 0
+    np.testing.assert_array_equal(pipeline.text.encode([PROMPT]), expected)
+
+
+def test_the_prompts_used_last_are_kept(pipeline, watch):
+    prompts = [f"a star {number}" for number in range(16)]
+    pipeline.text.encode(prompts)
+    pipeline.text.encode(prompts[:1])
+    assert len(watch.ran) == 16
+    pipeline.text.encode(["one more"])  # in place of the second
+    pipeline.text.encode(prompts[:1] + prompts[2:])
+    assert len(watch.ran) == 17
+    pipeline.text.encode(prompts[1:2])
+    assert len(watch.ran) == 18
+    assert len(pipeline.text.encode([f"{number} rings" for number in range(20)])) == 20
+
+
+def test_every_generation_tells_what_was_cut_off(pipeline):
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            pipeline.txt2img("a red star " * 20 + "the very end", **QUICK)
+        assert [one.category for one in told] == [PromptTruncated]
+        assert "cut off" in str(told[0].message)
+
+
+def test_a_closed_pipeline_keeps_nothing(pipeline, watch):
+    pipeline.txt2img(PROMPT, **QUICK)
+    pipeline.close()
+    assert watch.alive == []
+    pipeline.txt2img(PROMPT, **QUICK)
+    assert watch.ran.count("text_encoder") == 4
