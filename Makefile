@@ -5,7 +5,7 @@ PROMPT = "a large red heart to the left of a large yellow star on a blue backgro
 TORCH_FREE = "import importlib.util as u; found=[m for m in ('torch','onnx','diffusers','transformers') if u.find_spec(m)]; raise SystemExit(f'not torch-free: {found}' if found else 0)"
 INPUTS = pyproject.toml constraints.txt runtime/latentrt/_version.py
 
-.PHONY: help demo test check docs test-runtime test-bench test-export slow format clean
+.PHONY: help demo test check docs dev test-runtime test-bench test-export slow format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,7 +20,8 @@ demo: .venv-demo/stamp ## paint demo.png with the included model, in an environm
 	@.venv-demo/bin/python -m pip uninstall --quiet --yes pip setuptools
 	@touch $@
 
-# The development environment: everything, the project editable.
+dev: .venv/stamp ## make .venv, the development environment: everything, torch too, the project editable
+
 .venv/stamp: $(INPUTS)
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python $(PIP_INSTALL) torch==2.13.0
