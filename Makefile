@@ -5,7 +5,7 @@ PROMPT = "a large red heart to the left of a large yellow star on a blue backgro
 TORCH_FREE = "import importlib.util as u; found=[m for m in ('torch','onnx','diffusers','transformers') if u.find_spec(m)]; raise SystemExit(f'not torch-free: {found}' if found else 0)"
 INPUTS = pyproject.toml constraints.txt runtime/latentrt/_version.py
 
-.PHONY: help demo test check test-runtime test-bench test-export slow format clean
+.PHONY: help demo test check docs dev test-runtime test-bench test-export slow format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,11 +20,18 @@ demo: .venv-demo/stamp ## paint demo.png with the included model, in an environm
 	@.venv-demo/bin/python -m pip uninstall --quiet --yes pip setuptools
 	@touch $@
 
-# The development environment: everything, the project editable.
+dev: .venv/stamp ## make .venv, the development environment: everything, torch too, the project editable
+
 .venv/stamp: $(INPUTS)
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python $(PIP_INSTALL) torch==2.13.0
 	@.venv/bin/python $(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+# Lint, types and the reference, without torch: a newcomer checks in a minute. Bytecode is made for what is used.
+.venv-check/stamp: $(INPUTS)
+	@test -x .venv-check/bin/python || $(PYTHON) -m venv .venv-check
+	@.venv-check/bin/python $(PIP_INSTALL) --no-compile -e '.[cpu,bench,check]'
 	@touch $@
 
 # The torch-free environment, for the runtime's own tests.
@@ -41,10 +48,15 @@ demo: .venv-demo/stamp ## paint demo.png with the included model, in an environm
 
 test: check test-runtime test-bench test-export ## everything that CI runs: check, the parts without torch, then the rest with it
 
-check: .venv/stamp ## format, lint, types
-	.venv/bin/ruff format --check .
-	.venv/bin/ruff check .
-	.venv/bin/mypy
+check: .venv-check/stamp ## format, lint, types, reference
+	.venv-check/bin/ruff format --check .
+	.venv-check/bin/ruff check .
+	.venv-check/bin/mypy
+	@$(MAKE) --no-print-directory docs
+
+docs: .venv-check/stamp ## write the reference of the public face to build/docs, from the docstrings
+	rm -rf build/docs
+	.venv-check/bin/python tools/make_docs.py build/docs
 
 test-runtime: .venv-runtime/stamp ## the runtime's tests where torch, onnx, diffusers and transformers are absent
 	.venv-runtime/bin/python -c $(TORCH_FREE)
@@ -60,9 +72,9 @@ test-export: .venv/stamp ## the exporter's tests, with torch; and that the runti
 slow: .venv/stamp ## the tests that need minutes or gigabytes
 	.venv/bin/python -m pytest -q -m slow
 
-format: .venv/stamp ## rewrite the sources in the project's format
-	.venv/bin/ruff format .
-	.venv/bin/ruff check --fix .
+format: .venv-check/stamp ## rewrite the sources in the project's format
+	.venv-check/bin/ruff format .
+	.venv-check/bin/ruff check --fix .
 
 clean: ## remove the virtual environments and caches
-	rm -rf .venv .venv-runtime .venv-bench .venv-demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-check .venv-runtime .venv-bench .venv-demo dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

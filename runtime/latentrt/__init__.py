@@ -9,6 +9,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from latentrt import errors
 from latentrt._version import __version__
 from latentrt.errors import (
     GraphError,
@@ -22,7 +23,11 @@ from latentrt.errors import (
 )
 
 if TYPE_CHECKING:
+    from latentrt import noise, samplers, schedule
+    from latentrt.painting import preview
     from latentrt.painting.generation import Generation, GenerationStep, Result
+    from latentrt.painting.hires import Hires
+    from latentrt.painting.preview import Preview, make_preview
     from latentrt.painting.request import Settings
     from latentrt.pictures.metadata import GenerationParameters
     from latentrt.pipeline import Pipeline, load
@@ -33,35 +38,62 @@ _LAZY = {
     "Generation": "latentrt.painting.generation",
     "GenerationParameters": "latentrt.pictures.metadata",
     "GenerationStep": "latentrt.painting.generation",
+    "Hires": "latentrt.painting.hires",
     "Pipeline": "latentrt.pipeline",
+    "Preview": "latentrt.painting.preview",
     "PromptTruncated": "latentrt.text.encoder",
     "Result": "latentrt.painting.generation",
     "Settings": "latentrt.painting.request",
     "load": "latentrt.pipeline",
+    "make_preview": "latentrt.painting.preview",
+}
+_LAZY_MODULES = {
+    "noise": "latentrt.noise",
+    "preview": "latentrt.painting.preview",
+    "samplers": "latentrt.samplers",
+    "schedule": "latentrt.schedule",
 }
 
-__all__ = [
+# In the order in which the reference shows them.
+__all__ = [  # noqa: RUF022
+    "load",
+    "Pipeline",
+    "Settings",
+    "Hires",
     "Generation",
-    "GenerationParameters",
     "GenerationStep",
+    "Result",
+    "GenerationParameters",
+    "Preview",
+    "make_preview",
+    "PromptTruncated",
+    "LatentrtError",
     "GraphError",
     "ImageError",
     "InputError",
-    "LatentrtError",
     "ModelError",
     "NumericsError",
-    "Pipeline",
-    "PromptTruncated",
     "ProviderError",
-    "Result",
-    "Settings",
     "WeightsError",
+    "errors",
+    "noise",
+    "preview",
+    "samplers",
+    "schedule",
     "__version__",
-    "load",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'latentrt' has no attribute {name!r}")
+    if name in _LAZY_MODULES:
+        value = importlib.import_module(_LAZY_MODULES[name])
+    elif name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name]), name)
+    else:
+        raise AttributeError(f"module 'latentrt' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,8 @@ import pkgutil
 import subprocess
 import sys
 
+import pytest
+
 import latentrt
 
 BLOCKED = (
@@ -48,6 +50,21 @@ def test_import_is_lazy():
     assert found == "[]"
 
 
-def test_every_public_name_is_there():
-    for name in latentrt.__all__:
-        assert getattr(latentrt, name) is not None
+def test_every_public_name_is_there_after_import_latentrt_alone():
+    names = run(
+        "import latentrt; [getattr(latentrt, name) for name in latentrt.__all__]; print(*latentrt.__all__)"
+    )
+    assert {"load", "Hires", "samplers", "noise", "preview"} <= set(names.split())
+
+
+def test_dir_tells_what_is_lazy():
+    assert set(run("import latentrt; print(*dir(latentrt))").split()) >= set(latentrt.__all__)
+
+
+def test_preview_is_a_short_way_to_its_module():
+    assert run("import latentrt; print(latentrt.preview.make_preview is latentrt.make_preview)") == "True"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'latentrt' has no attribute 'Generatoin'"):
+        _ = latentrt.Generatoin
