@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from latentrt.engine.networks import Networks, Placement
-from latentrt.engine.providers import DTYPES, choose
-from latentrt.errors import InputError
+from latentrt.engine.networks import Networks, Placement, place
 from latentrt.models.bundle import Model, open_model
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
@@ -55,12 +53,7 @@ def load(
         ModelError: there is no such model, or it is not one.
         ProviderError: the device asked for cannot be had here.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    opened = open_model(model)
-    provider = choose(device)
-    computed = provider.dtype if dtype == "auto" else dtype
-    return Pipeline(opened, Placement(provider, computed, low_memory), tile)
+    return Pipeline(open_model(model), place(device, dtype, low_memory), tile)
 
 
 class Pipeline:

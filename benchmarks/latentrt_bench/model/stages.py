@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 import latentrt
-from latentrt.engine.providers import choose
-from latentrt.engine.runner import Runner
+from latentrt.engine.networks import place
 from latentrt.models.bundle import open_model
 from latentrt.networks import Variant
 from latentrt.painting.autoencoder import Tile
@@ -237,7 +236,7 @@ class Load:
         """Open the model and make the session."""
         c = self._c
         component = open_model(c.model).components[self._work.component]
-        self._runner = Runner(component, choose(c.device), c.dtype, c.low_memory)
+        self._runner = place(c.device, c.dtype, c.low_memory).runner(component)
         self._runner.session(self._work.shapes)
 
     def proof(self) -> dict[str, Any]:

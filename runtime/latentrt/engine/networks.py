@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentrt.engine.providers import Provider
+from latentrt.engine.providers import DTYPES, Provider, choose
 from latentrt.engine.runner import Runner
+from latentrt.errors import InputError
 from latentrt.models.bundle import Component, Model
+from latentrt.networks import Compute
 
 
 @dataclass(frozen=True)
@@ -16,21 +18,35 @@ class Placement:
 
     Attributes:
         provider: what runs them.
-        dtype: "fp16" or "fp32".
+        dtype: what they compute in.
         low_memory: load with less memory, see `Session`; and close each network when its stage is over.
     """
 
     provider: Provider
-    dtype: str
+    dtype: Compute
     low_memory: bool = False
 
-    def dtype_of(self, component: Component) -> str:
+    def dtype_of(self, component: Component) -> Compute:
         """What one network computes in: fp32 where it is marked so, since it overflows in fp16."""
         return "fp32" if component.fp32_only else self.dtype
 
     def runner(self, component: Component) -> Runner:
         """What makes the sessions of one network here."""
         return Runner(component, self.provider, self.dtype_of(component), self.low_memory)
+
+
+def place(device: str = "auto", dtype: str = "auto", low_memory: bool = False) -> Placement:
+    """Where networks can run here; for the arguments see `latentrt.load`.
+
+    Raises:
+        InputError: no such device or dtype.
+        ProviderError: the device was asked for and cannot be had.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
+    provider = choose(device)
+    asked: dict[str, Compute] = {"auto": provider.dtype, "fp16": "fp16", "fp32": "fp32"}
+    return Placement(provider, asked[dtype], low_memory)
 
 
 class Networks:

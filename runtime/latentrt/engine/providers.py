@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime as ort
 
 from latentrt.errors import InputError, ProviderError
+from latentrt.networks import Compute
 from latentrt.networks.graph import identity_graph
 
 DEVICES = ("auto", "cpu", "cuda", "openvino")
@@ -39,7 +40,7 @@ class Provider:
     """
 
     name: str
-    dtype: str
+    dtype: Compute
     graph_optimization: bool = True
     maps_weights: bool = True
     pinned_sessions: int = 0

@@ -22,16 +22,16 @@ class Runner:
     Args:
         component: what to run.
         provider: where to run it.
-        dtype: "fp16" or "fp32"; a component marked as fp32 only computes in fp32 whatever this says.
+        dtype: what to compute in.
         low_memory: see `Session`; and one session is kept at a time.
     """
 
     def __init__(
-        self, component: Component, provider: Provider, dtype: str, low_memory: bool = False
+        self, component: Component, provider: Provider, dtype: Compute, low_memory: bool = False
     ) -> None:
         self.component = component
         self.provider = provider
-        self.dtype: Compute = "fp16" if dtype == "fp16" and not component.fp32_only else "fp32"
+        self.dtype = dtype
         self.low_memory = low_memory
         self.load_seconds = 0.0
         self._sessions: dict[tuple[Variant, Pinned], Session] = {}  # the one used last stands last
