@@ -17,7 +17,7 @@ MEAN, SQUARE, VARIANCE = ".mean", ".square", ".variance"  # what a port's name e
 def _own(e: Emitter, x: str, groups: int, eps: float) -> str:
     """(b, groups, rest), as an instance norm.
 
-    Of the forms that ONNX offers the fastest on the CPU provider (docs/export.md), and one whose statistics every
+    Of the forms that ONNX offers the fastest on the CPU provider (docs/networks.md), and one whose statistics every
     provider computes in float32, also for fp16.
     """
     return e.op("InstanceNormalization", x, e.fill(groups, 1.0), e.fill(groups, 0.0), epsilon=eps)
