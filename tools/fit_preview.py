@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import latentrt
-from latentrt_export.demo.data import render
-from latentrt_export.demo.scenes import sample
+from latentrt.models.demo.drawing import render
+from latentrt.models.demo.scenes import sample
 
 PREVIEWS = Path(latentrt.__file__).parent / "painting" / "previews.json"
 PICTURES, SEED = 128, 0

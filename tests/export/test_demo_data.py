@@ -5,7 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from latentrt_export.demo import data, probe, scenes
+from latentrt.models.demo import drawing, scenes
+from latentrt_export.demo import probe
 
 
 def _scenes(count, seed=0):
@@ -18,8 +19,8 @@ def test_the_world_is_as_large_as_promised():
     assert len(scenes.COLOURS) >= 11
     assert len(scenes.BACKGROUNDS) >= 12
     assert len(scenes.SIZES) == 2
-    assert set(data.OBJECT_RGB) == set(scenes.COLOURS)
-    assert set(data.BACKGROUND_RGB) == set(scenes.BACKGROUNDS)
+    assert set(drawing.OBJECT_RGB) == set(scenes.COLOURS)
+    assert set(drawing.BACKGROUND_RGB) == set(scenes.BACKGROUNDS)
 
 
 def test_captions_read_back_as_their_scene():
@@ -81,16 +82,16 @@ def test_some_scenes_are_held_out_and_most_are_not():
 
 def test_pixels_are_the_same_for_a_seed_and_differ_for_another():
     for scene in _scenes(8, 6):
-        first = data.render(scene, np.random.default_rng(7))
+        first = drawing.render(scene, np.random.default_rng(7))
         assert first.dtype == np.uint8
         assert first.shape == (128, 128, 3)
-        np.testing.assert_array_equal(first, data.render(scene, np.random.default_rng(7)))
-        assert (first != data.render(scene, np.random.default_rng(8))).any()
+        np.testing.assert_array_equal(first, drawing.render(scene, np.random.default_rng(7)))
+        assert (first != drawing.render(scene, np.random.default_rng(8))).any()
 
 
 def test_pixels_have_not_changed_since_the_weights_were_trained():
     scene = scenes.parse("a large blue cross to the left of a small white ring on a brown background")
-    picture = data.render(scene, np.random.default_rng(0)).astype(float)
+    picture = drawing.render(scene, np.random.default_rng(0)).astype(float)
     # Loose enough for another libm, tight enough for any change of palette, place or light.
     np.testing.assert_allclose(picture.mean((0, 1)), FINGERPRINT, atol=0.05)
 
@@ -101,7 +102,7 @@ FINGERPRINT = (149.58, 122.48, 108.56)
 @pytest.mark.parametrize("shape", scenes.SHAPES)
 def test_shapes_are_closed_and_fill_their_frame(shape):
     y, x = np.mgrid[-1.6:1.6:161j, -1.6:1.6:161j]
-    inside = data.signed_distance(shape, x, y) < 0
+    inside = drawing.signed_distance(shape, x, y) < 0
     assert not inside[0].any() and not inside[-1].any()
     assert not inside[:, 0].any() and not inside[:, -1].any()
     area = inside.mean() * 3.2**2
@@ -111,7 +112,7 @@ def test_shapes_are_closed_and_fill_their_frame(shape):
 def test_the_probe_reads_rendered_pictures():
     rng = np.random.default_rng(9)
     wanted = _scenes(100, 10)
-    right = [probe.look(data.render(scene, rng)) == scene for scene in wanted]
+    right = [probe.look(drawing.render(scene, rng)) == scene for scene in wanted]
     assert np.mean(right) >= 0.99
 
 
@@ -127,14 +128,14 @@ def test_the_probe_sees_what_is_wrong():
         ("a large blue cross to the left of a small white ring on a grey background", "background"),
         ("a large blue cross on a brown background", "relation"),
     ]:
-        checks = probe.verdict(scenes.parse(text), probe.look(data.render(scene, rng)))
+        checks = probe.verdict(scenes.parse(text), probe.look(drawing.render(scene, rng)))
         assert not checks[wrong], text
 
 
 def test_the_probe_refuses_what_is_no_drawing():
     rng = np.random.default_rng(12)
     scene = scenes.parse("a large blue cross on a brown background")
-    picture = data.render(scene, rng)
+    picture = drawing.render(scene, rng)
     torn = picture.copy()
     torn[60:, 30:98] = torn[8:76, 0:68][:68]  # half of the cross replaced by background
     assert probe.look(torn) != scene

@@ -1,6 +1,5 @@
 """What compression costs in quality: pictures through the included model's autoencoder, f = 8, and back."""
 
-import importlib.resources
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,18 +8,20 @@ import numpy as np
 from PIL import Image
 
 import latentrt
+from latentrt.models.demo.drawing import render
+from latentrt.models.demo.scenes import sample_any, sample_held_out
 from latentrt.pictures import images
 from latentrt_bench.measuring.process import Job, Process, WorkerError
 from latentrt_bench.report import Report
 
-SHEET = "scenes.png"  # of `tools/make_scenes.py`: scenes that the model has not seen in training
 MODEL = "demo"
-SIDE = 128  # pixels of one scene, and what the model was made for
+SEED = 20260101  # no seed of the training's
+PICTURES = 32
 BATCH = 8
 
 
 class RoundTrip:
-    """A worker's contender: encode and decode every picture of the sheet."""
+    """A worker's contender: encode and decode every picture."""
 
     def __init__(self) -> None:
         self.pipeline = latentrt.load(MODEL, device="cpu")
@@ -46,14 +47,10 @@ class RoundTrip:
 
 
 def scenes() -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The sheet's pictures, (n, 128, 128, 3) uint8."""
-    with (
-        (importlib.resources.files("latentrt_bench.latent_vs_pixel") / SHEET).open("rb") as file,
-        Image.open(file) as sheet,
-    ):
-        grid = np.asarray(sheet.convert("RGB"))
-    rows, columns = grid.shape[0] // SIDE, grid.shape[1] // SIDE
-    return grid.reshape(rows, SIDE, columns, SIDE, 3).swapaxes(1, 2).reshape(rows * columns, SIDE, SIDE, 3)
+    """Pictures that the model has not seen in training, half of them of held-out kinds, (n, 128, 128, 3) uint8."""
+    rng = np.random.default_rng(SEED)
+    drawn = [sample_held_out(rng, new_pair=n % 4 == 1) if n % 2 else sample_any(rng) for n in range(PICTURES)]
+    return np.stack([render(scene, rng) for scene in drawn])
 
 
 def psnr(before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]) -> float:

@@ -9,10 +9,11 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from latentrt.models.demo.drawing import render
+from latentrt.models.demo.scenes import sample
+
 from . import stage
-from .data import render
 from .optim import Average, check_gradients, make_optimisers, rate_at, set_rate, take_step
-from .scenes import sample
 
 CROP = 64
 KL_WEIGHT = 1e-4  # small: it only keeps the latents' scale in hand

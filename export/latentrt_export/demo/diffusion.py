@@ -15,12 +15,13 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from latentrt.models.demo.drawing import render
+from latentrt.models.demo.scenes import caption, sample
+
 from . import stage
 from .autoencoder import to_tensor
-from .data import render
 from .denoiser import alphas_cumprod, make_denoiser
 from .optim import Average, check_gradients, make_optimisers, rate_at, set_rate, take_step
-from .scenes import caption, sample
 from .text import last_states
 
 CHUNK = 256  # pictures that a process draws at a time

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .data import SIZE, render
+from latentrt.models.demo.drawing import SIZE, render
+from latentrt.models.demo.scenes import Scene, caption, sample, sample_any, sample_held_out
+
 from .probe import is_right, look, verdict
-from .scenes import Scene, caption, sample, sample_any, sample_held_out
 
 Painter = Callable[[list[str], list[int]], list[np.ndarray]]
 """Prompts and seeds to pictures: uint8 (128, 128, 3) each."""

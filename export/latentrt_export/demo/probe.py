@@ -12,8 +12,8 @@ import functools
 
 import numpy as np
 
-from .data import BACKGROUND_RGB, CENTRE, OBJECT_RGB, RADIUS, SIZE, signed_distance
-from .scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, Item, Scene, make_scene
+from latentrt.models.demo.drawing import BACKGROUND_RGB, CENTRE, OBJECT_RGB, RADIUS, SIZE, signed_distance
+from latentrt.models.demo.scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, Item, Scene, make_scene
 
 MIN_AREA = 60  # pixels: anything smaller is a speck
 MIN_OVERLAP = 0.75  # intersection over union with the best silhouette

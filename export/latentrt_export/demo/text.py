@@ -15,9 +15,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from . import stage
-from .optim import make_optimisers, rate_at, set_rate, take_step
-from .scenes import (
+from latentrt.models.demo.scenes import (
     BACKGROUNDS,
     COLOURS,
     DEFAULT_BACKGROUND,
@@ -33,6 +31,9 @@ from .scenes import (
     parse,
     sample,
 )  # fmt: skip
+
+from . import stage
+from .optim import make_optimisers, rate_at, set_rate, take_step
 from .tokenizer import END, MAX_LENGTH, START, encode
 
 WIDTH = 128

@@ -11,7 +11,7 @@ import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import CLIPTokenizer
 
-from .scenes import caption, sample_any
+from latentrt.models.demo.scenes import caption, sample_any
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_LENGTH = 32

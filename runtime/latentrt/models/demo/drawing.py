@@ -4,11 +4,12 @@ Edges are soft and nothing has texture, so that a small autoencoder reaches its 
 is fixed (from the upper left); place, radius and angle vary a little, so that no two pictures are equal.
 """
 
-from __future__ import annotations
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from .scenes import Item, Scene
+from latentrt.models.demo.scenes import Item, Scene
 
 SIZE = 128  # pixels a side
 RADIUS = {"small": 15.0, "large": 26.0}
@@ -28,7 +29,7 @@ BACKGROUND_RGB = {
     "brown": (156, 122, 96), "black": (56, 56, 64), "white": (230, 230, 234), "grey": (150, 152, 158),
 }  # fmt: skip
 
-Array = np.ndarray
+Array: TypeAlias = npt.NDArray[Any]
 
 
 def _polygon(x: Array, y: Array, points: list[tuple[float, float]]) -> Array:
@@ -89,7 +90,8 @@ def signed_distance(shape: str, x: Array, y: Array) -> Array:
 
 def _smoothstep(t: Array) -> Array:
     t = np.clip(t, 0, 1)
-    return t * t * (3 - 2 * t)
+    smooth: Array = t * t * (3 - 2 * t)
+    return smooth
 
 
 _YY, _XX = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) + 0.5
@@ -99,7 +101,8 @@ def _background(colour: str) -> Array:
     """(128, 128, 3) in 0…1: lighter in the upper left, darker below."""
     base = np.array(BACKGROUND_RGB[colour], np.float32) / 255
     light = 1.07 - 0.08 * _YY / SIZE - 0.06 * ((_XX - 50) ** 2 + (_YY - 45) ** 2) / SIZE**2
-    return light[..., None] * base
+    lit: Array = light[..., None] * base
+    return lit
 
 
 _BACKGROUNDS = {name: _background(name) for name in BACKGROUND_RGB}

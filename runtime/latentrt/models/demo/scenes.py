@@ -4,10 +4,9 @@ A scene is one object in the centre, or two objects beside or above each other, 
 A caption names a scene in one of many wordings; `parse` reads every such wording back.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,7 +127,7 @@ def _article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
 
 
-def _word(rng: np.random.Generator, words: dict[str, tuple[str, ...]], name: str) -> str:
+def _word(rng: np.random.Generator, words: Mapping[str, tuple[str, ...]], name: str) -> str:
     options = words.get(name, (name,))
     # The plain word half of the time, so that it is the one learnt best.
     return options[0] if rng.random() < 0.5 else str(rng.choice(options))
@@ -161,7 +160,7 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     return text
 
 
-def _meanings(words: dict[str, tuple[str, ...]], names: tuple[str, ...]) -> dict[str, str]:
+def _meanings(words: Mapping[str, tuple[str, ...]], names: tuple[str, ...]) -> dict[str, str]:
     return {word: name for name in names for word in words.get(name, (name,))}
 
 

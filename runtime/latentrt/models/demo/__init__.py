@@ -1,0 +1,1 @@
+"""The included model: its files, and what it paints: scenes, the words for them, and their pictures."""
