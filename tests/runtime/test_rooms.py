@@ -22,7 +22,6 @@ ROOMS = (
     "schedule",
     "samplers",
     "networks",
-    "fingerprint",
     "models",
     "engine",
     "text",
