@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from latentrt_export.bundle.export import Progress, export_model
 from latentrt_export.cli import table
-from latentrt_export.export import Progress, export_model
 
 INTERVAL = 0.02
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    from latentrt_export.export import Progress, export_model
+    from latentrt_export.bundle.export import Progress, export_model
 
     with progress_line(args.quiet) as show:
 

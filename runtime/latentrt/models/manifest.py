@@ -17,6 +17,7 @@ from latentrt.files import atomic_write, contained, read_json
 from latentrt.networks import COMPUTES
 
 MANIFEST_NAME = "latentrt.json"
+WEIGHTS_FILE = "model.safetensors"  # of a component
 FORMAT_VERSION = 1
 COMPONENTS = ("text_encoder", "unet", "vae_encoder", "vae_decoder")
 GRAPH_FILES = {"fp16": "model.onnx", "fp32": "model.fp32.onnx"}  # of a component, by compute

@@ -158,7 +158,7 @@ def test_what_is_missing_is_named(small: Path, tmp_path: Path) -> None:
 
 
 def test_golden_ids_of_the_real_vocabulary(clip: Path) -> None:
-    """From transformers 5.23; the live comparison is tests/export/test_tokenizer_parity.py."""
+    """From transformers 5.23; the live comparison is tests/export/text/test_tokenizer.py."""
     tokenizer = load_tokenizer(clip)
     assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) == (49406, 49407, 49407)
     for prompt, ids in {

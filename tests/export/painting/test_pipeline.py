@@ -81,7 +81,7 @@ def reference(folder):
 
 @pytest.fixture(scope="module")
 def bundle(folder, tmp_path_factory):
-    from latentrt_export.export import export_model
+    from latentrt_export.bundle.export import export_model
 
     out = tmp_path_factory.mktemp("bundles") / "bundle"
     export_model(folder, out)

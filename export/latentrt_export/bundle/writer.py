@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from latentrt.models.manifest import GRAPH_FILES, GraphEntry, ValueInfo
+from latentrt.models.manifest import GRAPH_FILES, WEIGHTS_FILE, GraphEntry, ValueInfo
 from latentrt.models.weights import ALIGNMENT, safetensors_header
 from latentrt.networks import COMPUTES, Graph, Place, Value, Variant, build
-from latentrt_export.source import Tensors
+from latentrt_export.bundle.source import Tensors
 
-WEIGHTS_FILE = "model.safetensors"
 _ITEM_BYTES = 2  # float16
 
 

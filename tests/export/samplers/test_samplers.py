@@ -21,7 +21,7 @@ from latentrt.schedule import CLASSES
 from parity import golden
 
 SHAPE = (2, 4, 5, 3)
-# Of which hypothesis chooses options; the grid of test_parity_grid.py has every class.
+# Of which hypothesis chooses options; the grid of test_grid.py has every class.
 NAMES = (
     "DDIMScheduler",
     "DPMSolverMultistepScheduler",

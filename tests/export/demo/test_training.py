@@ -11,13 +11,13 @@ pytest.importorskip("transformers")
 
 import torch
 
+from latentrt.models.demo import scenes
 from latentrt_export.demo import (
     autoencoder,
     denoiser,
     diffusion,
     folder,
     optim,
-    scenes,
     stage,
     text,
     tokenizer,

@@ -13,7 +13,7 @@ from checkpoints import make_unet, save_pipeline
 from PIL import Image, ImageDraw
 
 import latentrt
-from latentrt_export.export import export_model
+from latentrt_export.bundle.export import export_model
 
 PROMPT, NEGATIVE = "ab c", "b"
 STEPS = 20

@@ -13,15 +13,16 @@ from latentrt.errors import InputError
 from latentrt.models.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
+    WEIGHTS_FILE,
     ComponentEntry,
     Manifest,
     hash_file,
     write_manifest,
 )
-from latentrt_export.parity import VECTORS_FILE, prove
-from latentrt_export.source import FOLDERS, Source, open_source
-from latentrt_export.staging import staged, sweep
-from latentrt_export.writer import WEIGHTS_FILE, write_component
+from latentrt_export.bundle.source import FOLDERS, Source, open_source
+from latentrt_export.bundle.staging import staged, sweep
+from latentrt_export.bundle.writer import write_component
+from latentrt_export.proof.parity import VECTORS_FILE, prove
 
 T = TypeVar("T")
 

@@ -22,10 +22,11 @@ from safetensors.torch import load_file, save_file
 from latentrt.engine.verify import verify_bundle
 from latentrt.errors import InputError, LatentrtError, ModelError, WeightsError
 from latentrt.models.manifest import RELATIVE_BOUNDS, read_manifest
-from latentrt_export import parity, writer
-from latentrt_export.export import export_model
-from latentrt_export.parity import ParityError
-from latentrt_export.source import open_source
+from latentrt_export.bundle import writer
+from latentrt_export.bundle.export import export_model
+from latentrt_export.bundle.source import open_source
+from latentrt_export.proof import parity
+from latentrt_export.proof.parity import ParityError
 
 UNET_FILE = "unet/diffusion_pytorch_model.safetensors"
 VAE_FILE = "vae/diffusion_pytorch_model.safetensors"
@@ -66,7 +67,7 @@ def unproven(monkeypatch):
         (folder / parity.VECTORS_FILE).write_bytes(b"")
         return proof
 
-    monkeypatch.setattr("latentrt_export.export.prove", prove)
+    monkeypatch.setattr("latentrt_export.bundle.export.prove", prove)
 
 
 def rewrite(file, change):
@@ -542,7 +543,7 @@ def test_command_prints_the_table_and_json(checkpoint, tmp_path, monkeypatch, ca
         progress(f"{component}: onnxruntime fp32")
         return overflowing if component == "vae_decoder" else measured
 
-    monkeypatch.setattr("latentrt_export.export.prove", prove)
+    monkeypatch.setattr("latentrt_export.bundle.export.prove", prove)
     assert cli.run(parser.parse_args([str(checkpoint), str(tmp_path / "a")])) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()

@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from latentrt.engine.verify import INPUT_PREFIX, OUTPUT_PREFIX, errors, plain_session, run_plain
 from latentrt.errors import LatentrtError
-from latentrt.models.manifest import GRAPH_FILES, RELATIVE_BOUNDS, Parity
+from latentrt.models.manifest import GRAPH_FILES, RELATIVE_BOUNDS, WEIGHTS_FILE, Parity
 from latentrt.models.weights import write_safetensors
 from latentrt.networks import COMPUTES
-from latentrt_export.writer import WEIGHTS_FILE
 
 Array = npt.NDArray[Any]
 
@@ -55,7 +54,7 @@ def prove(
     Raises:
         ParityError: an error exceeds `RELATIVE_BOUNDS` of the manifest, or the fp32 graph gives NaN or infinity.
     """
-    from latentrt_export.reference import (
+    from latentrt_export.proof.reference import (
         reference_outputs,
     )  # seconds to import, and nothing else here needs torch
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from latentrt.errors import LatentrtError
-from latentrt_export.staging import staged, sweep
+from latentrt_export.bundle.staging import staged, sweep
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no fcntl, and sweep nothing to go by")
 
 # Fills a folder, says so and waits to be killed: before the renames, between them, or after both.
 CODE = """
 import pathlib, shutil, sys, time
-from latentrt_export import staging
+from latentrt_export.bundle import staging
 out, when = pathlib.Path(sys.argv[1]), sys.argv[2]
 def wait(*args, **options):
     print("waiting", flush=True)

@@ -20,7 +20,7 @@ from parity.options import COUNTS, SPACES
 from parity.oracle import scheduler_class
 from parity.verdict import COMBINATIONS, FLOAT32, FLOAT64, examine
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Options that change no result here, or only with others: what is left out of the grid, and why.
 LEFT_OUT = {
     "num_train_timesteps": "with the betas",

@@ -1,0 +1,1 @@
+"""What was written computes what torch computes."""
