@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -20,25 +19,17 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the folder cannot be written, or the disk is full; `path` is then as it was.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    part = Path(name)
+    part = path.parent / f".{path.name}.{os.urandom(8).hex()}.part"
+    file = part.open("xb")  # made here or not at all; the kernel applies the umask
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~umask())
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-
-
-def umask() -> int:
-    """The process's file mode creation mask."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def contained(folder: Path, name: str, called: str = "model's folder") -> Path:

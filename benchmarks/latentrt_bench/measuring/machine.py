@@ -12,15 +12,11 @@ import cpuinfo
 import psutil
 import pynvml
 
+from latentrt.cli.doctor import CPU_FEATURES
 from latentrt_bench.measuring.energy import EnergyMeter
 from latentrt_bench.measuring.gpu import gpu_count, is_throttled
 from latentrt_bench.measuring.memory import total_memory
 
-# Instructions that decide how fast matrix products are; the rest of what a processor can do is left out.
-FEATURES = (
-    "avx", "avx2", "f16c", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8",
-    "amx_tile", "asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve",
-)  # fmt: skip
 PACKAGES = (
     "latentrt", "numpy", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino",
 )  # fmt: skip
@@ -38,7 +34,7 @@ def describe_machine() -> dict[str, Any]:
         "architecture": platform.machine(),
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
-        "features": [name for name in FEATURES if name in flags],
+        "features": [name for name in CPU_FEATURES if name in flags],
         "virtual": "hypervisor" in flags,
         "memory_bytes": total_memory(),
         "gpus": [_describe_gpu(index) for index in range(gpu_count())],

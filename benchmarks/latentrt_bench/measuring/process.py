@@ -87,16 +87,20 @@ class Process:
 
     def _start(self) -> "subprocess.Popen[str]":
         # A session of its own: Ctrl-C at the terminal reaches us alone, and its children end with it.
-        return subprocess.Popen(
-            [self.job.python, "-P", str(WORKER)],  # -P: our modules are not on the path of a peer's
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, **self.job.environment},
-            start_new_session=True,
-        )
+        try:
+            return subprocess.Popen(
+                [self.job.python, "-P", str(WORKER)],  # -P: our modules are not on the path of a peer's
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                text=True,
+                encoding="utf-8",
+                env={**os.environ, **self.job.environment},
+                start_new_session=True,
+            )
+        except OSError:
+            self._log.close()
+            raise
 
     def call(self, method: str) -> Answer:
         """Have a method of the contender called."""

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from latentrt.errors import InputError
 from latentrt.files import read_json
@@ -17,11 +18,6 @@ from latentrt.models.bundle import open_model
 from latentrt_bench.peers import sd15
 from latentrt_bench.peers.catalogue import Material
 from latentrt_bench.peers.environment import Made, run_logged
-
-try:
-    import fcntl
-except ImportError:  # Windows has none
-    fcntl = None  # type: ignore[assignment]
 
 SD15 = "sd15"
 EXPORT_LIMIT_S = 3600.0
@@ -48,13 +44,7 @@ FOLDERS = ("text_encoder", "tokenizer", "unet", "vae")
 
 def default_folder() -> Path:
     """Where environments and materials are kept when nothing else is said: the user's cache."""
-    if sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    elif os.name == "nt":
-        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "latentrt" / "peers"
+    return user_cache_path("latentrt", appauthor=False) / "peers"
 
 
 def model_folder(model: str, folder: Path, tell: Callable[[str], None]) -> Path:
@@ -135,14 +125,13 @@ def alone_in(folder: Path) -> Iterator[None]:
         InputError: another run is in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        if fcntl is not None:
-            try:  # the lock goes with the process, however that ends
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(
-                    f"{folder}: in use by another `bench peers`; expected --envs with a folder of its own"
-                ) from None
+    try:
+        lock = FileLock(folder / ".lock").acquire(timeout=0)  # it goes with the process, however that ends
+    except Timeout:
+        raise InputError(
+            f"{folder}: in use by another `bench peers`; expected --envs with a folder of its own"
+        ) from None
+    with lock:
         yield
 
 

@@ -24,17 +24,10 @@ PACKAGES = (
     *("numpy", "pillow", "tokenizers", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
     *("onnxruntime-ep-openvino", "torch", "diffusers", "transformers", "onnx", "onnxscript"),
 )
-# What decides how fast a CPU is here, as Linux names it.
-CPU_FLAGS = (
-    "avx2",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx512_fp16",
-    "amx_tile",
-    "amx_bf16",
-    "amx_fp16",
-    "asimd",
+# Instructions that decide how fast a processor multiplies matrices, as Linux and py-cpuinfo name them.
+CPU_FEATURES = (
+    *("avx", "avx2", "f16c", "fma", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni"),
+    *("amx_bf16", "amx_fp16", "amx_int8", "amx_tile", "asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve"),
 )
 
 
@@ -106,7 +99,7 @@ def _cpu() -> dict[str, Any]:
         fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
         name = fields.get("model name", name)
         have = set((fields.get("flags") or fields.get("Features") or "").split())
-        flags = [flag for flag in CPU_FLAGS if flag in have]
+        flags = [flag for flag in CPU_FEATURES if flag in have]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"name": name, "cores": cores, "flags": flags}
 

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ MAX_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
 _MAX_EXIF = 65_000
 # Left in it for what stands behind the prompts: settings and the model's name.
 _EXIF_RESERVE = 5_000
+
+# Pillow warns of large pictures, for which our limit is the stricter, and of tags that it passes over.
+_without_warnings = partial(warnings.catch_warnings, action="ignore")
 
 
 def load_image(source: Path | str | Image.Image | NDArray[np.generic]) -> Image.Image:
@@ -189,7 +193,8 @@ def read_parameters(path: Path | str) -> str | None:
     with _open(Path(path)) as image:
         if (text := getattr(image, "text", {}).get("parameters")) is not None:
             return str(text)
-        return comment_of(image.getexif())
+        with _without_warnings():
+            return comment_of(image.getexif())
 
 
 @contextmanager
@@ -202,12 +207,12 @@ def _open(path: Path) -> Iterator[ImageFile.ImageFile]:
     if not os.access(path, os.R_OK):
         raise ImageError(f"{path}: no permission to read it")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a picture too large; ours is the stricter limit
+        with _without_warnings():
             image = Image.open(path, formats=READABLE)
         with image:
-            _check(image, str(path))
-            image.load()
+            with _without_warnings():
+                _check(image, str(path))
+                image.load()
             yield image
     except (ImageError, MemoryError):
         raise
@@ -274,7 +279,8 @@ def to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        with _without_warnings():
+            return ImageOps.exif_transpose(image)
     except Exception:  # EXIF that makes no sense asks for no rotation
         return image
 

@@ -446,7 +446,8 @@ def test_encode_and_decode(asked: list[tuple[Any, ...]], capsys: pytest.CaptureF
     assert main(["decode", "l.safetensors", "--out", "d.png"]) == 0
     assert ("decode", (1, 4, 2, 3)) in asked
     assert capsys.readouterr().out == "d.png\n"
-    assert Image.open("d.png").size == (8, 8)
+    with Image.open("d.png") as image:
+        assert image.size == (8, 8)
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,7 @@ def test_img2img_encode_and_decode(model: str, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out.split() == ["out.webp", "l.safetensors", "back.png"]
 
 
+@pytest.mark.filterwarnings("default:the prompt is longer")
 def test_a_long_prompt_says_what_was_cut(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     prompt = "red " * 40 + "heart, Blue"
     assert main(["generate", prompt, "--model", model, *QUICK, "--count", "2", "--out", "a.png"]) == 0

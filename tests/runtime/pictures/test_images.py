@@ -178,6 +178,20 @@ def test_giant_is_refused_undecoded(tmp_path: Path, recwarn: pytest.WarningsReco
         load_image(Image.new("1", (9000, 9000)))
 
 
+def test_of_tags_that_make_no_sense_nothing_is_said(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    path = tmp_path / "a.tiff"
+    Image.new("RGB", (8, 8)).save(path)
+    data = bytearray(path.read_bytes())
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * entries, len(data))  # a second page behind the first
+    data += struct.pack("<HHHIII", 1, 0x010E, 2, 1_000_000, 8, 0)  # with a text longer than the file
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="broken or cut off"):
+        load_image(path)
+    assert not recwarn.list
+
+
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("hello")
     (tmp_path / "b.png").write_bytes(b"")

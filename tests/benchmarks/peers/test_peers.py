@@ -30,7 +30,7 @@ from latentrt_bench.measuring.process import Job, Process
 from latentrt_bench.peers import command, environment, sd15
 from latentrt_bench.peers.catalogue import ENVIRONMENTS, MATERIALS, PEERS, Environment, Material, Peer
 from latentrt_bench.peers.environment import MARKER, PreparationError, make_environment, run_logged
-from latentrt_bench.peers.materials import SCHEDULER, make_checkpoint, make_material, model_folder
+from latentrt_bench.peers.materials import SCHEDULER, alone_in, make_checkpoint, make_material, model_folder
 from latentrt_bench.peers.pictures import difference
 from latentrt_bench.peers.race import RUNNERS, Catalogue
 from latentrt_bench.report import read_report
@@ -237,6 +237,16 @@ def test_an_export_is_made_once_and_whole(made, tmp_path):
         "an-export.log",
         "other.log",
     }
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    with alone_in(tmp_path / "kept"):
+        with pytest.raises(InputError, match="in use by another `bench peers`"), alone_in(tmp_path / "kept"):
+            pass
+        with alone_in(tmp_path / "another"):
+            pass
+    with alone_in(tmp_path / "kept"):
+        pass
 
 
 def test_random_model_is_the_published_one(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from latentrt_bench.measuring.process import Job, Process, WorkerError
 from latentrt_bench.measuring.rounds import Task, run_rounds
 from latentrt_bench.report import Measurement
 
-STAND_IN = Path(__file__).with_name("stand_in.py")
+STAND_IN = Path(__file__).parents[1] / "stand_in.py"
 
 
 @pytest.fixture(autouse=True)
