@@ -1,7 +1,10 @@
 """The sessions of one network: made when needed, kept while sizes change, closed on demand."""
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from latentrt.engine.providers import Provider
 from latentrt.engine.session import Session
@@ -9,8 +12,9 @@ from latentrt.models.bundle import Component
 from latentrt.networks import Compute, Value, Variant
 from latentrt.networks.variant import Norms
 
-Shapes: TypeAlias = Mapping[str, tuple[int | None, ...]]
-Pinned: TypeAlias = tuple[tuple[str, tuple[int | None, ...]], ...]
+Array = npt.NDArray[Any]
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+Pinned: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class Runner:
@@ -41,11 +45,15 @@ class Runner:
         """Whether a session is kept."""
         return bool(self._sessions)
 
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
+        """Compute outputs from inputs, by name; see `Session.run`. What is not loaded is loaded first."""
+        return self.session({name: np.shape(value) for name, value in feeds.items()}).run(feeds, outputs)
+
     def session(self, shapes: Shapes, norms: Norms = "own") -> Session:
         """The session for inputs of these shapes.
 
         Args:
-            shapes: by input name; None stands for a size that changes from run to run.
+            shapes: by input name.
             norms: see `Variant`; with others than its own, a session runs with as little memory as it can.
         """
         variant = Variant(self.dtype, norms)
@@ -89,5 +97,5 @@ def _dimensions(inputs: Mapping[str, Value], shapes: Shapes) -> dict[str, int]:
         dimension: size
         for name, shape in shapes.items()
         for dimension, size in zip(inputs[name].shape, shape, strict=True)
-        if isinstance(dimension, str) and size is not None
+        if isinstance(dimension, str)
     }

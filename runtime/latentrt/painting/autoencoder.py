@@ -137,8 +137,7 @@ class Autoencoder:
     ) -> Array:
         """One half of the VAE on each picture of x; `unit` and `out_unit`: samples per latent, before and after."""
         if tiling is None:
-            session = runner.session({input_name: (1, *x.shape[1:])})
-            return np.concatenate([session.run({input_name: one[None]})[output_name] for one in x])
+            return np.concatenate([runner.run({input_name: one[None]})[output_name] for one in x])
         grid = Grid(x.shape[2] // unit, x.shape[3] // unit, tiling)
         shapes = {input_name: (1, x.shape[1], *(size * unit for size in grid.tile))}
         session = runner.session(shapes, "told")

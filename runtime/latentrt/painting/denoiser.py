@@ -1,13 +1,12 @@
 """UNet and guidance, which together denoise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from latentrt.engine.session import Session
 from latentrt.painting.guidance import Guidance
 from latentrt.schedule import Evaluation
 from latentrt.schedule.prediction import Prediction
@@ -20,8 +19,7 @@ class Denoiser:
     """Maps a state and where it is asked to denoised latents, for one batch of a run.
 
     Attributes:
-        unet: gives the session, asked for at each step, so that another run in between may have closed it; it has
-            the inputs `sample`, `timestep`, `encoder_hidden_states` and the output `out_sample`.
+        unet: runs the network: `sample`, `timestep` and `encoder_hidden_states` to `out_sample`.
         prompt: conditioning (b, s, d) of the prompt.
         negative: conditioning (b, s, d) of the negative prompt; None where no evaluation is guided.
         guidance: how far to go from the negative to the prompt's prediction in each evaluation.
@@ -29,7 +27,7 @@ class Denoiser:
         channels: (b, …, h, w) that an inpainting UNet takes behind those of x; None for others.
     """
 
-    unet: Callable[[], Session]
+    unet: Callable[[Mapping[str, Array]], Mapping[str, Array]]
     prompt: Array
     negative: Array | None
     guidance: Guidance
@@ -57,4 +55,4 @@ class Denoiser:
             "timestep": np.asarray(timestep, np.float32),
             "encoder_hidden_states": context,
         }
-        return self.unet().run(feeds)["out_sample"]
+        return self.unet(feeds)["out_sample"]

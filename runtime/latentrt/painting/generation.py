@@ -4,7 +4,6 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,14 +168,8 @@ class Generation:
             for batch in request.seeds.batches:
                 start = begin(autoencoder, request, batch, posteriors, sum(map(len, painted)))
                 context = [np.repeat(state[None], len(batch.seeds), axis=0) for state in states]
-                rows = request.guidance.unet_batch(len(batch.seeds))
-                shapes: dict[str, tuple[int | None, ...]] = {
-                    "sample": (rows, networks.model.unet_channels, *request.latent_size),
-                    "timestep": (),
-                    "encoder_hidden_states": (rows, *states.shape[1:]),
-                }
                 denoiser: Denoise = Denoiser(
-                    partial(unet.session, shapes),
+                    unet.run,
                     context[-1],
                     context[0] if len(context) == 2 else None,
                     request.guidance,

@@ -40,11 +40,6 @@ class Guidance:
         """Whether any evaluation is guided."""
         return any(scale > 1 for scale in self.scales)
 
-    def unet_batch(self, pictures: int) -> int | None:
-        """What the UNet is given at a time; None where that changes from evaluation to evaluation."""
-        sizes = {pictures * (2 if scale > 1 else 1) for scale in self.scales}
-        return sizes.pop() if len(sizes) == 1 else None
-
     def guided(self, negative: Array, positive: Array, scale: float) -> Array:
         """Raw outputs of the network, each (b, c, h, w), become one."""
         # classifier-free guidance, arXiv:2207.12598 eq. 6

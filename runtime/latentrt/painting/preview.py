@@ -79,10 +79,9 @@ class TaesdPreview:
 
     def __call__(self, denoised: Array) -> list["Image"]:
         """Decode one picture after the other."""
-        session = self._runner.session({"latent_sample": (1, *denoised.shape[1:])})
         latents = denoised / self._scaling + self._shift
         return images.to_images(
-            np.concatenate([session.run({"latent_sample": one[None]})["sample"] for one in latents])
+            np.concatenate([self._runner.run({"latent_sample": one[None]})["sample"] for one in latents])
         )
 
 

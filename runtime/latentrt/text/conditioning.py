@@ -20,12 +20,11 @@ def hidden_states(runner: Runner, ids: Array, clip_skip: int = 0) -> Array:
         clip_skip: how many of the last layers to leave out, as diffusers counts: 0 takes the last, 1 the one
             before it (AUTOMATIC1111's "Clip skip: 2"). The final layer norm is applied in either case.
     """
-    session = runner.session({"input_ids": ids.shape})
     if not clip_skip:
-        return session.run({"input_ids": ids}, ["last_hidden_state"])["last_hidden_state"]
-    last = sum(name.startswith("hidden_states.") for name in session.outputs) - 1
-    name = f"hidden_states.{last - clip_skip}"  # hidden_states.0 is the embedding
-    return _final_layer_norm(runner.component, session.run({"input_ids": ids}, [name])[name])
+        return runner.run({"input_ids": ids}, ["last_hidden_state"])["last_hidden_state"]
+    layers = runner.component.integer("num_hidden_layers", 12)
+    name = f"hidden_states.{layers - clip_skip}"  # hidden_states.0 is the embedding
+    return _final_layer_norm(runner.component, runner.run({"input_ids": ids}, [name])[name])
 
 
 def _final_layer_norm(component: Component, states: Array) -> Array:

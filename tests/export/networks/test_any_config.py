@@ -129,7 +129,7 @@ def run(folder, name, network, **inputs):
     config = json.loads((folder / name / "config.json").read_text())
     runner = Runner(Component(network, folder / name, config), CPU, "fp32")
     feeds = {key: np.asarray(value) for key, value in inputs.items()}
-    outputs = runner.session({key: value.shape for key, value in feeds.items()}).run(feeds)
+    outputs = runner.run(feeds)
     runner.close()
     return outputs
 

@@ -33,7 +33,7 @@ class Unet:
 def denoiser(unet, sampler, schedule):
     prompt, negative = np.full((2, 3, 5), 0.5, np.float32), np.full((2, 3, 5), -0.25, np.float32)
     guidance = make_guidance(POINTS, len(schedule), schedule.order)
-    return Denoiser(lambda: unet, prompt, negative, guidance, sampler.prediction, CHANNELS)
+    return Denoiser(unet.run, prompt, negative, guidance, sampler.prediction, CHANNELS)
 
 
 @pytest.mark.parametrize("name", samplers.names())

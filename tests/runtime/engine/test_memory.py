@@ -1,0 +1,43 @@
+"""Memory does not grow over many generations whose sizes, batches and prompts change."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SETTLED, ALL = 60, 200  # generations
+MAX_GROWTH = 1.05
+
+PAINT = f"""
+import random
+from pathlib import Path
+import latentrt
+
+def anonymous():
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1])
+
+rng = random.Random(0)
+with latentrt.load("demo", device="cpu", dtype="fp32") as pipeline:
+    for index in range({ALL}):
+        width, height = (8 * rng.randint(6, 26) for _ in range(2))
+        seeds = list(range(rng.choice((1, 1, 2, 3))))
+        prompt = f"a small blue ring above a large red heart on {{rng.choice(('white', 'green'))}} {{index}}"
+        pipeline.txt2img(prompt, width=width, height=height, num_inference_steps=2, seed=seeds)
+        if index + 1 in ({SETTLED}, {ALL}):
+            print(anonymous())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="reads Linux's account of memory")
+def test_memory_does_not_grow_over_generations_of_changing_sizes():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PAINT], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    settled, end = map(int, done.stdout.split())
+    assert settled > 50_000  # kB: networks are there
+    assert end < MAX_GROWTH * settled
