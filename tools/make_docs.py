@@ -15,11 +15,12 @@ import pdoc
 
 import latentrt
 
-# Types as the source has them, which Python has resolved into what is too long to read.
+# Types as a reader knows them, which Python has resolved into what is too long to read.
 SPELLINGS = {
     r"numpy\.ndarray\[tuple\[typing\.Any, \.\.\.\], numpy\.dtype\[((?:[^\[\]]|\[[^\]]*\])*)\]\]": r"NDArray[\1]",
     r"\*<class '([^']*)'>": r"Unpack[\1]",
     r"\btyping\.": "",
+    r"(?s)Annotated\[(.*?), Setting\(.*\)\]": r"\1",
     r".*_HasDType.*": "DTypeLike",
 }
 resolved = inspect.formatannotation
@@ -35,6 +36,8 @@ def spelled(annotation: Any, *options: Any) -> str:
 
 def main() -> None:
     warnings.simplefilter("error")
+    # A TypedDict does not tell which of its keys are another's; pdoc shows them where they are, which is right.
+    warnings.filterwarnings("ignore", r"Cannot determine where latentrt\.\w*Settings\.\w+ is taken from")
     for name in latentrt.__all__:  # pdoc shows what is there: what is lazy is fetched first
         getattr(latentrt, name)
     pdoc.render.configure(docformat="google", footer_text=f"latentrt {latentrt.__version__}")

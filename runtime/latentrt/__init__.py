@@ -24,6 +24,7 @@ from latentrt.errors import (
 
 if TYPE_CHECKING:
     from latentrt import noise, samplers, schedule
+    from latentrt.engine.interrupt import Cancellation, Cancelled
     from latentrt.painting import preview
     from latentrt.painting.generation import Generation, GenerationStep, Result
     from latentrt.painting.hires import Hires
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 # What costs the import of numpy or ONNX Runtime is imported when it is first asked for.
 _LAZY = {
+    "Cancellation": "latentrt.engine.interrupt",
+    "Cancelled": "latentrt.engine.interrupt",
     "Generation": "latentrt.painting.generation",
     "GenerationParameters": "latentrt.pictures.metadata",
     "GenerationStep": "latentrt.painting.generation",
@@ -67,6 +70,8 @@ __all__ = [  # noqa: RUF022
     "Preview",
     "make_preview",
     "PromptTruncated",
+    "Cancellation",
+    "Cancelled",
     "LatentrtError",
     "GraphError",
     "ImageError",
