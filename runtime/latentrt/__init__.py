@@ -18,12 +18,15 @@ from latentrt.errors import (
     ModelError,
     NumericsError,
     ProviderError,
+    SettingError,
     WeightsError,
 )
 
 if TYPE_CHECKING:
     from latentrt.painting.generation import Generation, GenerationStep, Result
-    from latentrt.painting.request import Settings
+    from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings
+    from latentrt.painting.recall import recall
+    from latentrt.painting.settings import Settings
     from latentrt.pictures.metadata import GenerationParameters
     from latentrt.pipeline import Pipeline, load
     from latentrt.text.conditioning import PromptTruncated
@@ -33,11 +36,14 @@ _LAZY = {
     "Generation": "latentrt.painting.generation",
     "GenerationParameters": "latentrt.pictures.metadata",
     "GenerationStep": "latentrt.painting.generation",
+    "Img2ImgSettings": "latentrt.painting.picture_settings",
+    "InpaintSettings": "latentrt.painting.picture_settings",
     "Pipeline": "latentrt.pipeline",
     "PromptTruncated": "latentrt.text.conditioning",
     "Result": "latentrt.painting.generation",
-    "Settings": "latentrt.painting.request",
+    "Settings": "latentrt.painting.settings",
     "load": "latentrt.pipeline",
+    "recall": "latentrt.painting.recall",
 }
 
 __all__ = [
@@ -46,6 +52,8 @@ __all__ = [
     "GenerationStep",
     "GraphError",
     "ImageError",
+    "Img2ImgSettings",
+    "InpaintSettings",
     "InputError",
     "LatentrtError",
     "ModelError",
@@ -54,10 +62,12 @@ __all__ = [
     "PromptTruncated",
     "ProviderError",
     "Result",
+    "SettingError",
     "Settings",
     "WeightsError",
     "__version__",
     "load",
+    "recall",
 ]
 
 

@@ -8,7 +8,7 @@ seed; and sizes of other proportions are refused, where it cuts.
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -18,10 +18,11 @@ from latentrt.checks import count, number
 from latentrt.errors import InputError
 from latentrt.models.bundle import Model
 from latentrt.painting.generation import Generation, GenerationStep, Result
-from latentrt.painting.request import Request, Settings, make_request
+from latentrt.painting.request import Request, make_request
+from latentrt.painting.second_pass import Hires
+from latentrt.painting.settings import Settings
 from latentrt.painting.upscale import find_upscaler, interpolate
 from latentrt.pictures import images
-from latentrt.pictures.metadata import number_text
 
 if TYPE_CHECKING:
     from latentrt.pipeline import Pipeline
@@ -29,54 +30,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _MAX_STRENGTH = 0.999  # AUTOMATIC1111's, by which a strength of 1 still divides into a schedule
-
-
-@dataclass(frozen=True)
-class Hires:
-    """A second pass.
-
-    Attributes:
-        scale: how many times larger, more than 1.
-        size: width and height in place of `scale`; of the first pass's proportions.
-        steps: steps of the second pass, all of which are run. None: as many as in the first.
-        strength: more than 0, at most 1: how far to go from the enlarged picture.
-        upscaler: a name of `latentrt.painting.upscale.UPSCALERS`, or AUTOMATIC1111's.
-    """
-
-    scale: float = 2.0
-    size: tuple[int, int] | None = None
-    steps: int | None = None
-    strength: float = 0.7
-    upscaler: str = "latent"
-
-    def target(self, width: int, height: int, factor: int) -> tuple[int, int]:
-        """Width and height of the second pass, rounded down to multiples of `factor`.
-
-        Raises:
-            InputError: smaller than the first, of other proportions, or more than `MAX_PIXELS`.
-        """
-        if self.size is None:
-            scale = number("hires scale", self.scale)
-            wide, high = int(width * scale), int(height * scale)
-        else:
-            wide, high = (count("hires size", side) for side in self.size)
-            if abs(wide * height - high * width) > factor * max(width, height):
-                raise InputError(
-                    f"hires size: expected the proportions of {width}x{height}, got {wide}x{high}"
-                )
-        wide, high = wide // factor * factor, high // factor * factor
-        if wide < width or high < height or (wide, high) == (width, height):
-            raise InputError(f"hires: expected a size above {width}x{height}, got {wide}x{high}")
-        if wide * high > images.MAX_PIXELS:
-            raise InputError(f"hires: expected at most {images.MAX_PIXELS:,} pixels, got {wide}x{high}")
-        return wide, high
-
-    def metadata(self, steps: int) -> tuple[tuple[str, str], ...]:
-        """Entries of a picture's text, as AUTOMATIC1111 names them."""
-        size = ("Hires upscale", number_text(self.scale))
-        if self.size is not None:
-            size = ("Hires resize", f"{self.size[0]}x{self.size[1]}")
-        return size, ("Hires steps", str(steps)), ("Hires upscaler", find_upscaler(self.upscaler).label)
 
 
 class HiresGeneration:
