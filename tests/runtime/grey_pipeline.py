@@ -46,7 +46,9 @@ class GreyGeneration:
         self.request = request
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([SimpleNamespace(index=index, seconds=0.5) for index in range(self.total)])
+        return iter(
+            [SimpleNamespace(index=index, total=self.total, seconds=0.5) for index in range(self.total)]
+        )
 
     def result(self) -> Result:
         parameters = self.request.parameters(MODEL.name)

@@ -128,6 +128,9 @@ class TestGeneration:
         assert [path.name for path in paths] == ["x-0-5.png", "x-1-6.png"]
         assert parse_parameters(read_parameters(paths[1])) == result.parameters[1]
         np.testing.assert_array_equal(np.asarray(Image.open(paths[0])), np.asarray(result.images[0]))
+        (odd,) = pipeline.txt2img(PROMPT, **QUICK).save(tmp_path / "a{b}{index:03d}.png")
+        assert odd.name == "a{b}000.png"
+        assert odd.exists()
 
     def test_one_seed_for_several_says_so(self, pipeline):
         result = pipeline.txt2img(PROMPT, **QUICK, num_images=2)

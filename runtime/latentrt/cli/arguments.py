@@ -11,7 +11,6 @@ from latentrt.painting.kinds import Number, Seed, Size, Whole
 
 natural: Callable[[str], int] = reading(Whole(1))
 finite: Callable[[str], float] = reading(Number())
-seed: Callable[[str], int | None] = reading(Seed())
 size: Callable[[str], tuple[int, int]] = reading(Size())
 
 
@@ -61,6 +60,11 @@ def tile(text: str) -> Any:
         return text if text in ("auto", "off") else natural(text)
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"expected auto, off or a size in pixels, got {text!r}") from None
+
+
+def seed(text: str) -> int:
+    """A seed; for -1 one is drawn."""
+    return drawn(reading(Seed())(text))
 
 
 def drawn(seed: int | None) -> int:

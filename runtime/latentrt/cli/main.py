@@ -36,7 +36,7 @@ exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    with console.warnings_as_lines(), console.interruptible(last=argv is None):
+    with console.warnings_as_lines(), console.ends_at_ctrl_c(last=argv is None):
         try:
             console.take_any_path()
             code = _run(argv)

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from latentrt.errors import LatentrtError, SettingError
 from latentrt.painting.kinds import Choice, Flag, Kind
-from latentrt.painting.picture_settings import InpaintSettings
+from latentrt.painting.picture_settings import RUNS
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.setting import Option, Setting, declared, shown
 
@@ -23,7 +23,7 @@ def add_options(parser: Group, of: type, without: Collection[str] = ()) -> dict[
         if option.group and option.group not in groups:
             groups[option.group] = parser.add_argument_group(option.group)
         target = groups.get(option.group, parser)
-        options: dict[str, Any] = {"help": (option.help or setting.help).replace("%", "%%")}
+        options: dict[str, Any] = {"help": _help(setting, option)}
         if isinstance(setting.kind, Flag):
             options |= {"action": "store_false" if setting.default else "store_true", "default": None}
         elif isinstance(setting.kind, Choice):
@@ -73,13 +73,20 @@ def option_of(name: str) -> str:
         return "--only-masked"
     if name in ("hires", "hires scale", "hires size"):
         return "--hires"
-    settings: dict[str, Setting] = declared(InpaintSettings) | {
-        f"hires {field}": setting for field, setting in declared(Hires).items()
-    }
+    settings: dict[str, Setting] = {f"hires {field}": setting for field, setting in declared(Hires).items()}
+    for of in RUNS.values():
+        settings |= declared(of)
     setting = settings.get(name)
     if setting is not None and setting.joined is not None:
         setting = setting.joined[1]
     return name if setting is None or setting.option is None else setting.option.name
+
+
+def _help(setting: Setting, option: Option) -> str:
+    text, default = option.help or setting.help, setting.default
+    if "(default" not in text and default not in (None, "") and not isinstance(default, bool):
+        text = f"{text} (default: {default if isinstance(default, str) else setting.kind.write(default)})"
+    return text.replace("%", "%%")
 
 
 def _attribute(option: Option) -> str:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from latentrt.cli import arguments, options, previews, seeding
 from latentrt.cli.console import say
 from latentrt.cli.output import Output, plan
+from latentrt.painting.picture_settings import RUNS
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.setting import record
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
-def add_arguments(parser: argparse.ArgumentParser, of: type, without: Collection[str] = ()) -> None:
+def add_arguments(parser: argparse.ArgumentParser, of: type) -> None:
     """Add everything but the prompt, with the settings of a kind of run."""
-    groups = options.add_options(parser, of, without)
+    groups = options.add_options(parser, of)
     groups["noise"].add_argument(
         "--one-stream",
         action="store_true",
@@ -178,7 +179,9 @@ def _report(painted: _Painted, pipeline: "Pipeline", hires: Hires | None) -> dic
     told = {
         name: getattr(p, name) for name in ("prompt", "negative_prompt", "model", "model_hash", "version")
     }
-    told |= {**record(Hires, {}), **p.told}
+    for of in (*RUNS.values(), Hires):
+        told |= record(of, {})
+    told |= p.told
     if hires is not None:
         told |= hires.record(told["steps"] if hires.steps is None else hires.steps)
         told |= {"first_pass_width": p.width, "first_pass_height": p.height}

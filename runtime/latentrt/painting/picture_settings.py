@@ -19,7 +19,7 @@ class Img2ImgSettings(Settings, total=False):  # noqa: D101
             option=Option(
                 "--strength",
                 "F",
-                "how far to go from it: more than 0, at most 1, which forgets it (default: 0.8)",
+                "how far to go from it: more than 0, at most 1, which forgets it",
             ),
             entries=(Entry("Denoising strength", always=True, ours=False),),
             axis="Denoising",
@@ -37,7 +37,7 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
             option=Option(
                 "--strength",
                 "F",
-                "how far to go from what is there: more than 0, at most 1, which forgets it (default: 1)",
+                "how far to go from what is there: more than 0, at most 1, which forgets it",
             ),
             entries=(Entry("Denoising strength", always=True, ours=False),),
         ),
@@ -48,9 +48,7 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
             kind=Number(0),
             help="radius in pixels of the Gaussian that softens the mask's edge.",
             default=4.0,
-            option=Option(
-                "--mask-blur", "R", "soften the mask's edge by a Gaussian of so many pixels (default: 4)"
-            ),
+            option=Option("--mask-blur", "R", "soften the mask's edge by a Gaussian of so many pixels"),
             entries=(Entry("Mask blur", always=True),),
         ),
     ]

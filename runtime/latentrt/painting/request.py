@@ -37,6 +37,7 @@ class Request:
     """A checked request.
 
     Attributes:
+        run: a key of `RUNS`.
         prompt: what to paint.
         settings: every setting of this kind of run by its name, as it is used; None for one that is left to others.
         latent_size: height and width of the latents.
@@ -45,6 +46,7 @@ class Request:
         masked_unet: the UNet takes a mask and a masked picture.
     """
 
+    run: str
     prompt: str
     settings: Mapping[str, Any]
     latent_size: tuple[int, int]
@@ -114,7 +116,7 @@ class Request:
                 told = self._told(seed, varied)
                 shared = self.seeds.one_stream and len(batch.seeds) > 1
                 place = (("Batch size", str(len(batch.seeds))), ("Batch pos", str(index))) if shared else ()
-                texts = entries(InpaintSettings, told)
+                texts = entries(RUNS[self.run], told)
                 made.append(
                     GenerationParameters(
                         prompt=self.prompt,
@@ -134,7 +136,8 @@ class Request:
         """What `--json` and the picture's text tell of one picture."""
         sampler, schedule_type, more = self.sampler.metadata
         own = dict(more)
-        return record(InpaintSettings, {**self.settings, "seed": seed, "variation_seed": None, **varied}) | {
+        values = {**self.settings, "seed": seed, "variation_seed": None, **varied}
+        return record(RUNS[self.run], values) | {
             "sampler": sampler,
             "sampler_class": own.get(CLASS_ENTRY),
             "schedule_type": schedule_type,
@@ -213,6 +216,7 @@ def make_request(
         pixels = images.to_array(images.resize_to(picture, width, height))
     used = {"width": width, "height": height, "num_inference_steps": steps, "guidance_scale": guidance.points}
     return Request(
+        run=run,
         prompt=prompt,
         settings=asked | used,
         latent_size=(height // factor, width // factor),

@@ -154,7 +154,7 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
             option=Option(
                 "--guidance-rescale",
                 "F",
-                "bring the contrast of the guided prediction back to the prompt's, 0 to 1 (default: 0)",
+                "bring the contrast of the guided prediction back to the prompt's, 0 to 1",
             ),
             entries=(Entry("CFG rescale"),),
         ),
@@ -204,7 +204,7 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
             default="cpu",
             option=Option(
                 "--rng",
-                help="draw noise as torch does on the CPU (ComfyUI) or on CUDA (AUTOMATIC1111) (default: cpu)",
+                help="draw noise as torch does on the CPU (ComfyUI) or on CUDA (AUTOMATIC1111)",
                 group="noise",
             ),
             entries=(Entry("RNG", ours=False),),
@@ -220,7 +220,7 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
             option=Option(
                 "--variation-strength",
                 "F",
-                "turn the noise of the seed so far towards that of the variation seed: 0 to 1 (default: 0)",
+                "turn the noise of the seed so far towards that of the variation seed: 0 to 1",
                 "noise",
             ),
             entries=(Entry("Variation seed strength", ours=False),),
@@ -261,7 +261,7 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
             option=Option(
                 "--clip-skip",
                 "N",
-                "leave out the text encoder's last N layers; AUTOMATIC1111's Clip skip less 1 (default: 0)",
+                "leave out the text encoder's last N layers; AUTOMATIC1111's Clip skip less 1",
             ),
             entries=(Entry("Clip skip", first=1, ours=False),),
             axis="Clip skip",

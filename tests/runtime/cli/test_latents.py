@@ -23,3 +23,11 @@ def test_encode_and_decode(asked: Asked, capsys: pytest.CaptureFixture[str]) -> 
     assert ("decode", (1, 4, 2, 3)) in asked.calls
     assert capsys.readouterr().out == "d.png\n"
     assert Image.open("d.png").size == (8, 8)
+
+
+def test_minus_one_draws_a_seed(asked: Asked) -> None:
+    Image.new("RGB", (8, 8)).save("in.png")
+    for words, drawn in (([], False), (["--seed", "-1"], True)):
+        assert main(["encode", "in.png", "--out", "l.safetensors", "--quiet", *words]) == 0
+        seed = next(call[2] for call in reversed(asked.calls) if call[0] == "encode")
+        assert (seed is not None) == drawn
