@@ -5,6 +5,7 @@ option of the command line, the entry of a picture's text, the key of `--json`, 
 brings back, and the documentation.
 """
 
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -136,5 +137,6 @@ def documented(of: type, summary: str) -> str:
     lines = []
     for name, setting in declared(of).items():
         default = "" if setting.default is None else f" Default: {setting.default!r}."
-        lines.append(f"    {name}: {setting.help}{default}")
+        line = f"    {name}: {setting.help}{default}"
+        lines.append(textwrap.fill(line, 110, subsequent_indent=" " * 8, break_on_hyphens=False))
     return "\n".join([summary, "", "Attributes:", *lines])

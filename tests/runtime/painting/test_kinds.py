@@ -115,7 +115,7 @@ def test_defaults_are_of_their_kind_and_options_of_one_setting():
         for name, setting in settings.items():
             if setting.default is not None:
                 assert setting.kind.check(name, setting.default) == setting.default
-            assert f"    {name}: {setting.help}" in of.__doc__
+            assert f"{name}: {setting.help}" in " ".join(of.__doc__.split())
         named = [setting.option.name for setting in settings.values() if setting.option is not None]
         assert len(named) == len(set(named))
 
