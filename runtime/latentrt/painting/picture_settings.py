@@ -13,13 +13,11 @@ class Img2ImgSettings(Settings, total=False):  # noqa: D101
     strength: Annotated[
         float | None,
         Setting(
-            kind=Number(0, 1, above=True),
-            help="more than 0, at most 1: the share of the steps that are run, and so how far from the picture to go.",
+            Number(0, 1, above=True),
+            "more than 0, at most 1: the share of the steps that are run, and so how far from the picture to go.",
             default=0.8,
             option=Option(
-                "--strength",
-                "F",
-                "how far to go from it: more than 0, at most 1, which forgets it",
+                "--strength", "F", "how far to go from it: more than 0, at most 1, which forgets it"
             ),
             entries=(Entry("Denoising strength", always=True, ours=False),),
             axis="Denoising",
@@ -31,8 +29,8 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
     strength: Annotated[
         float | None,
         Setting(
-            kind=Number(0, 1, above=True),
-            help="more than 0, at most 1: how far to go from what the picture shows under the mask; 1 forgets it.",
+            Number(0, 1, above=True),
+            "more than 0, at most 1: how far to go from what the picture shows under the mask; 1 forgets it.",
             default=1.0,
             option=Option(
                 "--strength",
@@ -45,8 +43,8 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
     mask_blur: Annotated[
         float | None,
         Setting(
-            kind=Number(0),
-            help="radius in pixels of the Gaussian that softens the mask's edge.",
+            Number(0),
+            "radius in pixels of the Gaussian that softens the mask's edge.",
             default=4.0,
             option=Option("--mask-blur", "R", "soften the mask's edge by a Gaussian of so many pixels"),
             entries=(Entry("Mask blur", always=True),),
@@ -55,8 +53,8 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
     invert_mask: Annotated[
         bool | None,
         Setting(
-            kind=Flag("Inpaint not masked", "Inpaint masked"),
-            help="paint what the mask keeps.",
+            Flag("Inpaint not masked", "Inpaint masked"),
+            "paint what the mask keeps.",
             default=False,
             option=Option("--invert-mask", help="paint what is black, or not transparent"),
             entries=(Entry("Mask mode"),),
@@ -65,8 +63,8 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
     padding_mask_crop: Annotated[
         int | None,
         Setting(
-            kind=Whole(0),
-            help="paint the masked region alone, with so many pixels around it, at `width` x `height` (default: what "
+            Whole(0),
+            "paint the masked region alone, with so many pixels around it, at `width` x `height` (default: what "
             "the model was made for), and put it into the picture, which keeps its size. Default: paint the whole "
             "picture.",
             option=Option(
@@ -85,8 +83,8 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
     differential: Annotated[
         bool | None,
         Setting(
-            kind=Flag(),
-            help="grey is painted too, the darker the less: a latent is painted in that share of the steps, the last, "
+            Flag(),
+            "grey is painted too, the darker the less: a latent is painted in that share of the steps, the last, "
             "that the mask says (arXiv:2306.00950).",
             default=False,
             option=Option(
@@ -99,8 +97,8 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
     overlay: Annotated[
         bool | None,
         Setting(
-            kind=Flag(),
-            help="leave what is outside of the (blurred) mask as it was, to the pixel; else it has gone through the "
+            Flag(),
+            "leave what is outside of the (blurred) mask as it was, to the pixel; else it has gone through the "
             "autoencoder, as diffusers gives it.",
             default=True,
             option=Option(

@@ -7,24 +7,14 @@ where the run needs it: `request.settings["name"]`. `latentrt.painting.setting` 
 from collections.abc import Sequence
 from typing import Annotated, TypedDict
 
-from latentrt.painting.kinds import (
-    Choice,
-    GuidanceScale,
-    Interval,
-    Number,
-    Scale,
-    Seeds,
-    Size,
-    Text,
-    Whole,
-)
+from latentrt.painting.kinds import Choice, GuidanceScale, Interval, Number, Scale, Seeds, Size, Text, Whole
 from latentrt.painting.setting import Entry, Option, Setting, documented
 
 WHOLE_RUN = (0.0, 1.0)
 
 SIZE = Setting(
-    kind=Size(),
-    help="width and height in pixels",
+    Size(),
+    "width and height in pixels",
     option=Option(
         "--size",
         "WxH",
@@ -38,8 +28,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     negative_prompt: Annotated[
         str | None,
         Setting(
-            kind=Text(),
-            help="what to stay away from; used where `guidance_scale` is above 1.",
+            Text(),
+            "what to stay away from; used where `guidance_scale` is above 1.",
             default="",
             option=Option("--negative", "TEXT", "what to stay away from"),
             axis="Negative prompt",
@@ -48,21 +38,18 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     width: Annotated[
         int | None,
         Setting(
-            kind=Whole(1),
-            help="in pixels, a multiple of the VAE's factor (8). Default: what the model was made for, or in img2img "
+            Whole(1),
+            "in pixels, a multiple of the VAE's factor (8). Default: what the model was made for, or in img2img "
             "the picture's own, rounded down.",
             joined=("size", SIZE),
         ),
     ]
-    height: Annotated[
-        int | None,
-        Setting(kind=Whole(1), help="likewise.", joined=("size", SIZE)),
-    ]
+    height: Annotated[int | None, Setting(Whole(1), "likewise.", joined=("size", SIZE))]
     num_inference_steps: Annotated[
         int | None,
         Setting(
-            kind=Whole(1),
-            help="1 or more; img2img computes about `strength` times as many. Default: what the model's files advise, "
+            Whole(1),
+            "1 or more; img2img computes about `strength` times as many. Default: what the model's files advise, "
             "else 25.",
             option=Option("--steps", "N", "more is slower and finer (default: the model's)"),
             entries=(Entry("Steps", "steps", ours=False),),
@@ -72,8 +59,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     sampler: Annotated[
         str | None,
         Setting(
-            kind=Text(),
-            help="a name of `latentrt.samplers`, as diffusers, ComfyUI or AUTOMATIC1111 call it. Default: what the "
+            Text(),
+            "a name of `latentrt.samplers`, as diffusers, ComfyUI or AUTOMATIC1111 call it. Default: what the "
             "model's files say.",
             option=Option(
                 "--sampler",
@@ -88,8 +75,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     schedule: Annotated[
         str | None,
         Setting(
-            kind=Text(),
-            help="one of ComfyUI's sigma schedules (\"sgm_uniform\"), or AUTOMATIC1111's schedule type, in place of "
+            Text(),
+            "one of ComfyUI's sigma schedules (\"sgm_uniform\"), or AUTOMATIC1111's schedule type, in place of "
             "the sampler's own spacing. Default: the sampler's own.",
             option=Option(
                 "--schedule",
@@ -107,8 +94,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     guidance_scale: Annotated[
         GuidanceScale | None,
         Setting(
-            kind=Scale(),
-            help="how far to go from the negative prompt to the prompt; 1 or less turns guidance off, and halves the "
+            Scale(),
+            "how far to go from the negative prompt to the prompt; 1 or less turns guidance off, and halves the "
             "work. One number; several, which are spread evenly over the run with straight lines between them (as many "
             "as steps: one for each); or a function of the step, counted from 0. Default: what the model's files "
             "advise, else 7.5.",
@@ -132,8 +119,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     guidance_interval: Annotated[
         tuple[float, float] | None,
         Setting(
-            kind=Interval(),
-            help="(start, end), shares of the steps that are run: guidance in the steps between them alone, which "
+            Interval(),
+            "(start, end), shares of the steps that are run: guidance in the steps between them alone, which "
             "costs half in the others (arXiv:2404.07724).",
             default=WHOLE_RUN,
             option=Option(
@@ -147,8 +134,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     guidance_rescale: Annotated[
         float | None,
         Setting(
-            kind=Number(0, 1),
-            help="how far to bring the guided output's deviation back to that of the prompt's, 0 to 1 "
+            Number(0, 1),
+            "how far to bring the guided output's deviation back to that of the prompt's, 0 to 1 "
             "(arXiv:2305.08891 §3.4).",
             default=0.0,
             option=Option(
@@ -162,8 +149,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     seed: Annotated[
         int | Sequence[int] | None,
         Setting(
-            kind=Seeds(),
-            help="one seed for one stream of noise over all pictures (as diffusers does with one generator), or a seed "
+            Seeds(),
+            "one seed for one stream of noise over all pictures (as diffusers does with one generator), or a seed "
             "for each picture, which then comes out the same alone. Default: drawn at random; `Result.seeds` tells.",
             option=Option(
                 "--seed",
@@ -177,8 +164,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     num_images: Annotated[
         int | None,
         Setting(
-            kind=Whole(1, 10_000),
-            help="how many pictures. Default: as many as seeds.",
+            Whole(1, 10_000),
+            "how many pictures. Default: as many as seeds.",
             option=Option(
                 "--count", "N", "how many pictures, of seeds S, S+1, … (default: 1, or as many as seeds)"
             ),
@@ -187,8 +174,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     batch_size: Annotated[
         int | None,
         Setting(
-            kind=Whole(1),
-            help="how many at a time, where each has its seed. Default: all at once.",
+            Whole(1),
+            "how many at a time, where each has its seed. Default: all at once.",
             option=Option(
                 "--batch-size",
                 "B",
@@ -199,12 +186,13 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     rng: Annotated[
         str | None,
         Setting(
-            kind=Choice(("cpu", "nv")),
-            help='"cpu" draws noise as torch does on the CPU, "nv" as on CUDA, which AUTOMATIC1111 does.',
+            Choice(("cpu", "nv")),
+            '"cpu" draws noise as torch does on the CPU, "nv" as on CUDA, which AUTOMATIC1111 does.',
             default="cpu",
             option=Option(
                 "--rng",
-                help="draw noise as torch does on the CPU (ComfyUI) or on CUDA (AUTOMATIC1111)",
+                None,
+                "draw noise as torch does on the CPU (ComfyUI) or on CUDA (AUTOMATIC1111)",
                 group="noise",
             ),
             entries=(Entry("RNG", ours=False),),
@@ -213,8 +201,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     variation_strength: Annotated[
         float | None,
         Setting(
-            kind=Number(0, 1),
-            help="how far the noise is turned from that of the seed to that of the variation seed, 0 to 1, as in "
+            Number(0, 1),
+            "how far the noise is turned from that of the seed to that of the variation seed, 0 to 1, as in "
             "AUTOMATIC1111.",
             default=0.0,
             option=Option(
@@ -229,8 +217,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     variation_seed: Annotated[
         int | Sequence[int] | None,
         Setting(
-            kind=Seeds(),
-            help="one for all pictures, or one for each: where the noise is turned to. Default: drawn at random.",
+            Seeds(),
+            "one for all pictures, or one for each: where the noise is turned to. Default: drawn at random.",
             option=Option(
                 "--variation-seed",
                 "V",
@@ -243,8 +231,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     eta: Annotated[
         float | None,
         Setting(
-            kind=Number(0, 1),
-            help="share of fresh noise in each step of DDIM (default 0) and TCD (0.3), 0 to 1.",
+            Number(0, 1),
+            "share of fresh noise in each step of DDIM (default 0) and TCD (0.3), 0 to 1.",
             option=Option(
                 "--eta", "E", "share of fresh noise in each step of ddim (default: 0) and tcd (0.3)"
             ),
@@ -255,8 +243,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
     clip_skip: Annotated[
         int | None,
         Setting(
-            kind=Whole(0),
-            help="how many of the text encoder's last layers to leave out, as diffusers counts.",
+            Whole(0),
+            "how many of the text encoder's last layers to leave out, as diffusers counts.",
             default=0,
             option=Option(
                 "--clip-skip",

@@ -9,7 +9,7 @@ from latentrt.errors import SettingError
 from latentrt.painting.kinds import Choice, Flag, Interval, Number, Scale, Seed, Seeds, Size, Text, Whole
 from latentrt.painting.picture_settings import RUNS
 from latentrt.painting.second_pass import Hires
-from latentrt.painting.setting import declared
+from latentrt.painting.setting import declared, shown
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,9 @@ def test_defaults_are_of_their_kind_and_options_of_one_setting():
             if setting.default is not None:
                 assert setting.kind.check(name, setting.default) == setting.default
             assert f"{name}: {setting.help}" in " ".join(of.__doc__.split())
-        named = [setting.option.name for setting in settings.values() if setting.option is not None]
-        assert len(named) == len(set(named))
+        options = [setting.option for setting in shown(of).values() if setting.option is not None]
+        assert all(option.help for option in options)
+        assert len({option.name for option in options}) == len(options)
 
 
 def test_devices_are_those_of_the_engine():
