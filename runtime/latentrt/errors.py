@@ -41,7 +41,10 @@ class SettingError(InputError):
     ) -> None:
         self.setting, self.expected, self.got, self.others = setting, expected, got, others
         self.problem = problem or f"expected {expected}, got {got!r}"
-        super().__init__(f"{setting}: {self.problem}")
+        super().__init__(setting, self.problem)
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.problem}"
 
     def told(self, name: Callable[[str], str]) -> str:
         """The message of a face that calls settings by other names, as the command line by its options."""

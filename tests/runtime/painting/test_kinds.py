@@ -1,5 +1,7 @@
 """Kinds of values: what they take, and the way through text."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,17 @@ def test_refused(kind, value, message):
 def test_a_text_that_holds_none_is_refused_with_what_it_holds(kind, text):
     with pytest.raises(SettingError, match="x: expected"):
         kind.read("x", text)
+
+
+def test_an_error_names_settings_as_its_face_does_and_survives_a_process():
+    error = SettingError("seed", "does nothing without clip_skip", others=("clip_skip",))
+    for one in (error, pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own
+        assert str(one) == "seed: does nothing without clip_skip"
+        assert one.told({"seed": "--seed", "clip_skip": "--clip-skip"}.get) == (
+            "--seed: does nothing without --clip-skip"
+        )
+    path = SettingError("eta", expected="a number", got="seed/clip_skip")
+    assert path.told(lambda name: f"--{name}") == "--eta: expected a number, got 'seed/clip_skip'"
 
 
 def test_random_is_none():
