@@ -19,6 +19,7 @@ from latentrt.errors import (
     ModelError,
     NumericsError,
     ProviderError,
+    SettingError,
     WeightsError,
 )
 
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from latentrt.engine.interrupt import Cancellation, Cancelled
     from latentrt.painting import preview
     from latentrt.painting.generation import Generation, GenerationStep, Result
-    from latentrt.painting.hires import Hires
+    from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings
     from latentrt.painting.preview import Preview, make_preview
-    from latentrt.painting.request import Settings
+    from latentrt.painting.recall import NotHeeded, recall
+    from latentrt.painting.second_pass import Hires
+    from latentrt.painting.settings import Settings
     from latentrt.pictures.metadata import GenerationParameters
     from latentrt.pipeline import Pipeline, load
     from latentrt.text.encoder import PromptTruncated
@@ -41,14 +44,18 @@ _LAZY = {
     "Generation": "latentrt.painting.generation",
     "GenerationParameters": "latentrt.pictures.metadata",
     "GenerationStep": "latentrt.painting.generation",
-    "Hires": "latentrt.painting.hires",
+    "Hires": "latentrt.painting.second_pass",
+    "Img2ImgSettings": "latentrt.painting.picture_settings",
+    "InpaintSettings": "latentrt.painting.picture_settings",
+    "NotHeeded": "latentrt.painting.recall",
     "Pipeline": "latentrt.pipeline",
     "Preview": "latentrt.painting.preview",
     "PromptTruncated": "latentrt.text.encoder",
     "Result": "latentrt.painting.generation",
-    "Settings": "latentrt.painting.request",
+    "Settings": "latentrt.painting.settings",
     "load": "latentrt.pipeline",
     "make_preview": "latentrt.painting.preview",
+    "recall": "latentrt.painting.recall",
 }
 _LAZY_MODULES = {
     "noise": "latentrt.noise",
@@ -62,7 +69,10 @@ __all__ = [  # noqa: RUF022
     "load",
     "Pipeline",
     "Settings",
+    "Img2ImgSettings",
+    "InpaintSettings",
     "Hires",
+    "recall",
     "Generation",
     "GenerationStep",
     "Result",
@@ -70,6 +80,7 @@ __all__ = [  # noqa: RUF022
     "Preview",
     "make_preview",
     "PromptTruncated",
+    "NotHeeded",
     "Cancellation",
     "Cancelled",
     "LatentrtError",
@@ -79,6 +90,7 @@ __all__ = [  # noqa: RUF022
     "ModelError",
     "NumericsError",
     "ProviderError",
+    "SettingError",
     "WeightsError",
     "errors",
     "noise",

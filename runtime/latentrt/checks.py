@@ -1,43 +1,47 @@
-"""Numbers that a user gave, checked; the message names which."""
+"""What a user may give: limits, and numbers checked, whose errors name the setting."""
 
 import math
 import operator
 from typing import Any
 
-from latentrt.errors import InputError
+from latentrt.errors import SettingError
+
+MAX_PIXELS = 64 * 1024 * 1024  # of a picture, read or made
+DEVICES = ("auto", "cpu", "cuda", "openvino")
+DTYPES = ("auto", "fp16", "fp32")
 
 
-def whole(name: str, value: Any) -> int:
-    """An integer of any kind, numpy's too, but no truth value.
+def whole(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:
+    """An integer of any kind, numpy's too, but no truth value, from `low` to `high`.
 
     Raises:
-        InputError: it is something else.
+        SettingError: it is something else.
     """
     try:
         if isinstance(value, bool):
             raise TypeError
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
-        raise InputError(f"{name}: expected a whole number, got {value!r}") from None
+        number = None
+    if number is None or not low <= number <= high:
+        raise SettingError(name, expected=f"a whole number{_range(low, high)}", got=value)
+    return number
 
 
 def count(name: str, value: Any) -> int:
     """A whole number of 1 or more.
 
     Raises:
-        InputError: it is something else.
+        SettingError: it is something else.
     """
-    number = whole(name, value)
-    if number < 1:
-        raise InputError(f"{name}: expected a whole number of 1 or more, got {value!r}")
-    return number
+    return whole(name, value, 1)
 
 
 def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
     """A finite number from `low` to `high`.
 
     Raises:
-        InputError: it is something else.
+        SettingError: it is something else.
     """
     try:
         if isinstance(value, str | bool):
@@ -46,8 +50,13 @@ def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf
     except (TypeError, ValueError, OverflowError):
         finite = math.nan
     if not math.isfinite(finite):
-        raise InputError(f"{name}: expected a finite number, got {value!r}")
+        raise SettingError(name, expected="a finite number", got=value)
     if not low <= finite <= high:
-        wanted = f"of {low:g} or more" if high == math.inf else f"from {low:g} to {high:g}"
-        raise InputError(f"{name}: expected a number {wanted}, got {value!r}")
+        raise SettingError(name, expected=f"a number{_range(low, high)}", got=value)
     return finite
+
+
+def _range(low: float, high: float) -> str:
+    if low == -math.inf:
+        return ""
+    return f" of {low} or more" if high == math.inf else f" from {low} to {high}"

@@ -4,6 +4,8 @@ A message says what was wrong, what was expected and what to do about it; the co
 without a traceback. Two exit codes follow: 2 for `InputError`, which is the caller's, 1 for all others.
 """
 
+from collections.abc import Callable
+
 
 class LatentrtError(Exception):
     """Base of all errors that latentrt raises on purpose."""
@@ -15,6 +17,41 @@ class InputError(LatentrtError, ValueError):
     """A value given by the caller is out of range, unknown or of the wrong kind."""
 
     exit_code = 2
+
+
+class SettingError(InputError):
+    """A setting is unknown, out of range or of the wrong kind.
+
+    Attributes:
+        setting: its name in Python.
+        expected: what would do; empty where `problem` says it in other words.
+        got: what came.
+        problem: the message without the name.
+        others: other settings that the problem names.
+    """
+
+    def __init__(
+        self,
+        setting: str,
+        problem: str = "",
+        *,
+        expected: str = "",
+        got: object = None,
+        others: tuple[str, ...] = (),
+    ) -> None:
+        self.setting, self.expected, self.got, self.others = setting, expected, got, others
+        self.problem = problem or f"expected {expected}, got {got!r}"
+        super().__init__(setting, self.problem)
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.problem}"
+
+    def told(self, name: Callable[[str], str]) -> str:
+        """The message of a face that calls settings by other names, as the command line by its options."""
+        problem = self.problem
+        for other in self.others:
+            problem = problem.replace(other, name(other))
+        return f"{name(self.setting)}: {problem}"
 
 
 class ModelError(LatentrtError):

@@ -12,12 +12,15 @@ from latentrt.models.bundle import Model, open_model
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
 from latentrt.painting.generation import Generation, Result
-from latentrt.painting.hires import Hires, start_hires
+from latentrt.painting.hires import start_hires
 from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass
-from latentrt.painting.request import Request, Settings, make_request
+from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings, refuse_others
+from latentrt.painting.request import Request, make_request
+from latentrt.painting.second_pass import Hires
+from latentrt.painting.settings import Settings
 from latentrt.pictures import images
-from latentrt.pictures.mask import make_mask
+from latentrt.pictures.mask import load_mask
 from latentrt.text.encoder import TextEncoder
 from latentrt.text.tokenizer import Tokenizer
 
@@ -99,41 +102,31 @@ class Pipeline:
         Raises:
             InputError: a value is out of range; the message names it.
         """
+        refuse_others("txt2img", settings)
         if hires is not None:
             return start_hires(self._parts, prompt, hires, **settings)
         return self._start(make_request(self.model, prompt, **settings))
 
-    def start_img2img(
-        self, prompt: str, image: ImageLike, *, strength: float = 0.8, **settings: Unpack[Settings]
-    ) -> Generation:
+    def start_img2img(self, prompt: str, image: ImageLike, **settings: Unpack[Img2ImgSettings]) -> Generation:
         """Prepare pictures that start from `image`.
 
         Args:
             prompt: what to paint.
             image: a path, PIL picture or array; resized to `width` x `height`.
-            strength: more than 0, at most 1: the share of the steps that are run, and so how far from `image` to go.
-            **settings: see `Settings`.
+            **settings: see `Img2ImgSettings`.
 
         Raises:
             InputError: a value is out of range; the message names it.
             ImageError: the picture cannot be read.
         """
-        picture = images.load_image(image)
-        return self._start(make_request(self.model, prompt, strength=strength, picture=picture, **settings))
+        return self._start(make_request(self.model, prompt, images.load_image(image), **settings))
 
     def start_inpaint(
         self,
         prompt: str,
         image: ImageLike,
         mask: ImageLike,
-        *,
-        strength: float = 1.0,
-        mask_blur: float = 4.0,
-        invert_mask: bool = False,
-        padding_mask_crop: int | None = None,
-        differential: bool = False,
-        overlay: bool = True,
-        **settings: Unpack[Settings],
+        **settings: Unpack[InpaintSettings],
     ) -> Generation:
         """Prepare pictures in which a part of `image` is painted anew.
 
@@ -145,71 +138,32 @@ class Pipeline:
             image: a path, PIL picture or array; resized to `width` x `height`.
             mask: likewise, of the picture's proportions: white is painted; or, where it has transparency, what is
                 transparent.
-            strength: more than 0, at most 1: how far to go from what `image` shows under the mask; 1 forgets it.
-            mask_blur: radius in pixels of the Gaussian that softens the edge.
-            invert_mask: paint what the mask keeps.
-            padding_mask_crop: paint the masked region alone, with so many pixels around it, at `width` x `height`
-                (default: what the model was made for), and put it into the picture, which keeps its size.
-            differential: grey is painted too, the darker the less: a latent is painted in that share of the steps, the
-                last, that the mask says.
-            overlay: leave what is outside of the (blurred) mask as it was, to the pixel; else it has gone through the
-                autoencoder, as diffusers gives it.
-            **settings: see `Settings`.
+            **settings: see `InpaintSettings`.
 
         Raises:
             InputError: a value is out of range, the mask has other proportions, or there is nothing to paint.
             ImageError: a picture cannot be read.
         """
-        asked = make_mask(
-            mask,
-            blur=mask_blur,
-            invert=invert_mask,
-            padding=padding_mask_crop,
-            differential=differential,
-            overlay=overlay,
-        )
-        picture = images.load_image(image)
-        return self._start(
-            make_request(self.model, prompt, strength=strength, picture=picture, mask=asked, **settings)
-        )
+        picture, where = images.load_image(image), load_mask(mask)
+        return self._start(make_request(self.model, prompt, picture, where, **settings))
 
     def txt2img(self, prompt: str, *, hires: Hires | None = None, **settings: Unpack[Settings]) -> Result:
         """Paint pictures of a prompt: `start_txt2img`, run to the end."""
         return self.start_txt2img(prompt, hires=hires, **settings).result()
 
-    def img2img(
-        self, prompt: str, image: ImageLike, *, strength: float = 0.8, **settings: Unpack[Settings]
-    ) -> Result:
+    def img2img(self, prompt: str, image: ImageLike, **settings: Unpack[Img2ImgSettings]) -> Result:
         """Paint over a picture: `start_img2img`, run to the end."""
-        return self.start_img2img(prompt, image, strength=strength, **settings).result()
+        return self.start_img2img(prompt, image, **settings).result()
 
     def inpaint(
         self,
         prompt: str,
         image: ImageLike,
         mask: ImageLike,
-        *,
-        strength: float = 1.0,
-        mask_blur: float = 4.0,
-        invert_mask: bool = False,
-        padding_mask_crop: int | None = None,
-        differential: bool = False,
-        overlay: bool = True,
-        **settings: Unpack[Settings],
+        **settings: Unpack[InpaintSettings],
     ) -> Result:
         """Paint a part of a picture anew: `start_inpaint`, run to the end."""
-        return self.start_inpaint(
-            prompt,
-            image,
-            mask,
-            strength=strength,
-            mask_blur=mask_blur,
-            invert_mask=invert_mask,
-            padding_mask_crop=padding_mask_crop,
-            differential=differential,
-            overlay=overlay,
-            **settings,
-        ).result()
+        return self.start_inpaint(prompt, image, mask, **settings).result()
 
     def encode(self, image: ImageLike, *, seed: int | None = None, tile: Tile | None = None) -> Array:
         """Latents float32 (1, c, h/8, w/8) of a picture, scaled for the UNet.

@@ -1,6 +1,7 @@
 """The pipeline's behaviour, on a model with random weights: what is refused, iterated, given up, repeated, freed."""
 
 import json
+import re
 import shutil
 import time
 
@@ -16,11 +17,14 @@ from latentrt import (
     ModelError,
     NumericsError,
     PromptTruncated,
+    SettingError,
     WeightsError,
 )
 from latentrt.engine.session import Session
 from latentrt.models.weights import read_safetensors, write_safetensors
-from latentrt.painting.hires import Hires
+from latentrt.painting.second_pass import Hires
+from latentrt.painting.setting import declared
+from latentrt.painting.settings import Settings
 from latentrt.pictures.images import read_parameters
 from latentrt.pictures.metadata import parse_parameters
 
@@ -172,6 +176,9 @@ class TestGeneration:
         assert [path.name for path in paths] == ["x-0-5.png", "x-1-6.png"]
         assert parse_parameters(read_parameters(paths[1])) == result.parameters[1]
         np.testing.assert_array_equal(np.asarray(Image.open(paths[0])), np.asarray(result.images[0]))
+        (odd,) = pipeline.txt2img(PROMPT, **QUICK).save(tmp_path / "a{b}{index:03d}.png")
+        assert odd.name == "a{b}000.png"
+        assert odd.exists()
 
     def test_one_seed_for_several_says_so(self, pipeline):
         result = pipeline.txt2img(PROMPT, **QUICK, num_images=2)
@@ -276,25 +283,47 @@ class TestRefused:
             ({"eta": 2.0, "sampler": "ddim"}, "eta: expected a number from 0 to 1"),
             ({"eta": 0.5}, "eta: euler has none"),
             ({"seed": [1, 2], "num_images": 3}, "num_images: expected 2, one for each seed, got 3"),
-            ({"seed": []}, "seed: expected a seed, or a list of at least one; got none"),
-            ({"seed": 2**64}, "seed: expected an integer"),
-            ({"seed": [1, "a"]}, "seed: expected an integer"),
+            ({"seed": []}, "seed: expected a seed, or a list of at least one, got []"),
+            ({"seed": 2**64}, "seed: expected a whole number from"),
+            ({"seed": [1, "a"]}, "seed: expected a whole number"),
             ({"num_images": 4, "batch_size": 2}, "batch_size: one seed draws its noise for all 4 pictures"),
             ({"clip_skip": 3}, "clip_skip: expected 0 to 2"),
-            ({"clip_skip": -1}, "clip_skip: expected 0 to 2"),
-            ({"clip_skip": 1.5}, "clip_skip: expected a whole number, got 1.5"),
+            ({"clip_skip": -1}, "clip_skip: expected a whole number of 0 or more, got -1"),
+            ({"clip_skip": 1.5}, "clip_skip: expected a whole number of 0 or more, got 1.5"),
             ({"guidance_scale": "7"}, "guidance_scale: expected a finite number, got '7'"),
             ({"eta": "x", "sampler": "ddim"}, "eta: expected a finite number, got 'x'"),
-            ({"negative_prompt": 3}, "negative_prompt: expected text, got int"),
+            ({"negative_prompt": 3}, "negative_prompt: expected text, got 3"),
         ],
     )
     def test_settings(self, pipeline, settings, message):
-        with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        with pytest.raises(SettingError, match=re.escape(message)):
             pipeline.start_txt2img(PROMPT, **{**QUICK, **settings})
 
-    def test_unknown_setting(self, pipeline):
-        with pytest.raises(TypeError, match="steps"):
+    def test_what_is_no_setting_of_the_run(self, pipeline):
+        picture = Image.new("RGB", (64, 64))
+        with pytest.raises(
+            SettingError, match="steps: txt2img has no such setting; expected one of negative_"
+        ):
             pipeline.start_txt2img(PROMPT, steps=3)
+        with pytest.raises(
+            SettingError, match="strength: txt2img has no such setting; it is of img2img and inpaint alone"
+        ):
+            pipeline.start_txt2img(PROMPT, strength=0.5)
+        with pytest.raises(SettingError, match="strength: txt2img has no such setting"):
+            pipeline.start_txt2img(PROMPT, strength=0.5, hires=Hires())
+        with pytest.raises(SettingError, match="picture: txt2img has no such setting"):
+            pipeline.start_txt2img(PROMPT, picture=picture)
+        with pytest.raises(SettingError, match="mask: img2img has no such setting"):
+            pipeline.start_img2img(PROMPT, picture, mask=picture)
+        with pytest.raises(
+            SettingError, match="mask_blur: img2img has no such setting; it is of inpaint alone"
+        ):
+            pipeline.start_img2img(PROMPT, picture, mask_blur=2.0)
+
+    def test_none_is_as_if_it_were_not_given(self, pipeline):
+        plain = pipeline.start_txt2img(PROMPT, seed=1).request
+        nothing = pipeline.start_txt2img(PROMPT, **{**dict.fromkeys(declared(Settings)), "seed": 1}).request
+        assert nothing.settings == plain.settings
 
     def test_dtype_and_device(self, random_model):
         with pytest.raises(InputError, match="dtype: expected one of auto, fp16, fp32, got 'int8'"):

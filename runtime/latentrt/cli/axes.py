@@ -3,89 +3,95 @@
 import argparse
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from latentrt.cli import arguments
+from latentrt.errors import SettingError
+from latentrt.painting.kinds import Kind, Number, Scale, Seed, Seeds, Text, Whole
+from latentrt.painting.picture_settings import Img2ImgSettings
+from latentrt.painting.setting import shown
 
 _RANGE = re.compile(r"(-?[0-9.]+)\s*-\s*(-?[0-9.]+)(?:\s*\(\s*\+\s*([0-9.]+)\s*\)|\s*\[\s*([0-9]+)\s*\])?")
 MAX_VALUES = 1000
 
+# Of what may be several, one value to a picture.
+_ONE: dict[type, Kind] = {Scale: Number(), Seeds: Seed()}
+
 
 @dataclass(frozen=True)
-class Kind:
+class Varied:
     """What an axis can vary.
 
     Attributes:
-        setting: the setting of a generation.
+        setting: as faces show it.
         label: AUTOMATIC1111's name.
-        read: makes a value of its text.
-        ranges: whether values may be ranges of numbers, "1-5", "10-50 (+10)" or "0-1 [5]".
+        kind: of one value.
     """
 
     setting: str
     label: str
-    read: Callable[[str], Any]
-    ranges: bool = False
+    kind: Kind
+
+    @property
+    def ranges(self) -> bool:
+        """Whether values may be ranges of numbers, "1-5", "10-50 (+10)" or "0-1 [5]"."""
+        return isinstance(self.kind, Whole | Number | Seed)
 
 
-KINDS: dict[str, Kind] = {
-    "sampler": Kind("sampler", "Sampler", str),
-    "schedule": Kind("schedule", "Schedule type", str),
-    "steps": Kind("num_inference_steps", "Steps", arguments.natural, ranges=True),
-    "guidance-scale": Kind("guidance_scale", "CFG Scale", arguments.finite, ranges=True),
-    "seed": Kind("seed", "Seed", arguments.seed, ranges=True),
-    "strength": Kind("strength", "Denoising", arguments.strength, ranges=True),
-    "eta": Kind("eta", "Eta", arguments.share, ranges=True),
-    "clip-skip": Kind("clip_skip", "Clip skip", arguments.whole, ranges=True),
-    "size": Kind("size", "Size", arguments.size),
-    "prompt": Kind("prompt", "Prompt", str),
-    "negative": Kind("negative_prompt", "Negative prompt", str),
-}
+def varied() -> dict[str, Varied]:
+    """What can vary, by the name of its option."""
+    axes = {"prompt": Varied("prompt", "Prompt", Text())}
+    for name, setting in shown(Img2ImgSettings).items():
+        if setting.axis and setting.option is not None:
+            kind = _ONE.get(type(setting.kind), setting.kind)
+            axes[setting.option.name.removeprefix("--")] = Varied(name, setting.axis, kind)
+    return axes
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: its kind, and its values as texts and as read."""
+    """One axis: what varies, and its values as texts and as read."""
 
-    kind: Kind
+    of: Varied
     texts: tuple[str, ...]
     values: tuple[Any, ...]
 
     @property
     def labels(self) -> list[str]:
         """What stands beside the pictures; names speak for themselves, numbers do not."""
-        plain = self.kind.read is str
-        return [text if plain else f"{self.kind.label}: {text}" for text in self.texts]
+        plain = isinstance(self.of.kind, Text)
+        return [text if plain else f"{self.of.label}: {text}" for text in self.texts]
 
 
-NO_AXIS = Axis(Kind("", "Nothing", str), ("",), (None,))
+NO_AXIS = Axis(Varied("", "Nothing", Text()), ("",), (None,))
 
 
 def axis(text: str) -> Axis:
     """`NAME=VALUE,VALUE,…` as an argument."""
     name, equals, values = text.partition("=")
-    kind = KINDS.get(name.strip().lower().replace("_", "-"))
-    if kind is None or not equals:
+    axes = varied()
+    of = axes.get(name.strip().lower().replace("_", "-"))
+    if of is None or not equals:
         raise argparse.ArgumentTypeError(
-            f"expected NAME=VALUE,VALUE,… with NAME one of {', '.join(KINDS)}; got {text!r}"
+            f"expected NAME=VALUE,VALUE,… with NAME one of {', '.join(axes)}; got {text!r}"
         )
     texts = [part.strip() for row in csv.reader([values], skipinitialspace=True) for part in row]
-    if kind.ranges:
+    if of.ranges:
         texts = [one for part in texts for one in _expand(part)]
     if not texts or "" in texts:
         raise argparse.ArgumentTypeError(f"{name}: expected values between the commas, got {values!r}")
     if len(texts) > MAX_VALUES:
         raise argparse.ArgumentTypeError(f"{name}: expected at most {MAX_VALUES} values, got {len(texts)}")
     try:
-        read = tuple(kind.read(one) for one in texts)
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{name}: {error}") from None
-    if kind.setting == "seed":  # -1 is drawn once, so that the label can say it
+        read = tuple(of.kind.read("", one) for one in texts)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(f"{name}: {error.problem}") from None
+    if of.setting == "seed":  # -1 is drawn once, so that the label can say it
         read = tuple(arguments.drawn(seed) for seed in read)
         texts = [str(seed) for seed in read]
-    return Axis(kind, tuple(texts), read)
+    return Axis(of, tuple(texts), read)
 
 
 def _number(text: str) -> float:

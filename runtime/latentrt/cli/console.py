@@ -69,7 +69,7 @@ def warnings_as_lines() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def interruptible(last: bool) -> Iterator[None]:
+def ends_at_ctrl_c(last: bool) -> Iterator[None]:
     """Make Ctrl-C end the command: as KeyboardInterrupt, or after `GRACE_SECONDS` without waiting for native code.
 
     `last`: this command is all that the process does, so that waiting for threads at its exit is cut short as well.

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latentrt.checks import MAX_PIXELS
 from latentrt.cli import arguments
 from latentrt.cli.output import plan
 from latentrt.cli.previews import say_tiles
@@ -12,8 +13,6 @@ from latentrt.errors import InputError
 
 if TYPE_CHECKING:
     from latentrt.models.weights import Tensor, Weights
-
-PIXELS_PER_LATENT = 64  # 8 × 8, as Stable Diffusion's decoders have it
 
 EXAMPLES = """\
 examples:
@@ -49,11 +48,16 @@ def run(args: argparse.Namespace) -> int:
     import latentrt
 
     model = "demo" if args.model is None else args.model
-    latents = weights.read(tensor)
     files = []
     with latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline:
+        height, width = (side * pipeline.model.vae_scale_factor for side in tensor.shape[2:])
+        if width * height > MAX_PIXELS:
+            raise InputError(
+                f"{args.latents}: {tensor.name} has shape {tensor.shape}, of pictures of {width}x{height}; expected at "
+                f"most {MAX_PIXELS:,} pixels"
+            )
+        latents = weights.read(tensor)
         if not args.quiet:
-            height, width = (side * pipeline.model.vae_scale_factor for side in latents.shape[2:])
             say_tiles(pipeline, width, height)
         for index in range(len(latents)):
             for image in pipeline.decode(latents[index : index + 1]):
@@ -67,8 +71,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _find_latents(path: Path, weights: "Weights") -> "Tensor":
-    from latentrt.pictures.images import MAX_PIXELS
-
     tensor = weights.get("latents", next(iter(weights.values())) if len(weights) == 1 else None)
     if tensor is None:
         names = ", ".join(list(weights)[:4]) or "none"
@@ -77,9 +79,4 @@ def _find_latents(path: Path, weights: "Weights") -> "Tensor":
     shape = tensor.shape
     if len(shape) != 4 or 0 in shape or not tensor.is_float:
         raise InputError(f"{path}: expected floats (b, c, h, w), got {tensor.dtype} {shape}")
-    if shape[2] * shape[3] * PIXELS_PER_LATENT > MAX_PIXELS:
-        raise InputError(
-            f"{path}: {tensor.name} has shape {shape}; expected pictures of at most {MAX_PIXELS} pixels, "
-            f"{PIXELS_PER_LATENT} for each latent"
-        )
     return tensor

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from latentrt._version import __version__
+from latentrt.checks import DEVICES
 
 EXAMPLES = """\
 examples:
@@ -58,7 +59,8 @@ def describe() -> dict[str, Any]:
     if importlib.util.find_spec("onnxruntime") is None:
         facts["providers"] = [
             {"name": name, "available": False, "reason": f"install 'latentrt[{name}]'", "detail": {}}
-            for name in ("cuda", "openvino", "cpu")
+            for name in DEVICES
+            if name != "auto"
         ]
         return facts
     import onnxruntime

@@ -63,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
             say(f"resized from {image.width}x{image.height} to {width}x{height}")
         if not args.quiet:
             say_tiles(pipeline, width, height)
-        seed = None if args.seed is None else arguments.drawn(args.seed)
-        latents = pipeline.encode(resize_to(image, width, height), seed=seed)
+        latents = pipeline.encode(resize_to(image, width, height), seed=args.seed)
         metadata = {"model": pipeline.model.name, "width": str(width), "height": str(height)}
     write_safetensors(args.out, {"latents": latents}, metadata)
     if args.json:

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from latentrt.cli import arguments, paint
+from latentrt.cli import options, paint
+from latentrt.painting.picture_settings import Img2ImgSettings
 
 EXAMPLES = """\
 examples:
@@ -19,14 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("prompt", metavar="PROMPT", help="what to paint")
     parser.add_argument("--image", type=Path, required=True, metavar="IMG", help="the picture to start from")
-    parser.add_argument(
-        "--strength",
-        type=arguments.strength,
-        default=0.8,
-        metavar="F",
-        help="how far to go from it: more than 0, at most 1, which forgets it (default: 0.8)",
-    )
-    paint.add_arguments(parser)
+    paint.add_arguments(parser, Img2ImgSettings)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,9 +28,10 @@ def run(args: argparse.Namespace) -> int:
     from latentrt.pictures.images import load_image
 
     image = load_image(args.image)
+    settings: Img2ImgSettings = options.given(args, Img2ImgSettings)  # type: ignore[assignment]
     return paint.paint(
         args,
-        lambda pipeline, settings: pipeline.start_img2img(
-            args.prompt, image, strength=args.strength, **settings
-        ),
+        args.prompt,
+        settings,
+        lambda pipeline, settings: pipeline.start_img2img(args.prompt, image, **settings),
     )

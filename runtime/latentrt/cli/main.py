@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from latentrt._version import __version__
-from latentrt.cli import arguments, console, optional
+from latentrt.cli import console, optional
 from latentrt.cli.parser import Parser
 from latentrt.errors import LatentrtError
 
@@ -36,7 +36,7 @@ exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    with console.warnings_as_lines(), console.interruptible(last=argv is None):
+    with console.warnings_as_lines(), console.ends_at_ctrl_c(last=argv is None):
         try:
             console.take_any_path()
             code = _run(argv)
@@ -47,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return console.interrupted(last=argv is None)
         except LatentrtError as error:
-            return console.fail(arguments.in_options(str(error)), error.exit_code)
+            from latentrt.cli.options import in_options
+
+            return console.fail(in_options(error), error.exit_code)
         except BrokenPipeError:
             console.drop_stdout()  # who read the output has gone, as `head` does
             return 1

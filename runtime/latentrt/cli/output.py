@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latentrt.errors import InputError
+from latentrt.pictures.names import PLACEHOLDER, filled
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_PLACEHOLDER = re.compile(r"\{(seed|index)(?::0?([0-9]{1,2})d)?\}")
-
 
 # Of 255 on most file systems: the file is written under a longer name first, and may get a number.
 _MAX_NAME_BYTES = 220
@@ -48,7 +46,7 @@ class Output:
 
         file_format = output_format(Path(self.pattern))
         check_writable(file_format, size, prompts)
-        if (length := len(os.fsencode(_filled(self.pattern, 1, 2**64 - 1)))) > _MAX_NAME_BYTES:
+        if (length := len(os.fsencode(filled(self.pattern, 1, 2**64 - 1)))) > _MAX_NAME_BYTES:
             raise InputError(f"--out: expected a file name of at most {_MAX_NAME_BYTES} bytes, got {length}")
         check_folder(self.folder, self.make_folder)
 
@@ -83,7 +81,7 @@ class Output:
             self.folder.mkdir(parents=True, exist_ok=True)
         if self.exact:
             return self.folder / self.pattern
-        path = self.folder / _filled(self.pattern, self._next_index(), seed)
+        path = self.folder / filled(self.pattern, self._next_index(), seed)
         first, number = path, 2
         while os.path.lexists(path):  # a link to nowhere takes the name as well
             path = first.with_stem(f"{first.stem}-{number}")
@@ -91,9 +89,9 @@ class Output:
         return path
 
     def _next_index(self) -> int:
-        if "index" not in (match[1] for match in _PLACEHOLDER.finditer(self.pattern)):
+        if "index" not in (match[1] for match in PLACEHOLDER.finditer(self.pattern)):
             return 1
-        parts = _PLACEHOLDER.split(self.pattern)  # text, name, width, text, …
+        parts = PLACEHOLDER.split(self.pattern)  # text, name, width, text, …
         kinds = {"index": r"(?P<index>[0-9]{1,18})", "seed": "[0-9]+"}
         regex = re.escape(parts[0])
         for name, text in zip(parts[1::3], parts[3::3], strict=True):
@@ -114,7 +112,7 @@ def plan(out: str | None, count: int, default: str = "latentrt-{seed}.png") -> O
     path = Path(out)
     if out.endswith(("/", os.sep)) or path.is_dir():
         return Output(path, "{index:05d}-{seed}.png", make_folder=True)
-    if _PLACEHOLDER.search(path.name):
+    if PLACEHOLDER.search(path.name):
         return Output(path.parent, path.name)
     if count > 1:
         return Output(path.parent, f"{path.stem}-{{index}}{path.suffix}")
@@ -145,8 +143,3 @@ def _claimed(path: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _filled(pattern: str, index: int, seed: int) -> str:
-    values = {"seed": seed, "index": index}
-    return _PLACEHOLDER.sub(lambda match: f"{values[match[1]]:0{match[2] or 1}d}", pattern)

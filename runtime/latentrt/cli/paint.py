@@ -4,96 +4,33 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentrt.cli import arguments, previews, seeding
+from latentrt.cli import arguments, options, previews, seeding
 from latentrt.cli.console import say
 from latentrt.cli.output import Output, plan
+from latentrt.painting.picture_settings import RUNS
+from latentrt.painting.second_pass import Hires
+from latentrt.painting.setting import record
 
 if TYPE_CHECKING:
     from latentrt.painting.generation import Result
-    from latentrt.painting.request import Settings
+    from latentrt.painting.settings import Settings
     from latentrt.pictures.metadata import GenerationParameters
     from latentrt.pipeline import Painting, Pipeline
-
-# Entries of a picture's text beside the fields of GenerationParameters -> what --json calls them, and their kind.
-ENTRIES: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "Sampler class": ("sampler_class", str),
-    "Sigma schedule": ("sigma_schedule", str),
-    "CFG schedule": ("guidance_schedule", lambda text: [float(part) for part in text.split()]),
-    "CFG interval": ("guidance_interval", lambda text: [float(part) for part in text.split()]),
-    "CFG rescale": ("guidance_rescale", float),
-    "RNG": ("rng", str.lower),
-    "Batch size": ("one_stream", lambda text: int(text) > 1),
-    "Mask blur": ("mask_blur", float),
-    "Mask mode": ("invert_mask", lambda text: text == "Inpaint not masked"),
-    "Inpaint area": ("only_masked", lambda text: text == "Only masked"),
-    "Masked area padding": ("padding", int),
-    "Differential diffusion": ("differential", lambda text: text == "True"),
-    "Hires upscale": ("hires_scale", float),
-    "Hires resize": ("hires_size", lambda text: [int(side) for side in text.split("x")]),
-    "Hires steps": ("hires_steps", int),
-    "Hires upscaler": ("hires_upscaler", str),
-}
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add everything but the prompt."""
-    parser.add_argument("--negative", metavar="TEXT", help="what to stay away from")
-    parser.add_argument(
-        "--size",
-        type=arguments.size,
-        metavar="WxH",
-        help="in pixels, multiples of the model's factor, 8 for Stable Diffusion (default: the model's or --image's)",
-    )
-    parser.add_argument(
-        "--steps", type=arguments.natural, metavar="N", help="more is slower and finer (default: the model's)"
-    )
-    parser.add_argument(
-        "--guidance-scale",
-        type=arguments.scale,
-        metavar="G[,G…]",
-        help="how closely to follow the prompt; 1 turns guidance off and halves the time; several are spread over the "
-        "steps, so that 9,3 falls from 9 to 3 (default: the model's)",
-    )
-    parser.add_argument(
-        "--guidance-rescale",
-        type=arguments.share,
-        metavar="F",
-        help="bring the contrast of the guided prediction back to the prompt's, 0 to 1 (default: 0)",
-    )
-    parser.add_argument(
-        "--guidance-interval",
-        type=arguments.interval,
-        metavar="START,END",
-        help="guide in that share of the steps alone, as 0.1,0.8; the others take half the time (default: 0,1)",
-    )
-    seeding.add_arguments(parser)
-    parser.add_argument(
-        "--sampler",
-        metavar="NAME",
-        help="as ddim, euler_ancestral, 'DPM++ 2M Karras' (default: the model's; `latentrt samplers` lists all)",
-    )
-    parser.add_argument(
-        "--schedule",
-        metavar="NAME",
-        help="ComfyUI's or AUTOMATIC1111's sigma schedule, as karras, sgm_uniform, beta (default: the sampler's own)",
-    )
-    parser.add_argument(
-        "--eta",
-        type=arguments.share,
-        metavar="E",
-        help="share of fresh noise in each step of ddim (default: 0) and tcd (0.3)",
-    )
-    parser.add_argument(
-        "--clip-skip",
-        type=arguments.whole,
-        metavar="N",
-        help="leave out the text encoder's last N layers; AUTOMATIC1111's Clip skip less 1 (default: 0)",
+def add_arguments(parser: argparse.ArgumentParser, of: type) -> None:
+    """Add everything but the prompt, with the settings of a kind of run."""
+    groups = options.add_options(parser, of)
+    groups["noise"].add_argument(
+        "--one-stream",
+        action="store_true",
+        help="draw the noise of all --count pictures from the one seed S, as a batch in diffusers and ComfyUI",
     )
     parser.add_argument(
         "--out",
@@ -111,24 +48,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_reporting(parser)
 
 
-def paint(args: argparse.Namespace, start: "Callable[[Pipeline, Settings], Painting]") -> int:
-    """Load the model, paint batch after batch, write each one's pictures when it is done, and say where they are."""
+def paint(
+    args: argparse.Namespace,
+    prompt: str,
+    settings: "Settings",
+    start: "Callable[[Pipeline, Settings], Painting]",
+) -> int:
+    """Load the model, paint batch after batch, write each one's pictures when it is done, and say where they are.
+
+    Args:
+        args: of the command: where to write, and on what to run.
+        prompt: what to paint.
+        settings: of all batches, as the command line counts them.
+        start: prepares a batch of these settings.
+    """
     from latentrt.pictures.metadata import GenerationParameters, format_parameters
 
-    output = plan(args.out, seeding.count(args))
-    prompts = format_parameters(GenerationParameters(args.prompt, args.negative or ""))
-    output.check(args.size, prompts)
+    output = plan(args.out, seeding.count(settings))
+    prompts = format_parameters(GenerationParameters(prompt, settings.get("negative_prompt") or ""))
+    output.check(_size(settings), prompts)
     shown = previews.Previews(args)
-    batches = seeding.batches(args)
+    batches = seeding.batches(settings, one_stream=args.one_stream, low_memory=args.low_memory)
 
     import latentrt
 
     model = "demo" if args.model is None else args.model
-    options: dict[str, Any] = {"dtype": args.dtype, "low_memory": args.low_memory, "tile": args.tile}
-    with latentrt.load(model, device=args.device, **options) as pipeline:
+    placed: dict[str, Any] = {"dtype": args.dtype, "low_memory": args.low_memory, "tile": args.tile}
+    with latentrt.load(model, device=args.device, **placed) as pipeline:
         shown.open(pipeline)
         painted = _Painted()
-        generations = (start(pipeline, _settings(args, batch)) for batch in batches)
+        generations = (start(pipeline, batch) for batch in batches)
         with _Bar(len(batches), quiet=args.quiet) as bar:
             for generation in generations:
                 # A picture's own size, and the model's, are known only now.
@@ -210,25 +159,9 @@ class _Bar:
         print(line, flush=True)
 
 
-def _settings(args: argparse.Namespace, noise: "Settings") -> "Settings":
-    width, height = (None, None) if args.size is None else args.size
-    settings: Settings = {
-        **noise,
-        "negative_prompt": "" if args.negative is None else args.negative,
-        "width": width,
-        "height": height,
-        "num_inference_steps": args.steps,
-        "guidance_scale": args.guidance_scale,
-        "sampler": args.sampler,
-        "schedule": args.schedule,
-        "eta": args.eta,
-        "clip_skip": args.clip_skip,
-    }
-    if args.guidance_rescale is not None:
-        settings["guidance_rescale"] = args.guidance_rescale
-    if args.guidance_interval is not None:
-        settings["guidance_interval"] = args.guidance_interval
-    return settings
+def _size(settings: "Settings") -> tuple[int, int] | None:
+    width, height = settings.get("width"), settings.get("height")
+    return None if width is None or height is None else (width, height)
 
 
 def _write(result: "Result", output: Output) -> Iterator[Path]:
@@ -239,23 +172,24 @@ def _write(result: "Result", output: Output) -> Iterator[Path]:
 
 
 def _report(painted: _Painted, pipeline: "Pipeline") -> dict[str, Any]:
+    """What was painted; `settings` has every key that any run has."""
     p = painted.parameters[0]
-    settings = asdict(p)
-    for key in ("seed", "variation_seed", "extra"):
-        del settings[key]
-    told = dict(p.extra)
-    for entry, (key, kind) in ENTRIES.items():
-        settings[key] = kind(told[entry]) if entry in told else None
-    settings["width"], settings["height"] = painted.size
-    if settings["hires_upscaler"] is not None:
-        settings |= {"first_pass_width": p.width, "first_pass_height": p.height}
-    if settings["only_masked"]:
-        settings |= {"masked_area_width": p.width, "masked_area_height": p.height}
-    settings |= {"device": pipeline.provider.name, "dtype": pipeline.dtype}
+    told = {
+        name: getattr(p, name) for name in ("prompt", "negative_prompt", "model", "model_hash", "version")
+    }
+    for of in (*RUNS.values(), Hires):
+        told |= record(of, {})
+    told |= p.told
+    if told["only_masked"]:
+        told |= {"masked_area_width": p.width, "masked_area_height": p.height}
+    told["width"], told["height"] = painted.size
+    for key in ("seed", "variation_seed"):  # of one picture
+        del told[key]
+    told |= {"device": pipeline.provider.name, "dtype": pipeline.dtype}
     report = {"files": painted.files, "seeds": painted.seeds}
     if painted.variations:
         report["variation_seeds"] = painted.variations
-    return report | {"settings": settings, "timings": painted.timings}
+    return report | {"settings": told, "timings": painted.timings}
 
 
 def _summary(painted: _Painted, pipeline: "Pipeline") -> str:

@@ -4,16 +4,19 @@ import argparse
 import json
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentrt.cli import arguments
-from latentrt.cli.axes import KINDS, NO_AXIS, Axis, axis
+from latentrt.checks import MAX_PIXELS
+from latentrt.cli import arguments, options
+from latentrt.cli.axes import NO_AXIS, Axis, axis, varied
 from latentrt.cli.console import progress_line, say
 from latentrt.cli.output import plan
 from latentrt.cli.previews import say_tiles
 from latentrt.errors import InputError
+from latentrt.painting.picture_settings import Img2ImgSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,9 +30,12 @@ examples:
   latentrt sweep "a fox" --model path/to/checkpoint --x "guidance-scale=1-10 (+3)" --y seed=1-3 --keep foxes/
   latentrt sweep "an oil painting" --image photo.jpg --x "strength=0.2-1 [5]" --y seed=7,8
 
-axes: {", ".join(KINDS)}
+axes: {", ".join(varied())}
 values: separated by commas; those of numbers also 1-5, 10-50 (+10), 0-1 [5]. One with a comma stands in double quotes.
 """
+
+# One picture to a cell, all of one noise unless an axis says otherwise.
+_OF_ITS_OWN = ("seed", "num_images", "batch_size", "variation_strength", "variation_seed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,26 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             required=name == "x",
             help=f"what varies over {where}",
         )
-    parser.add_argument("--negative", metavar="TEXT", help="what to stay away from")
-    parser.add_argument("--size", type=arguments.size, metavar="WxH", help="of each picture")
-    parser.add_argument("--steps", type=arguments.natural, metavar="N", help="of each picture")
-    parser.add_argument("--guidance-scale", type=arguments.scale, metavar="G[,G…]", help="of each picture")
-    parser.add_argument("--guidance-rescale", type=arguments.share, metavar="F", help="of each picture")
-    parser.add_argument(
-        "--guidance-interval", type=arguments.interval, metavar="START,END", help="of each picture"
-    )
+    options.add_options(parser, Img2ImgSettings, _OF_ITS_OWN)
     parser.add_argument(
         "--seed", type=arguments.seed, metavar="S", help="of each picture (default: random, the same for all)"
     )
-    parser.add_argument("--rng", choices=("cpu", "nv"), help="of each picture (default: cpu)")
-    parser.add_argument("--sampler", metavar="NAME", help="of each picture")
-    parser.add_argument("--schedule", metavar="NAME", help="of each picture")
-    parser.add_argument("--eta", type=arguments.share, metavar="E", help="of each picture")
-    parser.add_argument("--clip-skip", type=arguments.whole, metavar="N", help="of each picture")
     parser.add_argument("--image", type=Path, metavar="IMG", help="paint over this picture")
-    parser.add_argument(
-        "--strength", type=arguments.strength, metavar="F", help="how far to go from it (default: 0.8)"
-    )
     parser.add_argument(
         "--out",
         default="sweep.png",
@@ -100,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
         from latentrt.pictures.images import load_image
 
         image = load_image(args.image)
-    args.seed = arguments.drawn(args.seed)
+    seed = arguments.drawn(args.seed)
+    shared = {**options.given(args, Img2ImgSettings), "seed": seed}
 
     import latentrt
     from latentrt.pictures.metadata import format_parameters
@@ -111,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     made: dict[tuple[int, int, int], GenerationParameters] = {}
     files = []
     with latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline:
-        cells = _cells(pipeline, args, image, (x, y, z))
+        cells = _cells(pipeline, args.prompt, image, shared, (x, y, z))
         _check_size(cells, args.out)
         if not args.quiet:
             largest = max((cell.generation.request for cell in cells), key=lambda r: r.width * r.height)
@@ -129,12 +121,12 @@ def run(args: argparse.Namespace) -> int:
     first = made[0, 0, 0]
     extra = (("Script", "X/Y/Z plot"), *_entries("X", x), *_entries("Y", y), *_entries("Z", z))
     text = format_parameters(replace(first, extra=first.extra + extra))
-    grid = output.save(_draw(pictures, (x, y, z)), args.seed, text)
+    grid = output.save(_draw(pictures, (x, y, z)), seed, text)
     seconds = time.perf_counter() - started
     if args.json:
         names = ("x", "y", "z")
         axes = {
-            name: {"type": one.kind.label, "values": one.texts}
+            name: {"type": one.of.label, "values": one.texts}
             for name, one in zip(names, (x, y, z), strict=True)
             if one is not NO_AXIS
         }
@@ -148,8 +140,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_axes(args: argparse.Namespace, axes: tuple[Axis, Axis, Axis]) -> None:
-    settings = [one.kind.setting for one in axes if one is not NO_AXIS]
-    twice = next((one.kind for one in axes if settings.count(one.kind.setting) > 1), None)
+    settings = [one.of.setting for one in axes if one is not NO_AXIS]
+    twice = next((one.of for one in axes if settings.count(one.of.setting) > 1), None)
     if twice is not None:
         raise InputError(f"axes: {twice.label} stands on two of them")
     if args.image is None and (args.strength is not None or "strength" in settings):
@@ -157,7 +149,11 @@ def _check_axes(args: argparse.Namespace, axes: tuple[Axis, Axis, Axis]) -> None
 
 
 def _cells(
-    pipeline: "Pipeline", args: argparse.Namespace, image: "Image | None", axes: tuple[Axis, Axis, Axis]
+    pipeline: "Pipeline",
+    prompt: str,
+    image: "Image | None",
+    shared: dict[str, Any],
+    axes: tuple[Axis, Axis, Axis],
 ) -> list[_Cell]:
     """Every picture, checked, in the order in which networks are made anew least often.
 
@@ -168,45 +164,22 @@ def _cells(
     cells = []
     for place in product(range(len(z.values)), range(len(y.values)), range(len(x.values))):
         chosen = [(one, index) for one, index in zip((z, y, x), place, strict=True) if one is not NO_AXIS]
-        values = {one.kind.setting: one.values[index] for one, index in chosen}
+        settings = {"prompt": prompt, **shared}
+        for one, index in chosen:
+            settings |= options.apart(one.of.setting, one.values[index], Img2ImgSettings)
+        settings["seed"] = [settings["seed"]]
         try:
-            cells.append(_Cell(place, _start(pipeline, args, image, values)))
+            start = pipeline.start_txt2img if image is None else partial(pipeline.start_img2img, image=image)
+            cells.append(_Cell(place, start(**settings)))
         except InputError as error:
-            where = ", ".join(f"{one.kind.label} {one.texts[index]}" for one, index in chosen)
-            raise InputError(f"{where}: {error}") from None
+            where = ", ".join(f"{one.of.label} {one.texts[index]}" for one, index in chosen)
+            raise InputError(f"{where}: {options.in_options(error)}") from None
     return sorted(cells, key=lambda cell: (cell.generation.request.latent_size, cell.place))
-
-
-def _start(
-    pipeline: "Pipeline", args: argparse.Namespace, image: "Image | None", values: dict[str, Any]
-) -> "Painting":
-    settings: dict[str, Any] = {
-        "prompt": args.prompt,
-        "negative_prompt": "" if args.negative is None else args.negative,
-        "size": args.size,
-        "num_inference_steps": args.steps,
-        "guidance_scale": args.guidance_scale,
-        "seed": args.seed,
-        "sampler": args.sampler,
-        "schedule": args.schedule,
-        "eta": args.eta,
-        "clip_skip": args.clip_skip,
-        "strength": args.strength,
-    } | values
-    for name in ("rng", "guidance_rescale", "guidance_interval"):
-        if (value := getattr(args, name)) is not None:
-            settings[name] = value
-    size, strength = settings.pop("size"), settings.pop("strength")
-    settings["width"], settings["height"] = (None, None) if size is None else size
-    settings["seed"] = [settings["seed"]]
-    if image is None:
-        return pipeline.start_txt2img(**settings)
-    return pipeline.start_img2img(image=image, strength=0.8 if strength is None else strength, **settings)
 
 
 def _check_size(cells: list[_Cell], out: str) -> None:
     """Refuse a grid that is too large, before it is painted."""
-    from latentrt.pictures.images import MAX_PIXELS, check_writable, output_format
+    from latentrt.pictures.images import check_writable, output_format
 
     width, height = (
         max(getattr(cell.generation.request, side) for cell in cells) for side in ("width", "height")
@@ -235,7 +208,7 @@ def _draw(pictures: "dict[tuple[int, int, int], Image]", axes: tuple[Axis, Axis,
 def _entries(name: str, one: Axis) -> tuple[tuple[str, str], ...]:
     if one is NO_AXIS:
         return ()
-    return (f"{name} Type", one.kind.label), (f"{name} Values", ",".join(map(_quoted, one.texts)))
+    return (f"{name} Type", one.of.label), (f"{name} Values", ",".join(map(_quoted, one.texts)))
 
 
 def _quoted(text: str) -> str:

@@ -19,6 +19,7 @@ from latentrt.painting.request import Request
 from latentrt.painting.start import Posteriors, begin, encode
 from latentrt.pictures.images import save_image
 from latentrt.pictures.metadata import GenerationParameters, format_parameters
+from latentrt.pictures.names import filled
 from latentrt.samplers.step import Denoise
 
 if TYPE_CHECKING:
@@ -74,12 +75,13 @@ class Result:
         """Write the pictures, each with its parameters, and return where they are.
 
         Args:
-            path: ends in .png, .jpg or .webp; of several pictures it holds `{index}` or `{seed}`, from 0.
+            path: ends in .png, .jpg or .webp; of several pictures it holds `{index}`, from 0, or `{seed}`, which may
+                say their width: `{index:05d}`.
 
         Raises:
             InputError: another ending, or one name for several pictures.
         """
-        paths = [Path(str(path).format(index=i, seed=seed)) for i, seed in enumerate(self.seeds)]
+        paths = [Path(filled(str(path), i, seed)) for i, seed in enumerate(self.seeds)]
         if len(set(paths)) < len(paths):
             raise InputError(f"{path}: names one file for {len(paths)} pictures; put {{index}} into it")
         for image, parameters, target in zip(self.images, self.parameters, paths, strict=True):

@@ -1,21 +1,25 @@
 """What is asked of one generation, checked before anything is computed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy.typing as npt
 
-from latentrt.checks import count, number, whole
-from latentrt.errors import InputError, ModelError
+from latentrt.checks import MAX_PIXELS
+from latentrt.errors import InputError, ModelError, SettingError
 from latentrt.models.bundle import Model
-from latentrt.painting.guidance import WHOLE_RUN, Guidance, GuidanceScale, make_guidance
+from latentrt.painting.guidance import Guidance, make_guidance
 from latentrt.painting.inpainting import Inpainting, make_inpainting
+from latentrt.painting.kinds import Text
+from latentrt.painting.picture_settings import RUNS, InpaintSettings, refuse_others
 from latentrt.painting.seeds import Seeds, make_seeds
+from latentrt.painting.setting import checked, entries, record
 from latentrt.pictures import images
 from latentrt.pictures.mask import Mask
-from latentrt.pictures.metadata import GenerationParameters, number_text
-from latentrt.samplers import Sampler, resolve
+from latentrt.pictures.metadata import FIELDS, GenerationParameters
+from latentrt.samplers import CLASS_ENTRY, SCHEDULE_ENTRY, Sampler, resolve
 from latentrt.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -30,34 +34,68 @@ DEFAULT_GUIDANCE_SCALE = 7.5
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request. `pixels` are those that img2img and inpaint begin with, float32 (1, 3, h, w); `latents`, clean
-    and scaled (n, c, h, w), those that a second pass begins with in their stead, one for each picture.
+    """A checked request.
+
+    Attributes:
+        run: a key of `RUNS`.
+        prompt: what to paint.
+        settings: every setting of this kind of run by its name, as it is used; None for one that is left to others.
+        latent_size: height and width of the latents.
+        pixels: those that img2img and inpaint begin with, float32 (1, 3, h, w).
+        latents: those that a second pass begins with in their stead, clean and scaled, (n, c, h, w).
+        masked_unet: the UNet takes a mask and a masked picture.
     """
 
+    run: str
     prompt: str
-    negative_prompt: str
-    width: int
-    height: int
+    settings: Mapping[str, Any]
     latent_size: tuple[int, int]
     guidance: Guidance
     sampler: Sampler
     schedule: Schedule
-    num_inference_steps: int
     seeds: Seeds
-    clip_skip: int | None
-    eta: float | None
-    strength: float | None
     pixels: Array | None
     inpainting: Inpainting | None
     masked_unet: bool
     latents: Array | None = None
 
     @property
+    def negative_prompt(self) -> str:
+        """What to stay away from."""
+        return str(self.settings["negative_prompt"])
+
+    @property
+    def width(self) -> int:
+        """Of what is painted, in pixels."""
+        return int(self.settings["width"])
+
+    @property
+    def height(self) -> int:
+        """Of what is painted, in pixels."""
+        return int(self.settings["height"])
+
+    @property
+    def num_inference_steps(self) -> int:
+        """Of the whole schedule."""
+        return int(self.settings["num_inference_steps"])
+
+    @property
+    def clip_skip(self) -> int:
+        """Layers of the text encoder to leave out."""
+        return int(self.settings["clip_skip"])
+
+    @property
+    def eta(self) -> float | None:
+        """Share of fresh noise; None: the sampler's own."""
+        eta: float | None = self.settings["eta"]
+        return eta
+
+    @property
     def from_noise(self) -> bool:
         """Whether the run begins with noise alone, and not with a picture under noise."""
         if self.inpainting is None:
             return self.pixels is None and self.latents is None
-        return self.strength == 1 and not self.inpainting.asked.differential
+        return self.settings["strength"] == 1 and not self.inpainting.asked.differential
 
     @property
     def blends(self) -> bool:
@@ -71,182 +109,137 @@ class Request:
 
     def parameters(self, model_name: str) -> list[GenerationParameters]:
         """What to write into each picture."""
-        sampler, schedule_type, extra = self.sampler.metadata
-        extra += _guidance_entries(self.guidance)
-        if self.seeds.rng != "cpu":
-            extra += (("RNG", self.seeds.rng.upper()),)
-        if self.inpainting is not None:
-            extra += self.inpainting.asked.metadata
         made = []
         for batch in self.seeds.batches:
             for index, seed in enumerate(batch.seeds):
+                varied = {"variation_seed": batch.variations[index]} if batch.variations else {}
+                told = self._told(seed, varied)
                 shared = self.seeds.one_stream and len(batch.seeds) > 1
                 place = (("Batch size", str(len(batch.seeds))), ("Batch pos", str(index))) if shared else ()
+                texts = entries(RUNS[self.run], told)
                 made.append(
                     GenerationParameters(
                         prompt=self.prompt,
                         negative_prompt=self.negative_prompt,
-                        steps=self.num_inference_steps,
-                        sampler=sampler,
-                        schedule_type=schedule_type,
-                        guidance_scale=self.guidance.points[0],
-                        seed=seed,
-                        variation_seed=batch.variations[index] if batch.variations else None,
-                        variation_strength=self.seeds.variation_strength if batch.variations else None,
                         width=self.width,
                         height=self.height,
                         model=model_name,
-                        strength=self.strength,
-                        clip_skip=self.clip_skip + 1
-                        if self.clip_skip
-                        else None,  # AUTOMATIC1111 counts from 1
-                        eta=self.eta,
-                        extra=extra + place,
+                        **{FIELDS[key][0]: value for key, (value, _) in texts.items() if key in FIELDS},
+                        extra=tuple((key, text) for key, (_, text) in texts.items() if key not in FIELDS)
+                        + place,
+                        told=told | {"one_stream": shared or None},
                     )
                 )
         return made
 
-
-class Settings(TypedDict, total=False):
-    """The settings of a generation that have a default.
-
-    Attributes:
-        negative_prompt: what to stay away from; used where `guidance_scale` is above 1.
-        width: in pixels, a multiple of the VAE's factor (8). Default: what the model was made for, or in img2img
-            the picture's own, rounded down.
-        height: likewise.
-        num_inference_steps: 1 or more; img2img computes about `strength` times as many. Default: what the model's files
-            advise, else 25.
-        guidance_scale: how far to go from the negative prompt to the prompt; 1 or less turns guidance off, and halves
-            the work. One number; several, which are spread evenly over the run with straight lines between them
-            (as many as steps: one for each); or a function of the step, counted from 0. Default: what the model's
-            files advise, else 7.5.
-        guidance_rescale: how far to bring the guided output's deviation back to that of the prompt's, 0 to 1
-            (arXiv:2305.08891 §3.4). Default: 0.
-        guidance_interval: (start, end), shares of the steps that are run: guidance in the steps between them alone,
-            which costs half in the others (arXiv:2404.07724). Default: (0, 1).
-        seed: one seed for one stream of noise over all pictures (as diffusers does with one generator), or a seed for
-            each picture, which then comes out the same alone. Default: drawn at random; `Result.seeds` tells.
-        rng: "cpu" draws noise as torch does on the CPU, "nv" as on CUDA, which AUTOMATIC1111 does. Default: "cpu".
-        variation_seed: one for all pictures, or one for each: where the noise is turned to. Default: drawn at random.
-        variation_strength: how far the noise is turned from that of the seed to that of the variation seed, 0 to 1,
-            as in AUTOMATIC1111. Default: 0.
-        num_images: how many pictures. Default: as many as seeds.
-        batch_size: how many at a time, where each has its seed. Default: all at once.
-        sampler: a name of `latentrt.samplers`, as diffusers, ComfyUI or AUTOMATIC1111 call it. Default: what the
-            model's files say.
-        schedule: one of ComfyUI's sigma schedules ("sgm_uniform"), or AUTOMATIC1111's schedule type, in place of the
-            sampler's own spacing. Default: the sampler's own.
-        eta: share of fresh noise in each step of DDIM (default 0) and TCD (0.3), 0 to 1.
-        clip_skip: how many of the text encoder's last layers to leave out, as diffusers counts. Default: 0.
-    """
-
-    negative_prompt: str
-    width: int | None
-    height: int | None
-    num_inference_steps: int | None
-    guidance_scale: GuidanceScale | None
-    guidance_rescale: float | None
-    guidance_interval: tuple[float, float] | None
-    seed: int | Sequence[int] | None
-    rng: str | None
-    variation_seed: int | Sequence[int] | None
-    variation_strength: float | None
-    num_images: int | None
-    batch_size: int | None
-    sampler: str | None
-    schedule: str | None
-    eta: float | None
-    clip_skip: int | None
+    def _told(self, seed: int, varied: Mapping[str, int]) -> dict[str, Any]:
+        """What `--json` and the picture's text tell of one picture."""
+        sampler, schedule_type, more = self.sampler.metadata
+        own = dict(more)
+        values = {**self.settings, "seed": seed, "variation_seed": None, **varied}
+        return record(RUNS[self.run], values) | {
+            "sampler": sampler,
+            "sampler_class": own.get(CLASS_ENTRY),
+            "schedule_type": schedule_type,
+            "sigma_schedule": own.get(SCHEDULE_ENTRY),
+        }
 
 
 def make_request(
     model: Model,
     prompt: str,
-    *,
-    negative_prompt: str = "",
-    width: int | None = None,
-    height: int | None = None,
-    num_inference_steps: int | None = None,
-    guidance_scale: GuidanceScale | None = None,
-    guidance_rescale: float | None = None,
-    guidance_interval: tuple[float, float] | None = None,
-    seed: int | Sequence[int] | None = None,
-    rng: str | None = None,
-    variation_seed: int | Sequence[int] | None = None,
-    variation_strength: float | None = None,
-    num_images: int | None = None,
-    batch_size: int | None = None,
-    sampler: str | None = None,
-    schedule: str | None = None,
-    eta: float | None = None,
-    clip_skip: int | None = None,
-    strength: float | None = None,
     picture: "Image | None" = None,
-    mask: Mask | None = None,
+    mask: "Image | None" = None,
+    /,
+    **settings: Unpack[InpaintSettings],
 ) -> Request:
     """Fill in what the model's files say, and check the rest.
 
+    Args:
+        model: what is to paint.
+        prompt: what to paint.
+        picture: what img2img and inpaint begin with.
+        mask: what inpaint paints of it.
+        **settings: those of the kind of run that this is: `Settings`; with a picture, or with `strength` for the second
+            pass of a run, `Img2ImgSettings`; with a mask `InpaintSettings`.
+
     Raises:
-        InputError: a value is out of range or of the wrong kind; the message names it.
+        SettingError: a value is out of range or of the wrong kind, or no setting of this kind of run.
     """
-    for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
-        if not isinstance(text, str):
-            raise InputError(f"{name}: expected text, got {type(text).__name__}")
+    start = "img2img" if picture is not None or "strength" in settings else "txt2img"
+    run = start if mask is None else "inpaint"
+    refuse_others(run, settings)
+    asked = checked(RUNS[run], settings)
+    prompt = Text().check("prompt", prompt)
     _check_channels(model, inpainting=mask is not None)
-    if picture is not None and (mask is None or mask.padding is None):
-        factor = model.vae_scale_factor
-        width = max(picture.width // factor, 1) * factor if width is None else width
-        height = max(picture.height // factor, 1) * factor if height is None else height
-    width, height = (_size(name, asked, model) for name, asked in (("width", width), ("height", height)))
-    steps = num_inference_steps
+    factor = model.vae_scale_factor
+    if picture is not None and asked.get("padding_mask_crop") is None:
+        for name, side in (("width", picture.width), ("height", picture.height)):
+            asked[name] = max(side // factor, 1) * factor if asked[name] is None else asked[name]
+    width, height = (_size(name, asked[name], model) for name in ("width", "height"))
+    if width * height > MAX_PIXELS:
+        raise SettingError("width", f"expected at most {MAX_PIXELS:,} pixels, got {width}x{height}")
+    steps = asked["num_inference_steps"]
     if steps is None:
         steps = int(model.defaults.get("num_inference_steps", DEFAULT_STEPS))
-    steps = count("num_inference_steps", steps)
-    if guidance_scale is None:
-        guidance_scale = float(model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE))
-    if strength is not None and not 0 < number("strength", strength) <= 1:
-        raise InputError(f"strength: expected more than 0 and at most 1, got {strength}")
-    if sampler is None:
-        sampler = model.defaults.get("sampler")
-    resolved = resolve(sampler, model.scheduler_config, schedule)
-    if eta is not None:
-        resolved.check_options(eta=number("eta", eta))
-    visited = resolved.schedule(steps)
-    if strength is not None:
-        visited = visited.truncated(strength)
-    layers = model.text_layers
-    if clip_skip is not None and not 0 <= whole("clip_skip", clip_skip) < layers:
-        raise InputError(
-            f"clip_skip: expected 0 to {layers - 1} for a text encoder of {layers} layers, got {clip_skip}"
+    scale = asked["guidance_scale"]
+    if scale is None:
+        scale = float(model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE))
+    with _named("sampler", "schedule", "eta", "num_inference_steps"):
+        asked_sampler = model.defaults.get("sampler") if asked["sampler"] is None else asked["sampler"]
+        sampler = resolve(asked_sampler, model.scheduler_config, asked["schedule"])
+        if asked["eta"] is not None:
+            sampler.check_options(eta=asked["eta"])
+        schedule = sampler.schedule(steps)
+    if "strength" in asked:
+        schedule = schedule.truncated(asked["strength"])
+    if asked["clip_skip"] >= model.text_layers:
+        raise SettingError(
+            "clip_skip",
+            expected=f"0 to {model.text_layers - 1} for a text encoder of {model.text_layers} layers",
+            got=asked["clip_skip"],
         )
-    seeds = make_seeds(seed, num_images, batch_size, rng, variation_seed, variation_strength)
+    guidance = make_guidance(
+        scale, len(schedule), schedule.order, asked["guidance_interval"], asked["guidance_rescale"]
+    )
+    noise = ("seed", "num_images", "batch_size", "rng", "variation_seed", "variation_strength")
+    seeds = make_seeds(**{key: asked[key] for key in noise})
     inpainting = pixels = None
     if picture is not None and mask is not None:
-        inpainting = make_inpainting(picture, mask, width, height, model.vae_scale_factor)
+        names = ("mask_blur", "invert_mask", "padding_mask_crop", "differential", "overlay")
+        with _named("mask", *names, others=("invert_mask", "padding_mask_crop")):
+            inpainting = make_inpainting(
+                picture, Mask(mask, *(asked[name] for name in names)), width, height, factor
+            )
         pixels = inpainting.pixels
     elif picture is not None:
         pixels = images.to_array(images.resize_to(picture, width, height))
+    used = {"width": width, "height": height, "num_inference_steps": steps, "guidance_scale": guidance.points}
     return Request(
+        run=run,
         prompt=prompt,
-        negative_prompt=negative_prompt,
-        width=width,
-        height=height,
-        latent_size=(height // model.vae_scale_factor, width // model.vae_scale_factor),
-        guidance=make_guidance(
-            guidance_scale, len(visited), visited.order, guidance_interval, guidance_rescale
-        ),
-        sampler=resolved,
-        schedule=visited,
-        num_inference_steps=steps,
+        settings=asked | used,
+        latent_size=(height // factor, width // factor),
+        guidance=guidance,
+        sampler=sampler,
+        schedule=schedule,
         seeds=seeds,
-        clip_skip=clip_skip,
-        strength=strength,
-        eta=eta,
         pixels=pixels,
         inpainting=inpainting,
         masked_unet=model.unet_channels != model.latent_channels,
     )
+
+
+@contextmanager
+def _named(*settings: str, others: tuple[str, ...] = ()) -> Iterator[None]:
+    """Make a SettingError of what rooms below, which know no settings, say of one of these, and of others."""
+    try:
+        yield
+    except InputError as error:
+        name, colon, problem = str(error).partition(": ")
+        if isinstance(error, SettingError) or not colon or name not in settings:
+            raise
+        raise SettingError(name, problem, others=others) from None
 
 
 def _check_channels(model: Model, inpainting: bool) -> None:
@@ -266,16 +259,6 @@ def _check_channels(model: Model, inpainting: bool) -> None:
     )
 
 
-def _guidance_entries(guidance: Guidance) -> tuple[tuple[str, str], ...]:
-    """Entries of a picture's text for what the scale alone does not say."""
-    entries = {
-        "CFG schedule": guidance.points if len(guidance.points) > 1 else (),
-        "CFG interval": guidance.interval if guidance.interval != WHOLE_RUN else (),
-        "CFG rescale": (guidance.rescale,) if guidance.rescale else (),
-    }
-    return tuple((key, " ".join(map(number_text, values))) for key, values in entries.items() if values)
-
-
 def _size(name: str, asked: int | None, model: Model) -> int:
     """A side of the picture: what is asked for, else what the model's maker advises, else what it was made for."""
     multiple = model.vae_scale_factor
@@ -283,10 +266,9 @@ def _size(name: str, asked: int | None, model: Model) -> int:
         asked = model.defaults.get(name)
     if asked is None:
         asked = model.default_size
-    size = count(name, asked)
-    if size % multiple:
-        below = max(size // multiple, 1) * multiple
-        raise InputError(
-            f"{name}: expected a multiple of {multiple}, got {size}; try {below} or {below + multiple}"
+    if asked % multiple:
+        below = max(asked // multiple, 1) * multiple
+        raise SettingError(
+            name, f"expected a multiple of {multiple}, got {asked}; try {below} or {below + multiple}"
         )
-    return size
+    return asked

@@ -4,10 +4,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from latentrt.checks import count, number
-from latentrt.errors import InputError
+from latentrt.errors import SettingError
 from latentrt.noise import NoiseSource, PerImage, PhiloxGenerator, TorchGenerator, Variation
-from latentrt.noise.source import check_seed
 
 GENERATORS = {"cpu": TorchGenerator, "nv": PhiloxGenerator}
 
@@ -59,44 +57,38 @@ class Seeds:
 
 def make_seeds(
     seed: int | Sequence[int] | None,
-    num_images: int | None,
-    batch_size: int | None,
-    rng: str | None,
-    variation_seed: int | Sequence[int] | None,
-    variation_strength: float | None,
+    num_images: int | None = None,
+    batch_size: int | None = None,
+    rng: str = "cpu",
+    variation_seed: int | Sequence[int] | None = None,
+    variation_strength: float = 0.0,
 ) -> Seeds:
     """Draw what was not given, and divide the rest into batches; for the arguments see `Settings`.
 
     Raises:
-        InputError: a seed is none, counts that contradict each other, or an unknown generator.
+        SettingError: counts that contradict each other.
     """
-    rng = "cpu" if rng is None else rng
-    if rng not in GENERATORS:
-        raise InputError(f"rng: expected one of {', '.join(GENERATORS)}, got {rng!r}")
     seed = secrets.randbits(32) if seed is None else seed
     one_stream = not isinstance(seed, Sequence)
     if not isinstance(seed, Sequence):
-        images = count("num_images", 1 if num_images is None else num_images)
-        if batch_size not in (None, images):
-            raise InputError(
-                f"batch_size: one seed draws its noise for all {images} pictures at once; "
-                f"give a seed for each picture to split them into batches of {batch_size}"
+        size = 1 if num_images is None else num_images
+        if batch_size not in (None, size):
+            raise SettingError(
+                "batch_size",
+                f"one seed draws its noise for all {size} pictures at once; give a seed for each picture to split "
+                f"them into batches of {batch_size}",
             )
-        seeds, size = [seed] * images, images
+        seeds = [seed] * size
     else:
         seeds = list(seed)
-        if not seeds:
-            raise InputError("seed: expected a seed, or a list of at least one; got none")
         if num_images not in (None, len(seeds)):
-            raise InputError(f"num_images: expected {len(seeds)}, one for each seed, got {num_images}")
-        size = count("batch_size", len(seeds) if batch_size is None else batch_size)
-    seeds = [check_seed(one) for one in seeds]
-    strength = number("variation_strength", 0.0 if variation_strength is None else variation_strength, 0, 1)
-    variations = _variations(variation_seed, strength, len(seeds), one_stream)
+            raise SettingError("num_images", expected=f"{len(seeds)}, one for each seed", got=num_images)
+        size = len(seeds) if batch_size is None else batch_size
+    variations = _variations(variation_seed, variation_strength, len(seeds), one_stream)
     batches = tuple(
         Batch(tuple(seeds[i : i + size]), tuple(variations[i : i + size])) for i in range(0, len(seeds), size)
     )
-    return Seeds(batches, one_stream, rng, strength)
+    return Seeds(batches, one_stream, rng, variation_strength)
 
 
 def _variations(
@@ -104,12 +96,14 @@ def _variations(
 ) -> list[int]:
     if strength == 0:
         if seed is not None:
-            raise InputError("variation_seed: does nothing without variation_strength, from 0 to 1")
+            raise SettingError(
+                "variation_seed", "does nothing without variation_strength", others=("variation_strength",)
+            )
         return []
     seed = secrets.randbits(32) if seed is None else seed
     if not isinstance(seed, Sequence):
-        return [check_seed(seed)] * images
+        return [seed] * images
     if one_stream or len(seed) != images:
         wanted = "one seed, as there is one stream" if one_stream else f"{images}, one for each seed"
-        raise InputError(f"variation_seed: expected {wanted}, got {len(seed)}")
-    return [check_seed(one) for one in seed]
+        raise SettingError("variation_seed", f"expected {wanted}, got {len(seed)}")
+    return list(seed)

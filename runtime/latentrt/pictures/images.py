@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
+from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ImageError, InputError, NumericsError
 from latentrt.files import atomic_write
 from latentrt.pictures.exif import comment_of, exif_of
-
-MAX_PIXELS = 64 * 1024 * 1024
 
 # The usual ones first: Pillow imports the rest when these do not fit. EPS and its like, which run programs, are out.
 READABLE = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "PPM", "TIFF", "JPEG2000", "AVIF")

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from latentrt.checks import number, whole
 from latentrt.pictures.images import opened, to_rgb
-from latentrt.pictures.metadata import number_text
 
 MaskLike: TypeAlias = Path | str | Image.Image | NDArray[np.generic]
 
@@ -29,45 +27,11 @@ class Mask:
     """
 
     image: Image.Image
-    blur: float = 4.0
+    blur: float = 0.0
     invert: bool = False
     padding: int | None = None
     differential: bool = False
     overlay: bool = True
-
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Entries of a picture's text, AUTOMATIC1111's but for the last."""
-        entries = {
-            "Mask blur": number_text(self.blur),
-            "Mask mode": "Inpaint not masked" if self.invert else None,
-            "Inpaint area": None if self.padding is None else "Only masked",
-            "Masked area padding": None if self.padding is None else str(self.padding),
-            "Differential diffusion": "True" if self.differential else None,
-        }
-        return tuple((key, value) for key, value in entries.items() if value is not None)
-
-
-def make_mask(
-    source: MaskLike,
-    *,
-    blur: float = 4.0,
-    invert: bool = False,
-    padding: int | None = None,
-    differential: bool = False,
-    overlay: bool = True,
-) -> Mask:
-    """Read a mask and check what is asked with it; for the arguments see `Mask` and `load_mask`.
-
-    Raises:
-        InputError: a number is out of range.
-        ImageError: the mask cannot be read.
-    """
-    blur = number("mask_blur", blur, 0)
-    padding = (
-        None if padding is None else int(number("padding_mask_crop", whole("padding_mask_crop", padding), 0))
-    )
-    return Mask(load_mask(source), blur, invert, padding, differential, overlay)
 
 
 def load_mask(source: MaskLike) -> Image.Image:

@@ -12,7 +12,9 @@ it as JSON under `Exact prompt` and `Exact negative prompt`, which others pass o
 import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from latentrt._version import __version__
 
@@ -25,7 +27,8 @@ _PAIR = re.compile(r'(?<![\w \-/])[ \-/]*+(\w[\w \-/]*+):\s*+("(?:\\.|[^\\"])*+"
 class GenerationParameters:
     """What makes one picture again. None where unknown; `sampler` and `schedule_type` are AUTOMATIC1111's names.
 
-    `strength` is img2img's, in [0, 1]. `extra` holds the other entries of a foreign text, in their order.
+    `strength` is img2img's, in [0, 1]; `clip_skip` counts from 1. `extra` holds the text's other entries, in order.
+    Of a picture that was just painted `told` has the same as values, under the names that `--json` gives them.
     """
 
     prompt: str
@@ -46,30 +49,16 @@ class GenerationParameters:
     extra: tuple[tuple[str, str], ...] = ()
     variation_seed: int | None = None
     variation_strength: float | None = None
+    told: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def format_parameters(parameters: GenerationParameters) -> str:
     """The text; `parse_parameters` gives the same parameters back."""
     p = parameters
     size = None if p.width is None or p.height is None else f"{p.width}x{p.height}"
-    entries = {
-        "Steps": p.steps,
-        "Sampler": p.sampler,
-        "Schedule type": p.schedule_type,
-        "CFG scale": _optional(p.guidance_scale),
-        "Seed": p.seed,
-        "Variation seed": p.variation_seed,
-        "Variation seed strength": _optional(p.variation_strength),
-        "Size": size,
-        "Model hash": p.model_hash,
-        "Model": p.model,
-        "Denoising strength": _optional(p.strength),
-        "Clip skip": p.clip_skip,
-        "Eta": _optional(p.eta),
-        **dict(p.extra),
-        "Version": p.version,
-    }
-    last = ", ".join(f"{key}: {_quote(str(value))}" for key, value in entries.items() if value is not None)
+    entries = {key: size if key == "Size" else getattr(p, name) for key, (name, _) in FIELDS.items()}
+    entries |= {**dict(p.extra), "Version": p.version}
+    last = ", ".join(f"{key}: {_quote(_text(value))}" for key, value in entries.items() if value is not None)
     text = f"{p.prompt}\n{_NEGATIVE} {p.negative_prompt}" if p.negative_prompt else p.prompt
     if _split(f"{text}\n{last}") != (p.prompt, p.negative_prompt, last):
         exact = (
@@ -87,21 +76,10 @@ def parse_parameters(text: str) -> GenerationParameters:
     return GenerationParameters(
         prompt=entries.pop("Exact prompt", prompt),
         negative_prompt=entries.pop("Exact negative prompt", negative),
-        steps=_int(entries.pop("Steps", None)),
-        sampler=entries.pop("Sampler", None),
-        schedule_type=entries.pop("Schedule type", None),
-        guidance_scale=_float(entries.pop("CFG scale", None)),
-        seed=_int(entries.pop("Seed", None)),
         width=width,
         height=height,
-        model_hash=entries.pop("Model hash", None),
-        model=entries.pop("Model", None),
-        strength=_float(entries.pop("Denoising strength", None)),
-        clip_skip=_int(entries.pop("Clip skip", None)),
-        eta=_float(entries.pop("Eta", None)),
         version=entries.pop("Version", None),
-        variation_seed=_int(entries.pop("Variation seed", None)),
-        variation_strength=_float(entries.pop("Variation seed strength", None)),
+        **{name: read(entries.pop(key, None)) for key, (name, read) in FIELDS.items() if key != "Size"},
         extra=tuple(entries.items()),
     )
 
@@ -144,8 +122,12 @@ def number_text(value: float) -> str:
     return str(int(value)) if math.isfinite(value) and value == int(value) else repr(float(value))
 
 
-def _optional(value: float | None) -> str | None:
-    return None if value is None else number_text(value)
+def _text(value: str | float) -> str:
+    return value if isinstance(value, str) else number_text(value)
+
+
+def _str(value: str | None) -> str | None:
+    return value
 
 
 def _int(value: str | None) -> int | None:
@@ -163,3 +145,21 @@ def _float(value: str | None) -> float | None:
 def _size(value: str) -> tuple[int | None, int | None]:
     match = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", value)
     return (int(match[1]), int(match[2])) if match else (None, None)
+
+
+# AUTOMATIC1111's entries, in its order: the field, and how it is read. `Size` is width and height, `Version` is last.
+FIELDS: dict[str, tuple[str, Callable[[str | None], Any]]] = {
+    "Steps": ("steps", _int),
+    "Sampler": ("sampler", _str),
+    "Schedule type": ("schedule_type", _str),
+    "CFG scale": ("guidance_scale", _float),
+    "Seed": ("seed", _int),
+    "Variation seed": ("variation_seed", _int),
+    "Variation seed strength": ("variation_strength", _float),
+    "Size": ("size", _str),
+    "Model hash": ("model_hash", _str),
+    "Model": ("model", _str),
+    "Denoising strength": ("strength", _float),
+    "Clip skip": ("clip_skip", _int),
+    "Eta": ("eta", _float),
+}

@@ -163,7 +163,7 @@ def test_info(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["kind"] == "diffusers folder"
     assert set(facts["components"]) == {"text_encoder", "unet", "vae_encoder", "vae_decoder"}
     unet = facts["components"]["unet"]
-    assert (unet["graph"], unet["dtypes"]) == ("demo-unet", ["F32"])
+    assert (unet["graph"]["parameters"], unet["dtypes"]) == (326, ["F32"])
     assert unet["files"]["diffusion_pytorch_model.safetensors"] > 4 * unet["parameters"]
     assert facts["defaults"]["width"] == 128
     assert main(["info", model]) == 0

@@ -6,10 +6,19 @@ import pytest
 from PIL import Image
 
 from latentrt.cli import main
-from latentrt.cli.paint import ENTRIES
+from latentrt.painting.picture_settings import InpaintSettings
+from latentrt.painting.second_pass import Hires
+from latentrt.painting.setting import declared, record
 from latentrt.pictures.images import load_image, read_parameters
 from latentrt.pictures.metadata import parse_parameters
 
+# The names in the JSON, by the entry of a picture's text.
+NAMES = {
+    entry.key: entry.name or name
+    for of in (InpaintSettings, Hires)
+    for name, setting in declared(of).items()
+    for entry in setting.entries
+} | {"Batch size": "one_stream"}
 COMMON = ["--device", "cpu", "--quiet", "--json", "--seed", "3"]
 
 
@@ -23,11 +32,11 @@ def report(capsys, *words):
     assert main([*words, *COMMON]) == 0
     told = json.loads(capsys.readouterr().out)
     parameters = parse_parameters(read_parameters(told["files"][0]))
-    assert {key for key, _ in parameters.extra} <= set(ENTRIES) | {"Batch pos"}
+    assert {key for key, _ in parameters.extra} <= set(NAMES) | {"Batch pos"}
     settings = told["settings"]
     assert (settings["width"], settings["height"]) == load_image(told["files"][0]).size
     assert (settings["steps"], settings["prompt"]) == (parameters.steps, parameters.prompt)
-    return settings, {ENTRIES[key][0] for key, _ in parameters.extra if key in ENTRIES}
+    return settings, {NAMES[key] for key, _ in parameters.extra if key in NAMES}
 
 
 def test_noise_and_guidance(capsys):
@@ -54,7 +63,7 @@ def test_noise_and_guidance(capsys):
     assert "first_pass_width" not in settings
     assert "masked_area_width" not in settings
     # what is not told is null, under the same keys
-    assert {key for key, _ in ENTRIES.values()} <= set(settings)
+    assert {*record(InpaintSettings, {}), *record(Hires, {})} - {"seed", "variation_seed"} <= set(settings)
     assert settings["hires_steps"] is None
     assert settings["mask_blur"] is None
 

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from latentrt.cli import main, seeding
+from latentrt.cli import main, options, paint, seeding
 from latentrt.errors import InputError
+from latentrt.painting.settings import Settings
 from latentrt.pictures.images import read_parameters, save_image
 from latentrt.pictures.metadata import parse_parameters
 
 
 def batches(words):
     parser = argparse.ArgumentParser()
-    seeding.add_arguments(parser)
-    parser.add_argument("--low-memory", action="store_true")
-    return seeding.batches(parser.parse_args(words.split()))
+    paint.add_arguments(parser, Settings)
+    args = parser.parse_args(words.split())
+    settings = options.given(args, Settings)
+    return seeding.batches(settings, one_stream=args.one_stream, low_memory=args.low_memory)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,10 @@ def test_a_variation_seed_is_drawn_where_none_is_given():
         (
             "--seed 1 --count 4 --batch-size 2 --one-stream",
             "--batch-size: expected 4, all pictures of one stream",
+        ),
+        (
+            "--variation-seed 3,4 --variation-strength 0.5",
+            "--variation-seed: expected one seed, got 2",
         ),
         ("--variation-seed 3", "--variation-seed: does nothing without --variation-strength"),
         (f"--seed {2**64 - 1} --count 2", "--seed: 2 seeds from 18446744073709551615 go beyond"),

@@ -115,7 +115,7 @@ def test_rescale_gives_the_prompts_deviation():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"guidance_scale": []}, "guidance_scale: expected a number, or several; got none"),
+        ({"guidance_scale": []}, "guidance_scale: expected a number, or several, got "),
         ({"guidance_scale": [1, "x"]}, "guidance_scale: expected a finite number, got 'x'"),
         ({"guidance_scale": lambda step: None}, "guidance_scale: expected a finite number, got None"),
         ({"guidance_interval": (0.5, 0.5)}, "guidance_interval: expected"),

@@ -209,7 +209,11 @@ def test_the_region_holds_all_that_is_painted(width, height, padding, across, do
         ),
         (Image.new("L", (64, 64), 255), {}, "mask: expected the picture's proportions, 96x64, got 64x64"),
         (disc(), {"mask_blur": -1}, "mask_blur: expected a number of 0 or more, got -1"),
-        (disc(), {"padding_mask_crop": -1}, "padding_mask_crop: expected a number of 0 or more"),
+        (
+            disc(),
+            {"padding_mask_crop": -1},
+            "padding_mask_crop: expected a whole number of 0 or more, got -1",
+        ),
         (disc(), {"padding_mask_crop": 1.5}, "padding_mask_crop: expected a whole number"),
         (disc(), {"strength": 0}, "strength: expected more than 0"),
     ],

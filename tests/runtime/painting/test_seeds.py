@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 import latentrt
-from latentrt.errors import InputError
+from latentrt.errors import SettingError
 from latentrt.noise import PhiloxGenerator, TorchGenerator, Variation
-from latentrt.painting.seeds import make_seeds
+from latentrt.painting.kinds import Choice
+from latentrt.painting.seeds import GENERATORS, make_seeds
+from latentrt.painting.setting import checked, declared
+from latentrt.painting.settings import Settings
 from latentrt.painting.start import begin, encode
 
 QUICK = {
@@ -107,10 +110,14 @@ def test_img2img_varies_the_noise_and_not_the_pictures_latents(pipeline):
         ({"variation_seed": 3}, "variation_seed: does nothing without variation_strength"),
         ({"variation_seed": [3], "variation_strength": 0.5}, "variation_seed: expected one seed"),
         ({"seed": [1, 2], "variation_seed": [3], "variation_strength": 0.5}, "variation_seed: expected 2"),
-        ({"variation_seed": "a", "variation_strength": 0.5}, "variation_seed|seed: expected an integer"),
+        ({"variation_seed": "a", "variation_strength": 0.5}, "variation_seed: expected a whole number"),
     ],
 )
 def test_refused(arguments, message):
     names = ("seed", "num_images", "batch_size", "rng", "variation_seed", "variation_strength")
-    with pytest.raises(InputError, match=message):
-        make_seeds(**{**dict.fromkeys(names), **arguments})
+    with pytest.raises(SettingError, match=message):
+        make_seeds(**{name: checked(Settings, arguments)[name] for name in names})
+
+
+def test_every_generator_can_be_chosen():
+    assert declared(Settings)["rng"].kind == Choice(tuple(GENERATORS))

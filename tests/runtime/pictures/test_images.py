@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, JpegImagePlugin
 
 from latentrt import files
 from latentrt.errors import ImageError, InputError, NumericsError
@@ -369,3 +370,26 @@ def test_a_full_disk_names_the_path_and_leaves_nothing(
 
 def test_the_pixel_limit_is_64_mega() -> None:
     assert images.MAX_PIXELS == 2**26
+
+
+def test_lossy_files_are_of_quality_95_and_jpeg_keeps_all_colours(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    save_image(Image.fromarray(pixels), tmp_path / "a.jpg", "text")
+    Image.fromarray(pixels).save(tmp_path / "b.jpg", quality=95)
+    with Image.open(tmp_path / "a.jpg") as ours, Image.open(tmp_path / "b.jpg") as wanted:
+        assert ours.quantization == wanted.quantization
+        assert JpegImagePlugin.get_sampling(ours) == 0  # 4:4:4
+    save_image(Image.fromarray(pixels), tmp_path / "a.webp")
+    Image.fromarray(pixels).save(tmp_path / "b.webp", quality=95)
+    assert (tmp_path / "a.webp").read_bytes() == (tmp_path / "b.webp").read_bytes()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no file modes here")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_file_has_the_mode_that_the_umask_leaves(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        save_image(Image.new("RGB", (8, 8)), tmp_path / "a.png")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.png").stat().st_mode & 0o777 == mode

@@ -1,0 +1,126 @@
+"""`recall`: from a picture's text to the arguments of txt2img."""
+
+import numpy as np
+import pytest
+
+import latentrt
+from latentrt.errors import InputError, SettingError
+from latentrt.painting.recall import NotHeeded, recall
+from latentrt.painting.second_pass import Hires
+from latentrt.pictures.metadata import format_parameters
+
+QUICK = {"width": 64, "height": 64, "num_inference_steps": 2}
+OURS = "Version: latentrt 0.1.0"
+
+
+@pytest.fixture(scope="module")
+def pipeline(random_model):
+    with latentrt.load(random_model, device="cpu") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"seed": 5, "negative_prompt": "blue", "sampler": "ddim", "eta": 0.5, "clip_skip": 1},
+        {"seed": 5, "sampler": "dpmpp_2m", "schedule": "karras", "guidance_scale": (3.0, 1.5), "rng": "nv"},
+        {"seed": 5, "variation_seed": 6, "variation_strength": 0.5, "guidance_rescale": 0.5},
+        {"seed": 5, "guidance_interval": (0.0, 0.5), "hires": Hires(1.5, steps=2, strength=0.5)},
+        {"seed": 5, "hires": Hires(size=(96, 96), upscaler="lanczos")},
+        {"seed": 5, "num_images": 2},
+    ],
+)
+def test_a_picture_comes_again_from_its_text(pipeline, settings):
+    result = pipeline.txt2img("a ring", **QUICK, **settings)
+    recalled = recall(format_parameters(result.parameters[-1]))
+    again = pipeline.txt2img(**recalled)
+    np.testing.assert_array_equal(again.latents, result.latents)
+    assert again.parameters == result.parameters
+    assert recalled["prompt"] == "a ring"
+    assert {name: recalled[name] for name in settings if name not in ("sampler", "schedule", "hires")} == {
+        name: value for name, value in settings.items() if name not in ("sampler", "schedule", "hires")
+    }
+
+
+def test_what_is_given_wins():
+    text = (
+        f"a ring\nSteps: 9, Sampler: Euler, CFG scale: 3, Seed: 5, Variation seed: 6, Variation seed strength: 0.5, "
+        f"Size: 64x32, Sigma schedule: beta, Hires upscale: 2, Hires upscaler: Latent, Denoising strength: 0.5, {OURS}"
+    )
+    plain = recall(text)
+    assert plain == {
+        "prompt": "a ring",
+        "negative_prompt": "",
+        "width": 64,
+        "height": 32,
+        "num_inference_steps": 9,
+        "sampler": "Euler",
+        "schedule": "beta",
+        "guidance_scale": 3.0,
+        "seed": 5,
+        "variation_seed": 6,
+        "variation_strength": 0.5,
+        "hires": Hires(2.0, steps=9, strength=0.5, upscaler="Latent"),
+    }
+    assert recall(text, prompt="a star", num_inference_steps=3) == {
+        **plain,
+        "prompt": "a star",
+        "num_inference_steps": 3,
+    }
+    assert "hires" not in recall(text, hires=None)
+    assert "schedule" not in recall(text, sampler="ddim")
+    assert recall(text, seed=[5])["variation_seed"] == 6
+    assert {"variation_seed", "variation_strength"}.isdisjoint(recall(text, seed=7))
+
+
+@pytest.mark.parametrize(
+    ("entries", "recalled"),
+    [
+        (
+            "Sampler: Euler a, Schedule type: Karras, Version: v1.10.1",
+            {"sampler": "Euler a Karras", "rng": "nv"},
+        ),
+        ("Sampler: Euler a, Schedule type: Automatic, Version: v1.10.1", {"sampler": "Euler a", "rng": "nv"}),
+        ("RNG: GPU, Version: v1.10.1", {"rng": "nv"}),
+        ("RNG: CPU, Version: f2.0", {}),
+        ("Clip skip: 2, Eta: 0.5", {"clip_skip": 1, "eta": 0.5}),
+        # what means something else there, or nothing, is not believed
+        ("CFG schedule: 9 3, CFG interval: 0 0.5, Sampler class: X, Version: v1.10.1", {"rng": "nv"}),
+        ("Batch size: 4, Batch pos: 2, Version: v1.10.1", {"rng": "nv"}),
+        (f"Batch size: 4, Batch pos: 2, {OURS}", {"num_images": 4}),
+        (f"CFG scale: 9, CFG schedule: 9 3, {OURS}", {"guidance_scale": (9.0, 3.0)}),
+    ],
+)
+def test_whose_entry_means_what(entries, recalled):
+    assert recall(f"x\nSteps: 2, {entries}") == {
+        "prompt": "x",
+        "negative_prompt": "",
+        "num_inference_steps": 2,
+        **recalled,
+    }
+
+
+@pytest.mark.parametrize(
+    ("entries", "error", "message"),
+    [
+        ("Denoising strength: 0.5", InputError, "painted over another picture"),
+        ("Script: X/Y/Z plot, X Type: Steps", InputError, "grid of pictures over Steps"),
+        ("Eta: 5", SettingError, "eta: expected a number from 0 to 1, got 5"),
+        ("Size: 900000x900000", SettingError, "width: expected at most"),
+        (f"CFG interval: 1 0, {OURS}", SettingError, "guidance_interval: expected"),
+        ("Hires upscaler: Latent", InputError, "second pass .* has no size"),
+        (
+            "Hires resize: 0x0, Hires upscaler: Latent",
+            SettingError,
+            "hires size: expected sides of 1 or more",
+        ),
+    ],
+)
+def test_refused(entries, error, message):
+    with pytest.raises(error, match=message):
+        recall(f"x\nSteps: 2, Seed: 1, {entries}")
+
+
+def test_what_is_not_heeded_is_warned_of():
+    with pytest.warns(NotHeeded, match="not heeded here: ENSD"):
+        recall("x\nSteps: 2, Seed: 1, ENSD: 31337, Version: v1.10.1")
