@@ -288,7 +288,7 @@ def test_ctrl_c_reaches_a_replay(made: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("shape", "dtype", "reason"),
     [
-        ([1, 4, 2**13, 2**13], "F16", "expected pictures of at most 67108864 pixels"),
+        ([1, 4, 2**13, 2**13], "F16", "of pictures of 65536x65536; expected at most 67,108,864 pixels"),
         ([1, 4, 2, 2], "I16", "expected floats (b, c, h, w), got I16"),
         ([1, 4, 0, 2], "F16", "expected floats (b, c, h, w), got F16"),
     ],
