@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from latentrt.engine.providers import DTYPES, Provider, choose
+from latentrt.checks import DTYPES
+from latentrt.engine.providers import Provider, choose
 from latentrt.engine.runner import Runner
 from latentrt.errors import InputError
 from latentrt.models.bundle import Component, Model

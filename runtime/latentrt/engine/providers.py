@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from latentrt.checks import DEVICES
 from latentrt.errors import InputError, ProviderError
 from latentrt.networks import Compute
 from latentrt.networks.graph import identity_graph
 
-DEVICES = ("auto", "cpu", "cuda", "openvino")
-DTYPES = ("auto", "fp16", "fp32")
 _CUDA = "CUDAExecutionProvider"
 _OPENVINO = "OpenVINOExecutionProvider"
 
