@@ -28,9 +28,9 @@ def main(out: Path) -> int:
         latents = pipeline.encode(small.resize((SIZE, SIZE), Image.Resampling.LANCZOS), tile="off")
         whole = autoencoder.decode(latents, "off")
         shared = autoencoder.decode(latents, TILE)
-        grid = Grid(*latents.shape[2:], Tiling.of(TILE // autoencoder.scale))
+        grid = Grid(*latents.shape[2:], Tiling.of(TILE // autoencoder.factor))
         parts = (autoencoder.decode(piece, "off") for piece in grid.cut(latents, 1))
-        own = grid.join(parts, autoencoder.scale)
+        own = grid.join(parts, autoencoder.factor)
     levels = {name: values(pixels) for name, pixels in (("whole", whole), ("own", own), ("shared", shared))}
     columns = [
         ("whole", levels["whole"], np.zeros_like(levels["whole"])),

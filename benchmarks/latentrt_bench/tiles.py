@@ -53,7 +53,7 @@ def main() -> int:
     tile = args.tile if args.tile in ("auto", "off") else int(args.tile)
     with latentrt.load(args.model, device=args.device) as pipeline:
         autoencoder = pipeline.autoencoder
-        side = args.size // autoencoder.scale
+        side = args.size // autoencoder.factor
         if args.compare is not None:
             picture = images.resize_to(images.load_image(args.compare), args.size, args.size)
             pixels = images.to_array(picture)
@@ -66,7 +66,7 @@ def main() -> int:
         def work(x: Any, how: Any) -> Any:
             return autoencoder.decode(x, how) if args.half == "decode" else autoencoder.encode(x, how)[0]
 
-        x, unit = (latents, 1) if args.half == "decode" else (pixels, autoencoder.scale)
+        x, unit = (latents, 1) if args.half == "decode" else (pixels, autoencoder.factor)
         work(x[:, :, : 16 * unit, : 16 * unit], "off")
         loaded = resident()
         before, started = peak(), time.perf_counter()

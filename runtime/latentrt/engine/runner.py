@@ -70,7 +70,7 @@ class Runner:
                 self.dtype,
                 _dimensions(graph.inputs, shapes) if self.provider.pinned_sessions else {},
                 self.low_memory,
-                frugal=norms != "own",
+                plans_memory=norms == "own",
             )
             self.load_seconds += session.load_seconds
         self._sessions[key] = session

@@ -31,7 +31,8 @@ class Session:
         dtype: "fp16" or "fp32", what the graph computes in.
         dimensions: sizes of free dimensions that every run has; the provider plans for them.
         low_memory: load with less memory, and run a little slower.
-        frugal: run with no more memory than one run needs, which many runs would otherwise take twice.
+        plans_memory: from the second run on, take one planned block beside what the first run took; else never more
+            than one run needs.
 
     Raises:
         WeightsError: a parameter is missing, has the wrong shape, or exceeds the range of fp16.
@@ -47,7 +48,7 @@ class Session:
         dtype: str,
         dimensions: Mapping[str, int] | None = None,
         low_memory: bool = False,
-        frugal: bool = False,
+        plans_memory: bool = True,
     ) -> None:
         started = time.perf_counter()
         self.component = component
@@ -61,10 +62,9 @@ class Session:
         )
         graph.place(places)
         options = provider.session_options(dtype, low_memory)
-        if frugal:
-            # The second run would plan one block for everything, beside what the first has taken;
+        if not plans_memory:
             options.enable_mem_pattern = False
-            # and outputs that nothing waits for would be computed last, what they are made of being kept till then.
+            # Outputs that nothing waits for would be computed last, what they are made of being kept till then.
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         for name, size in self.dimensions.items():
             options.add_free_dimension_override_by_name(name, size)

@@ -47,11 +47,11 @@ class Autoencoder:
             raise ModelError(f"{component.config_path}: scaling_factor: expected a number other than 0")
         self.shift_factor = component.number("shift_factor", 0.0)
         self.latent_channels = model.latent_channels
-        self.scale = model.vae_scale_factor
+        self.factor = model.vae_scale_factor
         self._encoder = encoder
         self._decoder = decoder
         self.tile: Tile = tile
-        self.tiling(self.scale, self.scale)  # refuses what is none
+        self.tiling(self.factor, self.factor)  # refuses what is none
 
     def tiling(self, height: int, width: int, tile: Tile | None = None) -> Tiling | None:
         """How a picture of this size, in pixels, is cut; None where it goes through whole.
@@ -69,12 +69,12 @@ class Autoencoder:
         if tile == "off" or (tile == "auto" and height * width <= AUTO_ABOVE):
             return None
         size = AUTO_TILE if tile == "auto" else tile
-        least = MIN_TILE * self.scale
-        if isinstance(size, bool | str) or size < least or size % self.scale:
+        least = MIN_TILE * self.factor
+        if isinstance(size, bool | str) or size < least or size % self.factor:
             raise InputError(
-                f"tile: expected auto, off or a multiple of {self.scale} from {least} pixels, got {tile!r}"
+                f"tile: expected auto, off or a multiple of {self.factor} from {least} pixels, got {tile!r}"
             )
-        return None if max(height, width) <= size else Tiling.of(size // self.scale)
+        return None if max(height, width) <= size else Tiling.of(size // self.factor)
 
     def encode(self, pixels: Array, tile: Tile | None = None) -> tuple[Array, Array]:
         """Mean and standard deviation of the latents of pixels, each (b, c, h/8, w/8), before scaling.
@@ -89,14 +89,14 @@ class Autoencoder:
         if (
             pixels.ndim != 4
             or pixels.shape[1] != 3
-            or any(size % self.scale or not size for size in pixels.shape[2:])
+            or any(size % self.factor or not size for size in pixels.shape[2:])
         ):
             raise InputError(
-                f"pixels: expected (b, 3, h, w) with h, w multiples of {self.scale}, got {pixels.shape}"
+                f"pixels: expected (b, 3, h, w) with h, w multiples of {self.factor}, got {pixels.shape}"
             )
         tiling = self.tiling(pixels.shape[2], pixels.shape[3], tile)
         latent_parameters = self._run(
-            self._encoder, pixels, tiling, "sample", "latent_parameters", self.scale, 1
+            self._encoder, pixels, tiling, "sample", "latent_parameters", self.factor, 1
         )
         mean, logvar = np.split(latent_parameters, 2, axis=1)
         return mean, np.exp(0.5 * np.clip(logvar, *_LOGVAR_RANGE))
@@ -120,10 +120,10 @@ class Autoencoder:
             raise InputError(f"latents: expected (b, {self.latent_channels}, h, w), got {latents.shape}")
         if not np.isfinite(latents).all():
             raise InputError("latents: expected finite values, got NaN or infinity")
-        height, width = (size * self.scale for size in latents.shape[2:])
+        height, width = (size * self.factor for size in latents.shape[2:])
         tiling = self.tiling(height, width, tile)
         unscaled = latents / self.scaling_factor + self.shift_factor
-        return self._run(self._decoder, unscaled, tiling, "latent_sample", "sample", 1, self.scale)
+        return self._run(self._decoder, unscaled, tiling, "latent_sample", "sample", 1, self.factor)
 
     def _run(
         self,
