@@ -9,6 +9,7 @@ import pytest
 
 from latentrt.cli.main import main
 from latentrt.models.bundle import open_model
+from latentrt.networks import Variant
 from latentrt_bench.cost.macs import cost
 from latentrt_bench.limits import ceilings
 from latentrt_bench.limits.ceilings import Ceilings
@@ -71,7 +72,7 @@ def test_work_is_that_of_the_graphs_at_the_shapes_run(batch):
     }
     found = case.row.measurements
     for stage, (component, shapes, times) in by_hand.items():
-        expected = cost(graphs[component].graph("fp32"), shapes)
+        expected = cost(graphs[component].graph(Variant()), shapes)
         assert found[stage].macs == times * expected.macs > 0
         assert found[stage].bytes_moved == times * expected.bytes_moved
         assert found[stage].bytes_least == times * expected.least_bytes
@@ -235,7 +236,7 @@ def test_with_low_memory_one_network_at_a_time_needs_memory():
 
 def test_on_a_gpu_the_systems_memory_holds_no_activations():
     pipeline = DEMO.load()
-    counted = cost(pipeline.runners["unet"].component.graph("fp32"), work(pipeline, DEMO)["unet"].shapes)
+    counted = cost(pipeline.runners["unet"].component.graph(Variant()), work(pipeline, DEMO)["unet"].shapes)
     here, there = (cases._memory([counted], replace(DEMO, device=device)) for device in ("cpu", "cuda"))
     assert here - there == counted.peak_activation_bytes > 0
 
@@ -375,7 +376,7 @@ def test_for_real(no_ceilings, monkeypatch, tmp_path, capsys):
 
 def test_a_case_needs_about_the_memory_of_its_weights_and_values():
     case: Case = make_case(DEMO, [None])
-    counted = cost(open_model("demo").components["unet"].graph("fp32"), case.work["unet"].shapes)
+    counted = cost(open_model("demo").components["unet"].graph(Variant()), case.work["unet"].shapes)
     least = counted.weight_bytes + counted.peak_activation_bytes
     assert least < case.memory["unet"] < 3 * least + 300e6
     assert case.memory["picture"] > case.memory["unet_guided"]
