@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 
 from latentrt.networks import Graph
-from latentrt.networks.proto import DTYPES, Model
+from latentrt.networks.proto import DTYPES, ModelProto
 
 TYPES = {dtype: number for number, dtype in DTYPES.items()}
 
@@ -20,7 +20,7 @@ def build(nodes, inputs, constants=None, outputs=None, opset=20) -> Graph:
         constants: name -> array, or (dtype, shape) for an external initializer.
         outputs: names; those of the last node if not given.
     """
-    model = Model(ir_version=9)
+    model = ModelProto(ir_version=9)
     model.opset_import.add(version=opset)
     body = model.graph
     for name, (dtype, shape) in inputs.items():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from latentrt.networks.proto import DTYPES, Model
+from latentrt.networks.proto import DTYPES, ModelProto
 
 TYPES = {dtype: number for number, dtype in DTYPES.items()}
 
@@ -23,7 +23,7 @@ def value(proto, name, dtype, shape):
 
 def linear(dtype="fp32", cast=True):
     """y = x · weightᵀ + bias, x (batch, 3), weight fp16 (2, 3) external, as the exporter writes it."""
-    model = Model(ir_version=10)
+    model = ModelProto(ir_version=10)
     model.opset_import.add(version=20)
     g = model.graph
     compute = np.float32 if dtype == "fp32" else np.float16

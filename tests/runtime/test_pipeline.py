@@ -399,6 +399,39 @@ class TestBrokenModels:
         with pytest.raises(ModelError, match=message):
             latentrt.load(model, device="cpu").txt2img(PROMPT, **QUICK)
 
+    @pytest.mark.parametrize("folder", ["text_encoder", "unet", "vae"])
+    def test_what_no_graph_is_for_is_refused_before_the_first_step(self, model, folder):
+        path = model / folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "a_key_of_the_future": "rotary"}))
+        with (
+            latentrt.load(model, device="cpu") as pipeline,
+            pytest.raises(ModelError, match=rf"{folder}/config\.json: a_key_of_the_future is 'rotary'"),
+        ):
+            pipeline.start_txt2img(PROMPT, **QUICK)
+
+    def test_weights_that_are_not_whole_are_refused_before_the_first_step(self, model):
+        path = model / "vae/diffusion_pytorch_model.safetensors"
+        tensors = read_safetensors(path)
+        del tensors["decoder.conv_out.bias"]
+        write_safetensors(path, tensors)
+        with (
+            latentrt.load(model, device="cpu") as pipeline,
+            pytest.raises(WeightsError, match=r"vae_decoder: tensor decoder\.conv_out\.bias is missing"),
+        ):
+            pipeline.start_txt2img(PROMPT, **QUICK)
+
+    @pytest.mark.parametrize("channels", [1, 5])
+    def test_a_unet_that_gives_other_channels_is_refused(self, model, channels):
+        path = model / "unet/config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "out_channels": channels}))
+        with (
+            latentrt.load(model, device="cpu") as pipeline,
+            pytest.raises(
+                ModelError, match=f"its UNet gives {channels} channels; expected the 4 of its latents"
+            ),
+        ):
+            pipeline.start_txt2img(PROMPT, **QUICK)
+
     def test_nan_in_weights_names_the_component(self, model):
         path = model / "vae/diffusion_pytorch_model.safetensors"
         tensors = read_safetensors(path)

@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from latentrt.engine.providers import Provider
 from latentrt.models.weights import DTYPE_NAMES
-from latentrt.networks.proto import ONNX_TYPES, Model
+from latentrt.networks.proto import ONNX_TYPES, ModelProto
 
 Array = npt.NDArray[Any]
 Operation = tuple[
@@ -135,7 +135,7 @@ def _graph(
     output: Sequence[int],
     dtype: np.dtype[Any],
 ) -> bytes:
-    model = Model(ir_version=9)
+    model = ModelProto(ir_version=9)
     model.opset_import.add(version=20)
     body = model.graph
     kind = ONNX_TYPES[DTYPE_NAMES[dtype]]

@@ -8,9 +8,10 @@ from pathlib import Path
 from latentrt.checks import DTYPES
 from latentrt.engine.providers import Provider, choose
 from latentrt.engine.runner import Runner
+from latentrt.engine.session import find_parameter
 from latentrt.errors import InputError
 from latentrt.models.bundle import Component, Model
-from latentrt.networks import Compute
+from latentrt.networks import Compute, Variant
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Networks:
         self.model = model
         self.placement = placement
         self.runners = {name: placement.runner(component) for name, component in model.components.items()}
+        self._checked: set[str] = set()
         self._beside: dict[tuple[str, Path], Runner] = {}
 
     def beside(self, component: Component) -> Runner:
@@ -71,6 +73,19 @@ class Networks:
         if key not in self._beside:
             self._beside[key] = self.placement.runner(component)
         return self._beside[key]
+
+    def check(self, *components: str) -> None:
+        """Refuse, before minutes of work, a config without a graph and weights that are not whole; once for each.
+
+        Raises:
+            ModelError: a setting has no graph here, a tensor is missing or has another shape; the message names it.
+        """
+        for name in components:
+            if name not in self._checked:
+                runner = self.runners[name]
+                for parameter in runner.component.graph(Variant(runner.dtype)).parameters:
+                    find_parameter(name, parameter, runner.component.weights)
+                self._checked.add(name)
 
     @contextmanager
     def stage(self, component: str) -> Iterator[Runner]:

@@ -137,7 +137,11 @@ _PREFERENCE = (
     Provider("cuda", "fp16"),
     # A plugin gets its weights by another door than what is built in; there, only handing them over was ever tried.
     Provider(
-        "openvino", "fp16", graph_optimization=False, maps_weights=_openvino_built_in(), pinned_sessions=2
+        "openvino",
+        "fp16",
+        graph_optimization=False,
+        maps_weights=_openvino_built_in(),
+        pinned_sessions=2 if _openvino_built_in() else 1,  # each holds a copy of weights that are handed over
     ),
     Provider("cpu", "fp32"),  # onnxruntime's x86 kernels compute in fp32 only
 )

@@ -1,5 +1,6 @@
 """The sessions of one network: made when needed, kept while sizes change, closed on demand."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -21,7 +22,8 @@ class Runner:
     """Makes the sessions of one component and keeps them.
 
     One session serves all sizes. Where the provider plans better for sizes that it knows, there is one for each, and
-    the last `Provider.pinned_sessions` are kept.
+    the last `Provider.pinned_sessions` are kept. Sessions of another variant of the norms, which are for tiles, where
+    memory is what is saved, are not kept beside each other.
 
     Args:
         component: what to run.
@@ -38,12 +40,8 @@ class Runner:
         self.dtype = dtype
         self.low_memory = low_memory
         self.load_seconds = 0.0
+        self._lock = threading.Lock()  # two threads that want the same session make one
         self._sessions: dict[tuple[Variant, Pinned], Session] = {}  # the one used last stands last
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether a session is kept."""
-        return bool(self._sessions)
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Compute outputs from inputs, by name; see `Session.run`. What is not loaded is loaded first."""
@@ -58,22 +56,11 @@ class Runner:
         """
         variant = Variant(self.dtype, norms)
         key = variant, tuple(shapes.items()) if self.provider.pinned_sessions else ()
-        session = self._sessions.pop(key, None)
-        if session is None:
-            self._make_room(variant)
-            graph = self.component.graph(variant)
-            session = Session(
-                self.component.name,
-                graph,
-                self.component.weights,
-                self.provider,
-                self.dtype,
-                _dimensions(graph.inputs, shapes) if self.provider.pinned_sessions else {},
-                self.low_memory,
-                plans_memory=norms == "own",
-            )
-            self.load_seconds += session.load_seconds
-        self._sessions[key] = session
+        with self._lock:
+            session = self._sessions.pop(key, None)
+            if session is None:
+                session = self._make(variant, shapes)
+            self._sessions[key] = session
         return session
 
     def close(self) -> None:
@@ -82,12 +69,28 @@ class Runner:
             session.close()
         self._sessions.clear()
 
+    def _make(self, variant: Variant, shapes: Shapes) -> Session:
+        self._make_room(variant)
+        graph = self.component.graph(variant)
+        session = Session(
+            self.component.name,
+            graph,
+            self.component.weights,
+            self.provider,
+            self.dtype,
+            _dimensions(graph.inputs, shapes) if self.provider.pinned_sessions else {},
+            self.low_memory,
+            plans_memory=variant.norms == "own",
+        )
+        self.load_seconds += session.load_seconds
+        return session
+
     def _make_room(self, variant: Variant) -> None:
         """Close what is not to be kept beside a new session."""
-        if self.low_memory:
+        if self.low_memory or any(kept != variant for kept, _ in self._sessions):
             self.close()
-        others = [key for key in self._sessions if key[0] == variant]
-        for key in others[: len(others) + 1 - max(self.provider.pinned_sessions, 1)]:
+        surplus = len(self._sessions) + 1 - max(self.provider.pinned_sessions, 1)
+        for key in list(self._sessions)[:surplus]:
             self._sessions.pop(key).close()
 
 

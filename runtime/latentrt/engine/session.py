@@ -17,6 +17,7 @@ from latentrt.networks import Graph, Parameter, Place
 
 Array = npt.NDArray[Any]
 
+_SHRINK_KEY = "memory.enable_memory_arena_shrinkage"
 _FOLDER_KEY = "session.model_external_initializers_file_folder_path"  # of a model that is loaded from bytes
 
 
@@ -56,6 +57,7 @@ class Session:
         self.inputs = graph.inputs
         self.outputs = graph.outputs
         self.dimensions = dict(dimensions or {})
+        self._size = 0  # values that the last run was given
         folder = weights.files[0].resolve().parent
         places, arrays = _place(
             component, graph.parameters, weights, folder if provider.maps_weights else None
@@ -99,6 +101,10 @@ class Session:
                 f"{self.component}: no such input: {', '.join(sorted(unknown))}; has {', '.join(self.inputs)}"
             )
         options = ort.RunOptions()
+        size = sum(array.size for array in checked.values())
+        if size < self._size and self.provider.name == "cpu":
+            options.add_run_config_entry(_SHRINK_KEY, "cpu:0")  # the larger run's memory goes back
+        self._size = size
         try:
             results: list[Array] = interruptible(
                 lambda: self._session.run(names, checked, options),
@@ -138,7 +144,7 @@ class Session:
 
     def _overflow(self, name: str) -> str:
         half = any(value.dtype == np.float16 for value in self.outputs.values())
-        advice = "compute in fp32 (--dtype fp32)" if half else "the weights are broken, or an input held NaN"
+        advice = "compute in fp32 (dtype)" if half else "the weights are broken, or an input held NaN"
         return f"{self.component}.{name}: NaN or infinity came out; {advice}"
 
 
@@ -190,6 +196,6 @@ def _convert(component: str, tensor: Tensor, array: Array, dtype: np.dtype[Any])
         converted = np.asarray(array, dtype, order="C")
     if converted.dtype == np.float16 and array.dtype != np.float16 and not np.isfinite(converted).all():
         raise WeightsError(
-            f"{component}: tensor {tensor.name} exceeds the range of fp16; compute in fp32 (--dtype fp32)"
+            f"{component}: tensor {tensor.name} exceeds the range of fp16; compute in fp32 (dtype)"
         )
     return converted

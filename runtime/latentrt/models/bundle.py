@@ -114,6 +114,19 @@ class Model:
         return self.components["vae_decoder"].integer("latent_channels", 4)
 
     @property
+    def scaling_factor(self) -> float:
+        """What latents are multiplied by for the UNet; AutoencoderKL's own default where the config is older than it.
+
+        Raises:
+            ModelError: it is no number, or 0.
+        """
+        component = self.components["vae_decoder"]
+        factor = component.number("scaling_factor", 0.18215)
+        if factor == 0:
+            raise ModelError(f"{component.config_path}: scaling_factor: expected a number other than 0")
+        return factor
+
+    @property
     def unet_channels(self) -> int:
         """Channels that the UNet takes."""
         return self.components["unet"].integer("in_channels", 4)

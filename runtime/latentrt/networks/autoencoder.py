@@ -29,9 +29,8 @@ class Autoencoder:
     def read(cls, o: Options) -> "Autoencoder":
         """Check every setting."""
         o.choice("act_fn", "silu", "swish")
-        o.pass_over(
-            "sample_size", "force_upcast", "scaling_factor", "shift_factor", "latents_mean", "latents_std"
-        )
+        o.pass_over("sample_size", "force_upcast", "gradient_checkpointing")
+        o.pass_over("scaling_factor", "shift_factor", "latents_mean", "latents_std")
         widths = o.numbers("block_out_channels", (64,))
         for key, name in (("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")):
             o.blocks(key, len(widths), (name,), (name,))

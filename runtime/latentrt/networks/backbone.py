@@ -18,6 +18,7 @@ from latentrt.networks.layers import conv, group_norm, linear, resnet, silu, ups
 from latentrt.networks.options import Options
 
 MAX_PERIOD = 10000.0  # of the sinusoidal embedding
+MAX_BLOCKS = 10_000  # residual ones, and those of attention; SDXL has 87
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Block:
         skip: channels of the skip connection that it takes.
         heads: of the attention behind the residual block.
         depth: blocks of attention in a row, 0 for none.
+        scale: what the residual block's output is divided by.
         resample: what it does to the resolution in the end.
     """
 
@@ -52,6 +54,7 @@ class Block:
     skip: int = 0
     heads: int = 0
     depth: int = 0
+    scale: float = 1.0
     resample: Literal["down", "up"] | None = None
 
 
@@ -79,7 +82,6 @@ class Backbone:
     groups: int
     eps: float
     downsample_padding: int
-    mid_scale: float
     temb_width: int
     flip: bool
     freq_shift: float
@@ -89,19 +91,25 @@ class Backbone:
         cls, o: Options, down: Sequence[Level], up: Sequence[Level], middle: Level | None, channels: int
     ) -> "Backbone":
         """From config.json, whose levels are read already. `channels` of the sample: the class's default."""
+        if sum((level.layers + 1) * (level.depth + 1) for level in (*down, *up)) > MAX_BLOCKS:
+            raise o.unsupported(
+                "layers_per_block", o.get("layers_per_block"), f"{MAX_BLOCKS} blocks at most in all"
+            )
+        mid_scale = o.real("mid_block_scale_factor", 1)
+        if mid_scale == 0:
+            raise o.unsupported("mid_block_scale_factor", mid_scale, "a number other than 0")
         width = down[0].channels
         blocks, skips = _way_down(down)
         net = cls(
             width=width,
             down=blocks,
-            middle=() if middle is None else _middle(middle),
+            middle=() if middle is None else _middle(middle, mid_scale),
             up=tuple(_way_up(up, blocks[-1].n_out, skips)),
             in_channels=o.number("in_channels", channels),
             out_channels=o.number("out_channels", channels),
             groups=o.number("norm_num_groups", 32),
             eps=o.real("norm_eps", 1e-5, low=0),
             downsample_padding=o.number("downsample_padding", 1, low=0, high=16),
-            mid_scale=o.real("mid_block_scale_factor", 1),
             temb_width=o.number("time_embedding_dim", 4 * width),
             flip=o.flag("flip_sin_to_cos", True),
             freq_shift=o.real("freq_shift", 0),
@@ -111,8 +119,6 @@ class Backbone:
             raise o.unsupported(
                 "norm_num_groups", net.groups, f"a divisor of the {uneven[0]} channels of a norm"
             )
-        if net.mid_scale == 0:
-            raise o.unsupported("mid_block_scale_factor", net.mid_scale, "a number other than 0")
         if width < 2 or net.freq_shift == width // 2:
             expected = f"a number other than {width // 2}, half the first of block_out_channels"
             raise o.unsupported("freq_shift", net.freq_shift, expected)
@@ -129,7 +135,7 @@ class Backbone:
             x = self._block(e, x, block, temb, attend)
             skips.append(x)
         for block in self.middle:
-            x = self._block(e, x, block, temb, attend, self.mid_scale)
+            x = self._block(e, x, block, temb, attend)
         for block in self.up:
             with e.scope(block.scope):
                 joined = e.op("Concat", x, skips.pop(), axis=1)
@@ -160,15 +166,14 @@ class Backbone:
             return linear(e, h, "linear_2", self.temb_width, self.temb_width)
 
     def _block(
-        self, e: Emitter, x: str, block: Block, temb: str, attend: Attend, scale: float = 1.0,
-        like: str | None = None,
-    ) -> str:  # fmt: skip
+        self, e: Emitter, x: str, block: Block, temb: str, attend: Attend, like: str | None = None
+    ) -> str:
         """(b, n_in + skip, h, w) → (b, n_out, h', w'); `like`: whose height and width an upsampling takes."""
         with e.scope(block.scope):
             if block.layer is not None:
                 x = resnet(
                     e, x, f"resnets.{block.layer}", block.n_in + block.skip, block.n_out,
-                    self.groups, self.eps, temb, self.temb_width, scale,
+                    self.groups, self.eps, temb, self.temb_width, block.scale,
                 )  # fmt: skip
             if block.depth:
                 x = attend(x, f"attentions.{block.layer}", block)
@@ -196,11 +201,11 @@ def _way_down(levels: Sequence[Level]) -> tuple[tuple[Block, ...], list[int]]:
     return tuple(blocks), skips + [block.n_out for block in blocks]
 
 
-def _middle(level: Level) -> tuple[Block, ...]:
+def _middle(level: Level, scale: float) -> tuple[Block, ...]:
     width = level.channels
     return (
-        Block("mid_block", 0, width, width, heads=level.heads, depth=level.depth),
-        Block("mid_block", 1, width, width),
+        Block("mid_block", 0, width, width, heads=level.heads, depth=level.depth, scale=scale),
+        Block("mid_block", 1, width, width, scale=scale),
     )
 
 
@@ -211,6 +216,6 @@ def _way_up(levels: Sequence[Level], width: int, skips: list[int]) -> Iterator[B
             changes = layer == level.layers and index < len(levels) - 1
             yield Block(
                 f"up_blocks.{index}", layer, width, level.channels, skips.pop(),
-                level.heads, level.depth, "up" if changes else None,
+                level.heads, level.depth, resample="up" if changes else None,
             )  # fmt: skip
             width = level.channels

@@ -50,13 +50,13 @@ def build(
     if component not in BUILDERS:
         raise ModelError(f"{component}: no such component; expected one of {', '.join(BUILDERS)}")
     o = Options(f"{component}: config.json" if where is None else where, config)
-    builder = BUILDERS[component][class_of(component, o)]
+    builder = BUILDERS[component][_class_of(component, o)]
     graph = builder(o, Variant() if variant is None else variant)
     o.finish()
     return graph
 
 
-def class_of(component: str, o: Options) -> str:
+def _class_of(component: str, o: Options) -> str:
     """The class that a config names; the component's usual one where it names none."""
     classes = tuple(BUILDERS[component])
     if o.get("_class_name") is None and o.get("architectures"):

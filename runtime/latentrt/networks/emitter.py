@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from latentrt.networks.graph import Graph
-from latentrt.networks.proto import EXTERNAL, FLOAT, FLOAT16, INT, INT64, INTS, STRING, Model
+from latentrt.networks.proto import EXTERNAL, FLOAT, FLOAT16, INT, INT64, INTS, STRING, ModelProto
 from latentrt.networks.variant import Variant
 
 Dim: TypeAlias = int | str
@@ -31,7 +31,7 @@ class Emitter:
         self.is_half = variant.compute == "fp16"
         self.float_type = FLOAT16 if self.is_half else FLOAT
         self._numpy_float = np.dtype(np.float16 if self.is_half else np.float32)
-        self._model = Model(ir_version=IR_VERSION, producer_name=PRODUCER)
+        self._model = ModelProto(ir_version=IR_VERSION, producer_name=PRODUCER)
         self._model.opset_import.add(domain="", version=OPSET)
         self._graph = self._model.graph
         self._nodes: list[tuple[str, Sequence[str], list[str], dict[str, Attribute]]] = []

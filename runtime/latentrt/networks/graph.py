@@ -7,16 +7,13 @@ than it declares for them, a `Cast` follows: then the caller may supply any floa
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from google.protobuf import message
 
 from latentrt.errors import GraphError
-from latentrt.networks.proto import DTYPES, EXTERNAL, ONNX_TYPES, Model
-
-MAX_GRAPH_BYTES = 2**31 - 1  # protobuf's own limit
+from latentrt.networks.proto import DTYPES, EXTERNAL, ONNX_TYPES, ModelProto
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Graph:
         Raises:
             GraphError: they are no ONNX model.
         """
-        model = Model()
+        model = ModelProto()
         try:
             model.ParseFromString(data)
         except message.DecodeError as error:
@@ -85,20 +82,6 @@ class Graph:
         if not model.graph.node:
             raise GraphError(f"{name}: not an ONNX model, or one without any node")
         return cls(model, name)
-
-    @classmethod
-    def open(cls, path: Path) -> "Graph":
-        """Parse a file.
-
-        Raises:
-            GraphError: absent, larger than protobuf allows, or no ONNX model.
-        """
-        try:
-            if path.stat().st_size > MAX_GRAPH_BYTES:
-                raise GraphError(f"{path}: larger than the 2 GiB that an ONNX file can have")
-            return cls.parse(path.read_bytes(), str(path))
-        except FileNotFoundError:
-            raise GraphError(f"{path}: no such graph") from None
 
     @property
     def proto(self) -> Any:
@@ -167,7 +150,7 @@ def _names_used(node: Any) -> list[str]:
 
 def identity_graph() -> bytes:
     """The smallest model there is, y = x for one float: what a provider must be able to start."""
-    model = Model(ir_version=8)
+    model = ModelProto(ir_version=8)
     model.opset_import.add(version=17)
     model.graph.node.add(op_type="Identity", input=["x"], output=["y"])
     for value, name in ((model.graph.input.add(), "x"), (model.graph.output.add(), "y")):

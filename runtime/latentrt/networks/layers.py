@@ -5,7 +5,7 @@ uses 0 (keep this axis) and -1 (what is left) instead of computed sizes wherever
 """
 
 from latentrt.networks.emitter import Emitter
-from latentrt.networks.moments import NORMS
+from latentrt.networks.norms import NORMS
 from latentrt.networks.proto import FLOAT
 
 

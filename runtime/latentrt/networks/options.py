@@ -13,7 +13,7 @@ MAX_SIZE = 1 << 24  # of channels, tokens or positions
 
 
 class Options:
-    """The settings of one network, each with the default that its class has; null says nothing.
+    """The settings of one network, each with the default that its class has; null stands for that, but in flags.
 
     Args:
         where: what the settings were read from, for messages.
@@ -58,8 +58,8 @@ class Options:
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:
-        """True or false."""
-        value = self.get(key, default)
+        """True or false; null is false, as diffusers takes it."""
+        value = False if self.is_null(key) else self.get(key, default)
         if not isinstance(value, bool):
             raise self.unsupported(key, value, "true or false")
         return value
@@ -94,6 +94,10 @@ class Options:
         if not any(_same(value, one) for one in allowed):
             raise self.unsupported(key, value, " or ".join(map(repr, allowed)))
         return value
+
+    def has_middle(self, block_type: str) -> bool:
+        """Whether there is a middle block, of the one type that has a graph: null says that there is none."""
+        return not self.is_null("mid_block_type") and bool(self.choice("mid_block_type", block_type))
 
     def only(self, allowed: Mapping[str, tuple[Any, ...]]) -> None:
         """Refuse other values of settings that have few with a graph here."""

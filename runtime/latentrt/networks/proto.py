@@ -114,4 +114,4 @@ def _model_class() -> Callable[..., Any]:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("latentrt.onnx.Model"))
 
 
-Model = _model_class()
+ModelProto = _model_class()

@@ -11,7 +11,14 @@ def build_taesd_decoder(o: Options, variant: Variant) -> Graph:
     """Latents (b, c, h, w), scaled as the UNet has them → pixels (b, 3, 8h, 8w) with four levels."""
     o.only({"act_fn": ("relu",), "upsample_fn": ("nearest",), "upsampling_scaling_factor": (2,)})
     o.pass_over("block_out_channels", "encoder_block_out_channels", "in_channels", "num_encoder_blocks")
-    o.pass_over("latent_magnitude", "latent_shift", "scaling_factor", "shift_factor", "force_upcast")
+    o.pass_over(
+        "latent_magnitude",
+        "latent_shift",
+        "scaling_factor",
+        "shift_factor",
+        "force_upcast",
+        "gradient_checkpointing",
+    )
     widths = o.numbers("decoder_block_out_channels", (64, 64, 64, 64))
     blocks = o.numbers("num_decoder_blocks", (3, 3, 3, 1), high=MAX_COUNT)
     channels, out = o.number("latent_channels", 4), o.number("out_channels", 3)

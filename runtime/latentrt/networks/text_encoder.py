@@ -12,36 +12,57 @@ from latentrt.networks.variant import Variant
 LEGACY_EOS = 2  # transformers' wrong default before 4.31: the end of text is then the highest id instead
 
 # Settings of training, of storage, and of generating text, which every version of transformers adds to the others'.
-_IRRELEVANT = (
-    *(
-        "attention_dropout",
-        "attn_implementation",
-        "begin_suppress_tokens",
-        "bos_token_id",
-        "chunk_size_feed_forward",
-    ),
-    *("decoder_start_token_id", "diversity_penalty", "dropout", "dtype", "encoder_no_repeat_ngram_size"),
-    *("finetuning_task", "forced_bos_token_id", "forced_eos_token_id", "id2label", "initializer_factor"),
-    *("initializer_range", "label2id", "length_penalty", "max_length", "min_length", "model_type"),
-    *("no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences", "output_attentions"),
-    *("output_hidden_states", "output_scores", "pad_token_id", "prefix", "problem_type", "projection_dim"),
-    *(
-        "remove_invalid_values",
-        "repetition_penalty",
-        "return_dict",
-        "return_dict_in_generate",
-        "sep_token_id",
-    ),
-    *(
-        "suppress_tokens",
-        "task_specific_params",
-        "temperature",
-        "tie_word_embeddings",
-        "tokenizer_class",
-        "top_k",
-    ),
-    *("top_p", "torch_dtype", "torchscript", "transformers_version", "typical_p", "use_cache"),
-)
+_IRRELEVANT = [
+    "attention_dropout",
+    "attn_implementation",
+    "begin_suppress_tokens",
+    "bos_token_id",
+    "chunk_size_feed_forward",
+    "decoder_start_token_id",
+    "diversity_penalty",
+    "dropout",
+    "dtype",
+    "encoder_no_repeat_ngram_size",
+    "finetuning_task",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "gradient_checkpointing",
+    "id2label",
+    "initializer_factor",
+    "initializer_range",
+    "label2id",
+    "length_penalty",
+    "max_length",
+    "min_length",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
+    "num_return_sequences",
+    "output_attentions",
+    "output_hidden_states",
+    "output_scores",
+    "pad_token_id",
+    "prefix",
+    "problem_type",
+    "projection_dim",
+    "remove_invalid_values",
+    "repetition_penalty",
+    "return_dict",
+    "return_dict_in_generate",
+    "sep_token_id",
+    "suppress_tokens",
+    "task_specific_params",
+    "temperature",
+    "tie_word_embeddings",
+    "tokenizer_class",
+    "top_k",
+    "top_p",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "typical_p",
+    "use_cache",
+]
 
 
 def build_text_encoder(o: Options, variant: Variant) -> Graph:
@@ -62,7 +83,8 @@ def _build(o: Options, variant: Variant, projects: bool) -> Graph:
     inner, layers = o.number("intermediate_size", 2048), o.count("num_hidden_layers", 12)
     vocabulary, positions = o.number("vocab_size", 49408), o.number("max_position_embeddings", 77)
     eps, eos = o.real("layer_norm_eps", 1e-5, low=0), o.number("eos_token_id", 49407, low=0)
-    projected = o.number("projection_dim", 512)
+    o.choice("model_type", "clip_text_model")
+    projected = o.number("projection_dim", 512) if projects else 0
     o.pass_over(*_IRRELEVANT)
 
     e = Emitter(variant)

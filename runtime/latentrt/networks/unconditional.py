@@ -16,13 +16,11 @@ UP_BLOCKS = ("AttnUpBlock2D", "UpBlock2D")
 # Settings with few values that have a graph here; the first is the class's default.
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "act_fn": ("silu", "swish"),
-    "add_attention": (True,),
     "attn_norm_num_groups": (None,),
     "center_input_sample": (False,),
     "class_embed_type": (None,),
     "downsample_type": ("conv",),
     "mid_block_scale_factor": (1,),
-    "mid_block_type": ("UNetMidBlock2D",),
     "num_class_embeds": (None,),
     "resnet_time_scale_shift": ("default",),
     "time_embedding_type": ("positional",),
@@ -33,7 +31,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 def _read(o: Options) -> Backbone:
     """Check every setting."""
     o.only(_CHOICES)
-    o.pass_over("sample_size", "dropout", "num_train_timesteps")
+    o.pass_over("sample_size", "dropout", "num_train_timesteps", "gradient_checkpointing")
+    middle_attends = o.flag("add_attention", True)
     widths = o.numbers("block_out_channels", (224, 448, 672, 896))
     count, layers = len(widths), o.count("layers_per_block", 2)
     # Here attention_head_dim is what it says, the channels of a head; null makes one head of all channels.
@@ -50,7 +49,7 @@ def _read(o: Options) -> Backbone:
         o,
         [level(channels, name == DOWN_BLOCKS[0]) for channels, name in zip(widths, down, strict=True)],
         [level(channels, name == UP_BLOCKS[0]) for channels, name in zip(widths[::-1], up, strict=True)],
-        level(widths[-1], True),
+        level(widths[-1], middle_attends) if o.has_middle("UNetMidBlock2D") else None,
         channels=3,
     )
 

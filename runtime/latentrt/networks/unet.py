@@ -15,14 +15,11 @@ DOWN_BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D")
 UP_BLOCKS = ("CrossAttnUpBlock2D", "UpBlock2D")
 TRANSFORMER_GROUP_NORM_EPS = 1e-6  # diffusers' Transformer2DModel
 LAYER_NORM_EPS = 1e-5  # diffusers' BasicTransformerBlock
-MAX_BLOCKS = 10_000  # of attention; SDXL has 70
 
 # Settings with few values that have a graph here; the first is the class's default.
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "act_fn": ("silu", "swish"),
     "addition_embed_type": (None,),
-    "addition_embed_type_num_heads": (64,),
-    "addition_time_embed_dim": (None,),
     "attention_type": ("default",),
     "center_input_sample": (False,),
     "class_embed_type": (None,),
@@ -33,9 +30,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "dual_cross_attention": (False,),
     "encoder_hid_dim": (None,),
     "encoder_hid_dim_type": (None,),
-    "mid_block_only_cross_attention": (None, False),
+    "num_attention_heads": (None,),  # diffusers refuses it: published configs say attention_head_dim
     "num_class_embeds": (None,),
-    "projection_class_embeddings_input_dim": (None,),
     "resnet_out_scale_factor": (1,),
     "resnet_skip_time_act": (False,),
     "resnet_time_scale_shift": ("default",),
@@ -45,6 +41,16 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "time_embedding_type": ("positional",),
     "timestep_post_act": (None,),
 }
+# Settings of training and storage; and those that only other values of the choices above would read.
+_IRRELEVANT = (
+    "addition_embed_type_num_heads",
+    "addition_time_embed_dim",
+    "dropout",
+    "gradient_checkpointing",
+    "mid_block_only_cross_attention",
+    "projection_class_embeddings_input_dim",
+    "sample_size",
+)
 
 
 @dataclass(frozen=True)
@@ -60,24 +66,20 @@ class UNet:
     def read(cls, o: Options) -> "UNet":
         """Check every setting."""
         o.only(_CHOICES)
-        o.pass_over("sample_size", "dropout")
+        o.pass_over(*_IRRELEVANT)
         widths = o.numbers("block_out_channels", (320, 640, 1280, 1280))
         count = len(widths)
         layers = o.per_level("layers_per_block", count, 2)
         depths = o.per_level("transformer_layers_per_block", count, 1)
         # The published configurations say attention_head_dim and mean the number of heads; diffusers reads it so.
-        named = "attention_head_dim" if o.get("num_attention_heads") is None else "num_attention_heads"
-        heads = o.per_level(named, count, 8, high=MAX_SIZE)
-        o.pass_over("attention_head_dim")
+        heads = o.per_level("attention_head_dim", count, 8, high=MAX_SIZE)
         down = o.blocks("down_block_types", count, DOWN_BLOCKS, (*DOWN_BLOCKS[:1] * 3, DOWN_BLOCKS[1]))
         up = o.blocks("up_block_types", count, UP_BLOCKS, (UP_BLOCKS[1], *UP_BLOCKS[:1] * 3))
         rows = [Level(*row) for row in zip(widths, layers, heads, depths, strict=True)]
         if any(level.heads > level.channels for level in rows):
-            raise o.unsupported(named, heads, f"no more than the channels, {widths}")
+            raise o.unsupported("attention_head_dim", heads, f"no more than the channels, {widths}")
         if o.get("only_cross_attention", False) not in (False, [False] * count, (False,) * count):
             raise o.unsupported("only_cross_attention", o.get("only_cross_attention"), "false")
-        if count * max(layers) * max(depths) > MAX_BLOCKS:
-            raise o.unsupported("transformer_layers_per_block", depths, f"{MAX_BLOCKS} blocks at most in all")
         context_widths = o.per_level("cross_attention_dim", count, 1280, high=MAX_SIZE)
         if len(set(context_widths)) > 1:
             raise o.unsupported(
@@ -88,7 +90,7 @@ class UNet:
                 o,
                 [_attending(level, name) for level, name in zip(rows, down, strict=True)],
                 [_attending(level, name) for level, name in zip(rows[::-1], up, strict=True)],
-                rows[-1] if _has_middle(o) else None,
+                rows[-1] if o.has_middle("UNetMidBlock2DCrossAttn") else None,
                 channels=4,
             ),
             context_widths[0],
@@ -102,11 +104,10 @@ class UNet:
         inner = width // block.heads * block.heads
         with e.scope(name):
             h = group_norm(e, x, "norm", width, self.backbone.groups, TRANSFORMER_GROUP_NORM_EPS)
-            if not self.linear_projection:
-                h = conv(e, h, "proj_in", width, inner, kernel=1)
-            h = tokens(e, h, width if self.linear_projection else inner)
             if self.linear_projection:
-                h = linear(e, h, "proj_in", width, inner)
+                h = linear(e, tokens(e, h, width), "proj_in", width, inner)
+            else:
+                h = tokens(e, conv(e, h, "proj_in", width, inner, kernel=1), inner)
             for index in range(block.depth):
                 with e.scope(f"transformer_blocks.{index}"):
                     h = self._layer(e, h, block.heads, inner, context)
@@ -159,11 +160,3 @@ def build_unet(o: Options, variant: Variant) -> Graph:
 
 def _attending(level: Level, block_type: str) -> Level:
     return level if block_type.startswith("Cross") else replace(level, depth=0)
-
-
-def _has_middle(o: Options) -> bool:
-    """Whether there is a middle block: here null does say something, and leaving the setting out does not."""
-    if o.is_null("mid_block_type"):
-        return False
-    o.choice("mid_block_type", "UNetMidBlock2DCrossAttn")
-    return True

@@ -16,7 +16,7 @@ class Variant:
     Attributes:
         compute: what the graph computes in; its parameters are FLOAT16 in either.
         norms: whose moments the group norms take. "own": of what they are given. "told": likewise, and each tells them
-            as outputs. "given": from inputs, for a network that sees a picture one tile at a time (`moments.py`).
+            as outputs. "given": from inputs, for a network that sees a picture one tile at a time (`norms.py`).
     """
 
     compute: Compute = "fp32"

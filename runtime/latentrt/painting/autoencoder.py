@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.engine.runner import Runner
-from latentrt.errors import InputError, ModelError
+from latentrt.errors import InputError
 from latentrt.models.bundle import Model
 from latentrt.noise import NoiseSource
 from latentrt.painting.moments import combine
@@ -41,10 +41,7 @@ class Autoencoder:
 
     def __init__(self, model: Model, encoder: Runner, decoder: Runner, tile: Tile = "auto") -> None:
         component = model.components["vae_decoder"]
-        # 0.18215 is AutoencoderKL's own default, for configs written before it was a field of theirs.
-        self.scaling_factor = component.number("scaling_factor", 0.18215)
-        if self.scaling_factor == 0:
-            raise ModelError(f"{component.config_path}: scaling_factor: expected a number other than 0")
+        self.scaling_factor = model.scaling_factor
         self.shift_factor = component.number("shift_factor", 0.0)
         self.latent_channels = model.latent_channels
         self.factor = model.vae_scale_factor

@@ -97,6 +97,9 @@ class Generation:
     """
 
     def __init__(self, parts: Parts, passes: Sequence[Pass], parameters: list[GenerationParameters]) -> None:
+        parts.networks.check("text_encoder", "unet", "vae_decoder")
+        if any(one.encodes for one in passes):
+            parts.networks.check("vae_encoder")
         self.request = passes[-1].request
         self.total = sum(one.steps for one in passes)
         self._parts = parts

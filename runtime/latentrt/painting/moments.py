@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latentrt.networks.moments import MEAN, SQUARE, VARIANCE
+from latentrt.networks.norms import MEAN, SQUARE, VARIANCE
 
 Array = npt.NDArray[Any]
 

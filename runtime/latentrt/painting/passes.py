@@ -27,6 +27,12 @@ class Pass:
     upscaler: Upscaler | None = None
 
     @property
+    def encodes(self) -> bool:
+        """Whether it begins with pixels."""
+        between = self.upscaler is not None and not self.upscaler.latent
+        return between or self.request.pixels is not None
+
+    @property
     def steps(self) -> int:
         """How many steps it has, of all batches."""
         return len(self.request.schedule) * len(self.request.seeds.batches)

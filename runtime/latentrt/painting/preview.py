@@ -129,9 +129,8 @@ def _family(model: Model) -> dict[str, Any] | None:
         "block_out_channels": component.config.get("block_out_channels"),
         "latent_channels": model.latent_channels,
     }
-    scaling = component.number("scaling_factor", 0.18215)
     for family in _families().values():
-        if family["vae"] == found and abs(family["scaling_factor"] - scaling) < 1e-6:
+        if family["vae"] == found and abs(family["scaling_factor"] - model.scaling_factor) < 1e-6:
             return family
     return None
 

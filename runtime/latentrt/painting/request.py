@@ -243,8 +243,17 @@ def _named(*settings: str, others: tuple[str, ...] = ()) -> Iterator[None]:
 
 
 def _check_channels(model: Model, inpainting: bool) -> None:
-    """Refuse a UNet that takes other channels than there are to give."""
+    """Refuse a UNet that takes other channels than there are to give, or gives others than there are to take."""
     channels, latent_channels = model.unet_channels, model.latent_channels
+    given = model.components["unet"].integer("out_channels", 4)
+    if given not in (
+        latent_channels,
+        2 * latent_channels,
+    ):  # of the prediction, or of that and a learned variance
+        raise ModelError(
+            f"{model.name}: its UNet gives {given} channels; expected the {latent_channels} of its latents, or twice "
+            "as many"
+        )
     masked = 2 * latent_channels + 1  # of the sample, the mask, and the masked picture
     if channels == latent_channels or (inpainting and channels == masked):
         return

@@ -9,7 +9,7 @@ import pytest
 SETTLED, ALL = 60, 200  # generations
 MAX_GROWTH = 1.05
 
-PAINT = f"""
+ANONYMOUS = """
 import random
 from pathlib import Path
 import latentrt
@@ -18,7 +18,8 @@ def anonymous():
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         if line.startswith("Anonymous:"):
             return int(line.split()[1])
-
+"""
+PAINT = f"""
 rng = random.Random(0)
 with latentrt.load("demo", device="cpu", dtype="fp32") as pipeline:
     for index in range({ALL}):
@@ -31,13 +32,34 @@ with latentrt.load("demo", device="cpu", dtype="fp32") as pipeline:
 """
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="reads Linux's account of memory")
-def test_memory_does_not_grow_over_generations_of_changing_sizes():
+LARGE = """
+with latentrt.load("demo", device="cpu", dtype="fp32") as pipeline:
+    for side in (64, 512, 64):
+        pipeline.txt2img("a small blue ring", width=side, height=side, num_inference_steps=1, seed=1)
+        print(anonymous())
+"""
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").is_file(), reason="reads Linux's account of memory"
+)
+
+
+def measured(code: str) -> list[int]:
+    """What a process of its own prints, kB."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PAINT], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "ignore", "-c", ANONYMOUS + code], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    settled, end = map(int, done.stdout.split())
-    assert settled > 50_000  # kB: networks are there
+    return [int(line) for line in done.stdout.split()]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_generations_of_changing_sizes():
+    settled, end = measured(PAINT)
+    assert settled > 50_000  # networks are there
     assert end < MAX_GROWTH * settled
+
+
+def test_a_large_picture_leaves_no_memory_behind():
+    small, large, again = measured(LARGE)
+    assert large > 2 * small
+    assert again < 1.5 * small

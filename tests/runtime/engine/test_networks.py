@@ -1,7 +1,9 @@
 """A model's networks: what they compute in, and that they are freed when it is promised."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from watch import Watch, resident_bytes
 
@@ -81,3 +83,39 @@ def test_weights_that_are_handed_over_do_not_stay_mapped(model):
     assert resident_bytes(runner.component.weights.files[0]) == 0
     runner.component.weights.array("text_model.final_layer_norm.weight").sum()
     assert resident_bytes(runner.component.weights.files[0]) > 0
+
+
+def test_one_session_serves_all_sizes(model, watch):
+    networks = Networks(model, Placement(CPU, "fp32"))
+    decoder = networks.runners["vae_decoder"]
+    for shape in ((1, 4, 4, 4), (2, 4, 6, 3), (1, 4, 4, 4)):
+        latents = np.zeros(shape, np.float32)
+        assert decoder.run({"latent_sample": latents})["sample"].shape[2:] == (8 * shape[2], 8 * shape[3])
+    assert watch.made == ["vae_decoder"]
+
+
+@pytest.mark.parametrize(("kept", "made"), [(1, 5), (2, 4), (3, 3)])
+def test_where_sizes_are_pinned_the_last_ones_are_kept(model, watch, kept, made):
+    networks = Networks(model, Placement(replace(CPU, pinned_sessions=kept), "fp32"))
+    for side in (4, 5, 4, 6, 5):
+        latents = np.zeros((1, 4, side, side), np.float32)
+        networks.runners["vae_decoder"].run({"latent_sample": latents})
+        assert len(watch.alive) <= kept
+    assert len(watch.made) == made
+
+
+def test_sessions_for_tiles_do_not_stand_beside_others(model, watch):
+    decoder = Networks(model, Placement(CPU, "fp32")).runners["vae_decoder"]
+    for norms in ("own", "told", "given", "given", "own"):
+        decoder.session(LATENT, norms)
+        assert watch.alive == ["vae_decoder"]
+    assert len(watch.made) == 4
+
+
+def test_threads_that_want_one_session_make_one(model, watch):
+    encoder = Networks(model, Placement(CPU, "fp32")).runners["text_encoder"]
+    ids = np.zeros((1, 32), np.int64)
+    with ThreadPoolExecutor(4) as pool:
+        states = list(pool.map(lambda _: encoder.run({"input_ids": ids})["last_hidden_state"], range(4)))
+    assert watch.made == ["text_encoder"]
+    assert all(np.array_equal(one, states[0]) for one in states)

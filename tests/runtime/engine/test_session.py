@@ -16,7 +16,7 @@ from latentrt.engine.session import Session
 from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
 from latentrt.models.weights import Weights, write_safetensors
 from latentrt.networks import Graph, Parameter
-from latentrt.networks.proto import Model
+from latentrt.networks.proto import ModelProto
 
 RNG = np.random.default_rng(0)
 WEIGHT = RNG.standard_normal((2, 3)).astype(np.float32)
@@ -189,7 +189,7 @@ class TestSession:
         np.testing.assert_allclose(results[0], X @ WEIGHT.T + BIAS, rtol=1e-6, atol=1e-6)
 
     def test_interrupt_ends_a_long_run(self, tmp_path):
-        model = Model(ir_version=10)
+        model = ModelProto(ir_version=10)
         model.opset_import.add(version=20)
         value(model.graph.input.add(), "x", np.float32, ("n", "n"))
         value(model.graph.output.add(), "x60", np.float32, ("n", "n"))

@@ -173,7 +173,7 @@ def unet(**values: Any) -> bytes:
         {"only_cross_attention": [False] * 3},
         {"only_cross_attention": [False] * 3, "mid_block_only_cross_attention": False},
         {"act_fn": "swish", "mid_block_scale_factor": 1.0, "dropout": 0.1},
-        {"num_attention_heads": 4, "attention_head_dim": 40},
+        {"addition_time_embed_dim": 256, "gradient_checkpointing": True},
         {"a_key_of_the_future": None, "another": False, "a_list": []},
     ],
 )
@@ -184,7 +184,7 @@ def test_settings_that_say_the_same_give_the_same_graph(values: dict[str, Any]) 
 @pytest.mark.parametrize(
     "values",
     [
-        {"mid_block_only_cross_attention": True},
+        {"num_attention_heads": 4},
         {"only_cross_attention": True},
         {"only_cross_attention": [False, True, False]},
         {"cross_attention_dim": [128, 128, 64]},

@@ -38,6 +38,20 @@ DIGESTS = {
 }
 
 
+# Stable Diffusion 2.1's, as published.
+SD2_UNET = {
+    **SD1_UNET,
+    "attention_head_dim": [5, 10, 20, 20],
+    "cross_attention_dim": 1024,
+    "dual_cross_attention": False,
+    "only_cross_attention": False,
+    "num_class_embeds": None,
+    "sample_size": 96,
+    "use_linear_projection": True,
+    "upcast_attention": True,
+}
+
+
 def digest(graph):
     return hashlib.sha256(graph.serialize()).hexdigest()
 
@@ -64,6 +78,7 @@ def test_published_configs_give_the_graphs_that_were_proven(component):
     [
         ("unet", SD1_UNET, 859_520_964),
         ("unet", SD1_INPAINT_UNET, 859_535_364),
+        ("unet", SD2_UNET, 865_910_724),
         ("text_encoder", SD1_TEXT_ENCODER, 123_060_480),
         ("vae_decoder", SD1_VAE, 49_490_199),
     ],

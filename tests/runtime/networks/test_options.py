@@ -35,7 +35,7 @@ def asked(value, method, *arguments):
         ("number", (3,), 5, 5),
         ("number", (3, 0), 0, 0),
         ("real", (1e-5,), 2, 2.0),
-        ("flag", (True,), None, True),
+        ("flag", (True,), None, False),
         ("flag", (True,), False, False),
         ("numbers", ((1, 2),), None, (1, 2)),
         ("numbers", ((1, 2),), [7], (7,)),
@@ -76,6 +76,11 @@ def test_what_is_refused(method, arguments, value, expected):
     with pytest.raises(ModelError, match=r"x/config\.json: key is .*; expected .*") as error:
         asked(value, method, *arguments)
     assert expected in str(error.value)
+
+
+def test_what_is_absent_is_the_default():
+    o = Options("x", {})
+    assert (o.flag("key", True), o.number("key", 3), o.is_null("key")) == (True, 3, False)
 
 
 def test_what_nobody_asked_for_is_refused_unless_it_says_nothing():
