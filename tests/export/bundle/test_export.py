@@ -237,18 +237,18 @@ def test_every_way_of_storing_weights(how, tmp_path, unproven):
 def test_a_graph_that_differs_leaves_nothing(checkpoint, tmp_path, monkeypatch):
     """An attention scaled by half as much again moves the result by 4e-2, in both graphs."""
     model = shutil.copytree(checkpoint, tmp_path / "model")
-    build = writer.build_graph
+    build = writer.build
 
-    def wrong(component, config, compute):
-        graph = build(component, config, compute)
+    def wrong(component, config, variant, *where):
+        graph = build(component, config, variant, *where)
         if component == "unet":
-            dtype = np.float16 if compute == "fp16" else np.float32
-            for scale in graph.graph.initializer:
+            dtype = np.float16 if variant.compute == "fp16" else np.float32
+            for scale in graph.proto.graph.initializer:
                 if scale.name in ("float(0.25)", "float(0.3535533905932738)"):
                     scale.raw_data = (np.frombuffer(scale.raw_data, dtype) * dtype(1.5)).tobytes()
         return graph
 
-    monkeypatch.setattr(writer, "build_graph", wrong)
+    monkeypatch.setattr(writer, "build", wrong)
     with pytest.raises(ParityError, match=r"unet: the fp(16|32) graph differs from torch by .* allowed"):
         export_model(model, tmp_path / "out")
     assert left(tmp_path) == []
