@@ -1,16 +1,16 @@
 """The stages of a picture, each as a contender that a worker process loads and calls; and the work that each one is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 import latentrt
-from latentrt.engine.networks import place
+from latentrt.engine.networks import Networks, place
 from latentrt.models.bundle import open_model
 from latentrt.networks import Variant
-from latentrt.painting.autoencoder import Tile
+from latentrt.painting.autoencoder import Autoencoder, Tile
 from latentrt.painting.tiling import Grid
 from latentrt.pipeline import Pipeline
 from latentrt.text.conditioning import hidden_states
@@ -139,14 +139,23 @@ def _unet(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]
 
 def _vae_encoder(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]:
     pixels = np.clip(_normal((c.batch, 3, c.height, c.width)), -1, 1)
-    return lambda: pipeline.autoencoder.encode(pixels)
+    autoencoder = _kept(pipeline)
+    return lambda: autoencoder.encode(pixels)
 
 
 def _vae_decoder(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]:
     factor = pipeline.model.vae_scale_factor
     shape = (c.batch, pipeline.model.latent_channels, c.height // factor, c.width // factor)
     latents = _normal(shape)
-    return lambda: pipeline.autoencoder.decode(latents)
+    autoencoder = _kept(pipeline)
+    return lambda: autoencoder.decode(latents)
+
+
+def _kept(pipeline: Pipeline) -> Autoencoder:
+    """The autoencoder over the same runners, which stay loaded between calls: loading is measured by itself."""
+    networks = Networks(pipeline.model, replace(pipeline.networks.placement, low_memory=False))
+    networks.runners.update(pipeline.runners)
+    return Autoencoder(networks, pipeline.autoencoder.tile)
 
 
 def _normal(shape: tuple[int, ...]) -> Any:

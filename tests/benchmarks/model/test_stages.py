@@ -66,6 +66,14 @@ def test_a_stage_runs_what_its_work_says(stage, runs):
     assert runs == [(expected.component, dict(expected.shapes))] * expected.times
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_with_low_memory_a_stage_does_not_load_again(stage, monkeypatch):
+    contender = Stage(stage, asdict(replace(SMALL, low_memory=True)))
+    contender.run()
+    monkeypatch.setattr(Session, "__init__", None)
+    contender.run()
+
+
 @pytest.mark.parametrize("stage", ["vae_encoder", "vae_decoder"])
 def test_in_tiles_both_passes_are_counted(stage, runs):
     contender = Stage(stage, asdict(TILED))
