@@ -85,14 +85,16 @@ def work(pipeline: Pipeline, c: Configuration) -> dict[str, Work]:
 
 
 def _unet_work(pipeline: Pipeline, batch: int, latent: tuple[int, int]) -> Work:
-    unet = pipeline.model.components["unet"]
-    context = (batch, pipeline.tokenizer.max_length, unet.integer("cross_attention_dim", 1280))
-    shapes: dict[str, tuple[int, ...]] = {
-        "sample": (batch, pipeline.model.unet_channels, *latent),
-        "timestep": (),
-        "encoder_hidden_states": context,
+    sizes = {
+        "batch": batch,
+        "sequence": pipeline.tokenizer.max_length,
+        "height": latent[0],
+        "width": latent[1],
     }
-    return Work("unet", shapes)
+    inputs = pipeline.model.components["unet"].graph(Variant()).inputs
+    return Work(
+        "unet", {key: tuple(int(sizes.get(str(d), d)) for d in value.shape) for key, value in inputs.items()}
+    )
 
 
 def _vae_work(

@@ -1,5 +1,6 @@
 """The stages of a picture: what each has the networks run is what its work is counted from."""
 
+import json
 import math
 import shutil
 from dataclasses import asdict, replace
@@ -49,6 +50,17 @@ def runs(monkeypatch):
 def test_the_work_of_the_demo_by_hand():
     found = work(SMALL.load(), SMALL)
     assert {name: (w.component, dict(w.shapes), w.times) for name, w in found.items()} == BY_HAND
+
+
+def test_a_context_width_for_each_level_is_as_good_as_one(tmp_path):
+    root = tmp_path / "demo"
+    shutil.copytree(open_model("demo").root, root)
+    path = root / "unet" / "config.json"
+    config = json.loads(path.read_text())
+    config["cross_attention_dim"] = [CONTEXT] * len(config["block_out_channels"])
+    path.write_text(json.dumps(config))
+    c = replace(SMALL, model=str(root))
+    assert work(c.load(), c) == work(SMALL.load(), SMALL)
 
 
 def test_without_guidance_there_is_one_prompt():
