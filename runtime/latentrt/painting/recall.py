@@ -122,9 +122,8 @@ def _hires(p: GenerationParameters, extra: Mapping[str, str]) -> Hires:
     told = {name: _told(f"hires {name}", setting, p, True) for name, setting in declared(Hires).items()}
     if told["scale"] is None and told["size"] is None:
         raise InputError("its second pass (hires) has no size")
-    if (
-        told["steps"] is None
-    ):  # AUTOMATIC1111 leaves the entry out where the second pass has as many as the first
+    # AUTOMATIC1111 leaves the entry out where the second pass has as many as the first.
+    if told["steps"] is None:
         told["steps"] = p.steps
     return Hires(**{name: value for name, value in told.items() if value is not None})
 

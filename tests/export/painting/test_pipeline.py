@@ -51,9 +51,8 @@ def folder(tmp_path_factory):
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))
-                parameter.copy_(
-                    parameter.half()
-                )  # a bundle holds fp16: nothing is to be rounded on the way there
+                # A bundle holds fp16: nothing is to be rounded on the way there.
+                parameter.copy_(parameter.half())
     pipeline = diffusers.StableDiffusionPipeline(
         vae=vae,
         unet=unet,
