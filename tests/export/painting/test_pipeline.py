@@ -1,7 +1,7 @@
 """The whole way from prompt to picture against diffusers in torch on the CPU, in fp32.
 
-The model has Stable Diffusion 1.x's architecture in small widths (the demo's configuration, for which a graph is
-shipped) and random weights, and runs twice: as the diffusers folder it is, and as a bundle that the exporter made.
+The model has Stable Diffusion 1.x's architecture in small widths (the demo's configuration) and random weights, and
+runs twice: as the diffusers folder it is, and as a bundle that the exporter made.
 """
 
 import json
