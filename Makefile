@@ -14,7 +14,7 @@ demo: .venv-demo/stamp ## paint demo.png with the included model, in an environm
 	@.venv-demo/bin/latentrt generate $(PROMPT) --seed 0 --out demo.png
 
 # The runtime and nothing else: pip itself goes when it has done its work.
-.venv-demo/stamp: $(INPUTS) $(shell find runtime -name '*.py' -o -name '*.json' -o -name '*.safetensors' -o -name '*.gz')
+.venv-demo/stamp: $(INPUTS) $(shell find runtime -name '*.py' -o -name '*.json' -o -name '*.safetensors' -o -name '*.txt')
 	@$(PYTHON) -m venv --clear .venv-demo
 	@.venv-demo/bin/python $(PIP_INSTALL) '.[cpu]'
 	@.venv-demo/bin/python -m pip uninstall --quiet --yes pip setuptools

@@ -24,17 +24,18 @@ from latentrt.errors import (
 )
 
 if TYPE_CHECKING:
-    from latentrt import noise, samplers, schedule
+    from latentrt import noise, preview, samplers, schedule
     from latentrt.engine.interrupt import Cancellation, Cancelled
-    from latentrt.painting import preview
     from latentrt.painting.generation import Generation, GenerationStep, Result
     from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings
-    from latentrt.painting.preview import Preview, make_preview
+    from latentrt.painting.preview import Preview
     from latentrt.painting.recall import NotHeeded, recall
     from latentrt.painting.second_pass import Hires
     from latentrt.painting.settings import Settings
+    from latentrt.pictures.images import read_parameters
     from latentrt.pictures.metadata import GenerationParameters
     from latentrt.pipeline import Pipeline, load
+    from latentrt.preview import make_preview
     from latentrt.text.encoder import PromptTruncated
 
 # What costs the import of numpy or ONNX Runtime is imported when it is first asked for.
@@ -54,12 +55,13 @@ _LAZY = {
     "Result": "latentrt.painting.generation",
     "Settings": "latentrt.painting.settings",
     "load": "latentrt.pipeline",
-    "make_preview": "latentrt.painting.preview",
+    "make_preview": "latentrt.preview",
+    "read_parameters": "latentrt.pictures.images",
     "recall": "latentrt.painting.recall",
 }
 _LAZY_MODULES = {
     "noise": "latentrt.noise",
-    "preview": "latentrt.painting.preview",
+    "preview": "latentrt.preview",
     "samplers": "latentrt.samplers",
     "schedule": "latentrt.schedule",
 }
@@ -72,6 +74,7 @@ __all__ = [  # noqa: RUF022
     "Img2ImgSettings",
     "InpaintSettings",
     "Hires",
+    "read_parameters",
     "recall",
     "Generation",
     "GenerationStep",

@@ -81,7 +81,7 @@ class Pipeline:
         self.networks = Networks(model, placement)
         self.runners = self.networks.runners
         self.text = TextEncoder(self.networks)
-        self.autoencoder = Autoencoder(model, self.runners["vae_encoder"], self.runners["vae_decoder"], tile)
+        self.autoencoder = Autoencoder(self.networks, tile)
         self._parts = Parts(self.networks, self.text, self.autoencoder)
 
     @property
@@ -173,12 +173,14 @@ class Pipeline:
             seed: draw from the encoder's distribution with this seed. None: its mean.
             tile: see `load`. None: as it was loaded.
         """
-        mean, std = self._parts.encode(images.to_array(images.load_image(image)), tile)
-        return self.autoencoder.scaled(mean, std, None if seed is None else TorchGenerator(seed))
+        mean, std = self.autoencoder.encode(images.to_array(images.load_image(image)), tile)
+        if seed is None:
+            return self.autoencoder.scaled(mean)
+        return self.autoencoder.drawn(mean, std, TorchGenerator(seed))
 
     def decode(self, latents: Array, *, tile: Tile | None = None) -> list["Image"]:
         """Pictures of scaled latents (b, c, h, w); for `tile` see `load`."""
-        return self._parts.decode(np.asarray(latents, np.float32), tile)
+        return images.to_images(self.autoencoder.decode(np.asarray(latents, np.float32), tile))
 
     def close(self) -> None:
         """Free all networks, and what is kept of prompts; the next run loads them again."""

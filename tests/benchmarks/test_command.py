@@ -266,6 +266,5 @@ def test_small_run_of_the_paper_s_networks(tmp_path: Path, monkeypatch: pytest.M
     assert report.derived["quality"]["measured"]["psnr_db"] == pytest.approx(35.8, abs=0.3)
     (ceilings,) = report.ceilings.values() if report.ceilings else ()
     products = [rates for name, rates in ceilings["detail"].items() if name.startswith(("matmul", "conv"))]
-    assert ceilings["macs_per_s"] == max(
-        map(max, products)
-    )  # not beside the rate: another program may come between
+    # Not beside the rate: another program may come between.
+    assert ceilings["macs_per_s"] == max(map(max, products))

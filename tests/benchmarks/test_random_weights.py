@@ -46,9 +46,8 @@ def test_distributions(tmp_path):
         values = tensors[name].astype(np.float64)
         assert values.mean() == pytest.approx(mean, abs=5 * std / math.sqrt(values.size)), name
         assert values.std() == pytest.approx(std, rel=0.03), name
-        assert abs(values - mean).max() <= math.sqrt(3) * std * 1.001 + 0.0005, (
-            name
-        )  # float16's steps about 1
+        # float16's steps about 1.
+        assert abs(values - mean).max() <= math.sqrt(3) * std * 1.001 + 0.0005, name
     assert not np.array_equal(tensors["to_q.weight"][:100], tensors["time_embedding.linear_1.weight"])
 
 

@@ -110,9 +110,8 @@ def test_latent_vs_pixel_marks():
     assert cell(sheet, "LDM-16", "decode") == Cell("–", "failed")
     assert cell(sheet, "LDM-4", "step").mark == ""
     assert any("LDM-16" in note and "signal 9" in note for note in sheet.notes)
-    assert cell(sheet, "LDM-4", "× pixels measured") == Cell(
-        "5.18×", "predicted"
-    )  # the step on pixels was not run
+    # The step on pixels was not run.
+    assert cell(sheet, "LDM-4", "× pixels measured") == Cell("5.18×", "predicted")
     assert not any("table 6" in note for note in sheet.notes)
     measured = sheet_of(latent_vs_pixel(), "One denoising step of 256×256")
     assert cell(measured, "LDM-4", "× pixels measured").mark == ""

@@ -47,9 +47,8 @@ def reference(
         begin = 0
         x = torch.randn(shape, generator=generator) * scheduler.init_noise_sigma
     else:
-        begin = max(
-            count - min(int(count * strength), count), 0
-        )  # StableDiffusionImg2ImgPipeline.get_timesteps
+        # StableDiffusionImg2ImgPipeline.get_timesteps.
+        begin = max(count - min(int(count * strength), count), 0)
         timesteps = timesteps[begin * scheduler.order :]
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin * scheduler.order)

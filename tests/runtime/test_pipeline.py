@@ -221,7 +221,9 @@ class TestGeneration:
             result = low.txt2img(PROMPT, **QUICK)
             assert watch.alive == []
             low.decode(result.latents)
-            low.encode(result.images[0])
+            latents = low.encode(result.images[0])
+            low.autoencoder.decode(latents)
+            low.autoencoder.encode(np.zeros((2, 3, 64, 64), np.float32))
             next(given_up := low.start_txt2img(PROMPT, **QUICK))
             given_up.close()
             assert watch.alive == []

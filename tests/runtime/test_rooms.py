@@ -28,6 +28,7 @@ ROOMS = (
     "pictures",
     "painting",
     "pipeline",
+    "preview",
     "__init__",
     "cli",
     "__main__",

@@ -147,9 +147,8 @@ def macs(node: Node, output: Tensor) -> tuple[str, int]:
     size = math.prod(output.shape)
     if node.operator == "Conv":
         return "conv", size * math.prod(node.array(1).shape[1:])
-    if (
-        node.operator == "ConvTranspose"
-    ):  # each element of the input meets the kernel of every channel in its group
+    # Each element of the input meets the kernel of every channel in its group.
+    if node.operator == "ConvTranspose":
         return "conv", math.prod(node.array(0).shape) * math.prod(node.array(1).shape[1:])
     if node.operator == "MatMul":
         count = size * node.array(0).shape[-1]

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from latentrt.engine.providers import choose
+from latentrt.engine.runner import dimensions
 from latentrt.engine.session import Session
+from latentrt.errors import InputError
 from latentrt.models.published import SD1_UNET
 from latentrt.models.weights import Weights
-from latentrt.networks import Graph, Variant, build
+from latentrt.networks import COMPUTES, Graph, Variant, build
 from latentrt_bench.cost.macs import Cost, cost
 from latentrt_bench.latent_vs_pixel.ldm import LDMS, Part, build_graph
 
@@ -31,8 +33,9 @@ def ldm_network(
 
 def sd1_unet(dtype: str, width: int, height: int, batch: int) -> tuple[Graph, dict[str, Shape]]:
     """Stable Diffusion 1.5's UNet, applied to `width` x `height` latents, or pixels if one takes them for latents."""
-    graph = build("unet", SD1_UNET, Variant("fp16" if dtype == "fp16" else "fp32"), "sd1-unet")
-    return graph, {
+    if dtype not in COMPUTES:
+        raise InputError(f"sd1-unet: dtype {dtype!r}; expected {' or '.join(COMPUTES)}")
+    return build("unet", SD1_UNET, Variant(dtype), "sd1-unet"), {
         "sample": (batch, 4, height, width),
         "timestep": (),
         "encoder_hidden_states": (batch, *SD1_CONTEXT),
@@ -65,19 +68,15 @@ class Network:
         self, name: str, dtype: str, width: int, height: int, batch: int, weights: str, device: str
     ) -> None:
         graph, shapes = network(name, dtype, width, height, batch)
-        dimensions = {
-            free: size
-            for input_name, shape in shapes.items()
-            for free, size in zip(graph.inputs[input_name].shape, shape, strict=True)
-            if isinstance(free, str)
-        }
+        provider = choose(device)
+        pinned = dimensions(graph.inputs, shapes) if provider.pinned_sessions else {}
         rng = np.random.default_rng(0)
         self.feeds = {
             key: np.asarray(rng.standard_normal(shape, np.float32)) for key, shape in shapes.items()
         }
         if "timestep" in shapes:
             self.feeds["timestep"] = np.asarray(500, np.float32)
-        self.session = Session(name, graph, Weights((Path(weights),)), choose(device), dtype, dimensions)
+        self.session = Session(name, graph, Weights((Path(weights),)), provider, dtype, pinned)
 
     def run(self) -> None:
         """Compute once."""

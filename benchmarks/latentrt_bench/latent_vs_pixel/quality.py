@@ -33,9 +33,9 @@ class RoundTrip:
         for start in range(0, len(pictures), BATCH):
             before = pictures[start : start + BATCH]
             pixels = np.concatenate([images.to_array(Image.fromarray(picture)) for picture in before])
-            mean, std = self.pipeline.autoencoder.encode(pixels)
-            latents = self.pipeline.autoencoder.scaled(mean, std)
-            after = images.to_images(self.pipeline.autoencoder.decode(latents))
+            autoencoder = self.pipeline.autoencoder
+            mean, _ = autoencoder.encode(pixels)
+            after = images.to_images(autoencoder.decode(autoencoder.scaled(mean)))
             values += [psnr(a, np.asarray(b)) for a, b in zip(before, after, strict=True)]
         return {
             "model": MODEL,

@@ -18,12 +18,12 @@ from latentrt.models.weights import DTYPE_NAMES
 from latentrt.networks.proto import ONNX_TYPES, ModelProto
 
 Array = npt.NDArray[Any]
-Operation = tuple[
-    str, Sequence[str], str, Mapping[str, Sequence[int]]
-]  # operator, inputs, output, attributes
+# Operator, inputs, output, attributes.
+Operation = tuple[str, Sequence[str], str, Mapping[str, Sequence[int]]]
 
 DEPTH = 4  # products in a row
 MATRICES = (512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)  # rows and columns
+# Channels, height = width.
 PICTURES = (
     (64, 64),
     (128, 64),
@@ -32,7 +32,7 @@ PICTURES = (
     (512, 64),
     (512, 128),
     (512, 256),
-)  # channels, height = width
+)
 ROWS = 1024  # of the array that is copied
 
 

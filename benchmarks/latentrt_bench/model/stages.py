@@ -1,16 +1,16 @@
 """The stages of a picture, each as a contender that a worker process loads and calls; and the work that each one is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 import latentrt
-from latentrt.engine.networks import place
+from latentrt.engine.networks import Networks, place
 from latentrt.models.bundle import open_model
 from latentrt.networks import Variant
-from latentrt.painting.autoencoder import Tile
+from latentrt.painting.autoencoder import Autoencoder, Tile
 from latentrt.painting.tiling import Grid
 from latentrt.pipeline import Pipeline
 from latentrt.text.conditioning import hidden_states
@@ -85,14 +85,16 @@ def work(pipeline: Pipeline, c: Configuration) -> dict[str, Work]:
 
 
 def _unet_work(pipeline: Pipeline, batch: int, latent: tuple[int, int]) -> Work:
-    unet = pipeline.model.components["unet"]
-    context = (batch, pipeline.tokenizer.max_length, unet.integer("cross_attention_dim", 1280))
-    shapes: dict[str, tuple[int, ...]] = {
-        "sample": (batch, pipeline.model.unet_channels, *latent),
-        "timestep": (),
-        "encoder_hidden_states": context,
+    sizes = {
+        "batch": batch,
+        "sequence": pipeline.tokenizer.max_length,
+        "height": latent[0],
+        "width": latent[1],
     }
-    return Work("unet", shapes)
+    inputs = pipeline.model.components["unet"].graph(Variant()).inputs
+    return Work(
+        "unet", {key: tuple(int(sizes.get(str(d), d)) for d in value.shape) for key, value in inputs.items()}
+    )
 
 
 def _vae_work(
@@ -139,14 +141,23 @@ def _unet(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]
 
 def _vae_encoder(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]:
     pixels = np.clip(_normal((c.batch, 3, c.height, c.width)), -1, 1)
-    return lambda: pipeline.autoencoder.encode(pixels)
+    autoencoder = _kept(pipeline)
+    return lambda: autoencoder.encode(pixels)
 
 
 def _vae_decoder(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]:
     factor = pipeline.model.vae_scale_factor
     shape = (c.batch, pipeline.model.latent_channels, c.height // factor, c.width // factor)
     latents = _normal(shape)
-    return lambda: pipeline.autoencoder.decode(latents)
+    autoencoder = _kept(pipeline)
+    return lambda: autoencoder.decode(latents)
+
+
+def _kept(pipeline: Pipeline) -> Autoencoder:
+    """The autoencoder over the same runners, which stay loaded between calls: loading is measured by itself."""
+    networks = Networks(pipeline.model, replace(pipeline.networks.placement, low_memory=False))
+    networks.runners.update(pipeline.runners)
+    return Autoencoder(networks, pipeline.autoencoder.tile)
 
 
 def _normal(shape: tuple[int, ...]) -> Any:

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
+from latentrt.engine.interrupt import interruptible
 from latentrt.errors import InputError
 from latentrt.models.manifest import (
     FORMAT_VERSION,
@@ -24,13 +24,10 @@ from latentrt_export.bundle.staging import staged, sweep
 from latentrt_export.bundle.writer import write_component
 from latentrt_export.proof.parity import VECTORS_FILE, prove
 
-T = TypeVar("T")
-
 _COPIED = ("model_index.json", "generation_config.json")
 _COPIED_FOLDERS = ("scheduler", "tokenizer")
-_MAX_COPIED_BYTES = (
-    64 << 20
-)  # of one file beside the weights; the largest in circulation is a 4 MB tokenizer.json
+# Of one file beside the weights; the largest in circulation is a 4 MB tokenizer.json.
+_MAX_COPIED_BYTES = 64 << 20
 _VERSIONS = ("latentrt", "torch", "diffusers", "transformers", "onnx", "onnxruntime")
 
 
@@ -64,8 +61,13 @@ def export_model(
     source = open_source(model)
     sweep(target)
     _check_target(target, source, overwrite)
+    stop = threading.Event()
     with staged(target) as bundle:
-        return _interruptible(lambda stop: _make(bundle, source, progress, stop))
+        try:
+            return interruptible(lambda: _make(bundle, source, progress, stop))
+        except KeyboardInterrupt:  # torch and ONNX Runtime are not waited for
+            stop.set()
+            raise
 
 
 def _make(
@@ -79,7 +81,6 @@ def _make(
     _copy_rest(source, bundle)
     components = {}
     for name in FOLDERS:
-        config = source.configs[name]
         folder = bundle / name
         folder.mkdir()
         shutil.copyfile(source.config_path(name), folder / "config.json")
@@ -87,11 +88,10 @@ def _make(
         graphs = write_component(
             folder,
             name,
-            config,
-            source.tensors(name),
+            source,
             lambda done, total, name=name: tell(f"{name}: weights", done / total),  # type: ignore[misc]
         )
-        proof = prove(folder, name, config, tell)
+        proof = prove(folder, name, source.configs[name], tell)
         components[name] = ComponentEntry(
             config=f"{name}/config.json",
             weights=f"{name}/{WEIGHTS_FILE}",
@@ -151,28 +151,3 @@ def _check_target(target: Path, source: Source, overwrite: bool) -> None:
             raise InputError(f"{target}: holds a bundle; give --overwrite to replace it, or another folder")
     elif target.exists() or target.is_symlink():
         raise InputError(f"{target}: is a file; expected a folder, or a name that is not taken")
-
-
-def _interruptible(work: Callable[[threading.Event], T]) -> T:
-    """Do `work` in a thread, so that Ctrl-C need not wait for the native code of torch or ONNX Runtime."""
-    stop = threading.Event()
-    results: list[T] = []
-    failures: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            results.append(work(stop))
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=target, name="export", daemon=True)
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(0.2)
-    except KeyboardInterrupt:
-        stop.set()
-        raise
-    if failures:
-        raise failures[0]
-    return results[0]

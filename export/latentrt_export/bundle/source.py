@@ -14,12 +14,13 @@ from latentrt.models.bundle import model_folder
 from latentrt.models.manifest import MANIFEST_NAME
 from latentrt.models.weight_files import find_weight_files
 from latentrt.models.weights import Weights, extends, names_of
+from latentrt.networks import BUILDERS
 
 Half = npt.NDArray[np.float16]
 
-# Where a diffusers folder keeps each of our components, and the class that it has to be.
+# Where a diffusers folder keeps each of our components, and the class that it has to be: the usual one.
 FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "vae_encoder": "vae", "vae_decoder": "vae"}
-_CLASSES = {"text_encoder": "CLIPTextModel", "unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
+_CLASSES = {folder: next(iter(BUILDERS[name])) for name, folder in FOLDERS.items()}
 # What else a pipeline of this kind may hold; the first three are copied or not needed, the rest is left out.
 _OTHERS = ("scheduler", "tokenizer", "feature_extractor", "safety_checker", "image_encoder")
 _MAPPED_BYTES = 256 << 20  # how much of a mapped file may be touched before the mapping is made anew

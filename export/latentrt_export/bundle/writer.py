@@ -9,7 +9,7 @@ import numpy as np
 from latentrt.models.manifest import GRAPH_FILES, WEIGHTS_FILE, GraphEntry, ValueInfo
 from latentrt.models.weights import ALIGNMENT, safetensors_header
 from latentrt.networks import COMPUTES, Graph, Place, Value, Variant, build
-from latentrt_export.bundle.source import Tensors
+from latentrt_export.bundle.source import Source, Tensors
 
 _ITEM_BYTES = 2  # float16
 
@@ -17,8 +17,7 @@ _ITEM_BYTES = 2  # float16
 def write_component(
     folder: Path,
     component: str,
-    config: Mapping[str, Any],
-    tensors: Tensors,
+    source: Source,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, GraphEntry]:
     """Write `model.safetensors`, `model.onnx` and `model.fp32.onnx` into `folder`; return the graphs by compute type.
@@ -29,9 +28,10 @@ def write_component(
         ModelError: config.json has a setting without a graph; WeightsError: a tensor cannot be taken.
         OSError: the disk is full or cannot be written.
     """
-    graphs = {compute: build(component, config, Variant(compute)) for compute in COMPUTES}
+    config, where = source.configs[component], str(source.config_path(component))
+    graphs = {compute: build(component, config, Variant(compute), where) for compute in COMPUTES}
     shapes = {parameter.name: parameter.shape for parameter in graphs["fp16"].parameters}
-    places = _write_weights(folder / WEIGHTS_FILE, shapes, tensors, progress)
+    places = _write_weights(folder / WEIGHTS_FILE, shapes, source.tensors(component), progress)
     entries = {}
     for compute, graph in graphs.items():
         graph.place(places)

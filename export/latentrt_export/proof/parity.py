@@ -6,6 +6,7 @@ is watched too: what exceeds float16's range there is infinite where fp16 is sto
 """
 
 import gc
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from latentrt.engine.verify import INPUT_PREFIX, OUTPUT_PREFIX, errors, plain_se
 from latentrt.errors import LatentrtError
 from latentrt.models.manifest import GRAPH_FILES, RELATIVE_BOUNDS, WEIGHTS_FILE, Parity
 from latentrt.models.weights import write_safetensors
-from latentrt.networks import COMPUTES
+from latentrt.networks import COMPUTES, Graph, build
+from latentrt.networks.options import Options
 
 Array = npt.NDArray[Any]
 
@@ -54,9 +56,8 @@ def prove(
     Raises:
         ParityError: an error exceeds `RELATIVE_BOUNDS` of the manifest, or the fp32 graph gives NaN or infinity.
     """
-    from latentrt_export.proof.reference import (
-        reference_outputs,
-    )  # seconds to import, and nothing else here needs torch
+    # Seconds to import, and nothing else here needs torch.
+    from latentrt_export.proof.reference import reference_outputs
 
     cases = trials(component, config)
     progress(f"{component}: torch")
@@ -90,40 +91,47 @@ def trials(component: str, config: Mapping[str, Any]) -> list[dict[str, Array]]:
     Floats are float32 that float16 holds exactly, so that all computations start from the same numbers.
     """
     rng = np.random.default_rng(_SEED)
+    graph = build(component, config)
+    # What the pipeline divides latents by.
+    scale = Options(f"{component}: config.json", config).real("scaling_factor", 0.18215)
     cases = []
     for size in (0, 1):
         for batch in BATCHES:
-            cases.append(_trial(rng, component, config, size, batch))
+            cases.append(_trial(rng, component, graph, scale, size, batch))
     return cases
 
 
 def _trial(
-    rng: np.random.Generator, component: str, config: Mapping[str, Any], size: int, batch: int
+    rng: np.random.Generator, component: str, graph: Graph, scale: float, size: int, batch: int
 ) -> dict[str, Array]:
     def normal(*shape: int, std: float = 1.0) -> Array:
         return (rng.standard_normal(shape) * std).astype(np.float16).astype(np.float32)
 
+    parameters = {parameter.name: parameter.shape for parameter in graph.parameters}
     if component == "text_encoder":
-        positions = int(config.get("max_position_embeddings", 77))
-        ids = rng.integers(0, config.get("vocab_size", 49408), (batch, (min(16, positions), positions)[size]))
-        ids[:, -1] = config.get("vocab_size", 49408) - 1  # the end of text, as every prompt has it
+        positions, _ = parameters["text_model.embeddings.position_embedding.weight"]
+        vocabulary, _ = parameters["text_model.embeddings.token_embedding.weight"]
+        ids = rng.integers(0, vocabulary, (batch, (min(16, positions), positions)[size]))
+        ids[:, -1] = vocabulary - 1  # the end of text, as every prompt has it
         return {"input_ids": ids}
-    levels = len(config["block_out_channels"])
+    levels = 1 + max(
+        int(level) for name in parameters for level in re.findall(r"(?:down|up)_blocks\.(\d+)", name)
+    )
     # So many pixels at the coarsest level: oblong, then square. Small, since a check waits for it.
     rows, columns = ((1, 2), (2, 2))[size]
     h, w = rows * 2 ** (levels - 1), columns * 2 ** (levels - 1)
+    finer = 4 if component == "vae_encoder" else 1
+    sizes = {"batch": batch, "sequence": (77, 154)[size], "height": finer * h, "width": finer * w}
+    shapes = {key: [int(sizes.get(str(d), d)) for d in value.shape] for key, value in graph.inputs.items()}
     if component == "unet":
-        sequence = (77, 154)[size]
         return {
-            "sample": normal(batch, int(config.get("in_channels", 4)), h, w),
+            "sample": normal(*shapes["sample"]),
             "timestep": np.asarray(rng.uniform(0, _MAX_TIMESTEP), np.float32),
-            "encoder_hidden_states": normal(batch, sequence, int(config["cross_attention_dim"])),
+            "encoder_hidden_states": normal(*shapes["encoder_hidden_states"]),
         }
     if component == "vae_encoder":
-        pixels = rng.uniform(-1, 1, (batch, int(config.get("in_channels", 3)), 4 * h, 4 * w))
-        return {"sample": pixels.astype(np.float16).astype(np.float32)}
-    std = 1.0 / float(config.get("scaling_factor", 0.18215))  # what the pipeline divides latents by
-    return {"latent_sample": normal(batch, int(config.get("latent_channels", 4)), h, w, std=std)}
+        return {"sample": rng.uniform(-1, 1, shapes["sample"]).astype(np.float16).astype(np.float32)}
+    return {"latent_sample": normal(*shapes["latent_sample"], std=1.0 / scale)}
 
 
 def _measure(graph: Path, cases: list[dict[str, Array]], expected: list[dict[str, Array]]) -> Parity:

@@ -80,7 +80,8 @@ def _empty(component: str, config: Mapping[str, Any]) -> Any:
     """The module without storage for its parameters."""
     with init_empty_weights(include_buffers=False), _quiet():
         if component == "text_encoder":
-            module = CLIPTextModel(CLIPTextConfig.from_dict(dict(config)))
+            said = {key: value for key, value in config.items() if value is not None}  # null says nothing
+            module = CLIPTextModel(CLIPTextConfig.from_dict(said))
         else:
             kind = UNet2DConditionModel if component == "unet" else AutoencoderKL
             module = kind.from_config(dict(config))

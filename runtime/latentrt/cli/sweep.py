@@ -15,7 +15,7 @@ from latentrt.cli.axes import NO_AXIS, Axis, axis, varied
 from latentrt.cli.console import progress_line, say
 from latentrt.cli.output import plan
 from latentrt.cli.previews import say_tiles
-from latentrt.errors import InputError
+from latentrt.errors import InputError, SettingError
 from latentrt.painting.picture_settings import Img2ImgSettings
 
 if TYPE_CHECKING:
@@ -144,8 +144,11 @@ def _check_axes(args: argparse.Namespace, axes: tuple[Axis, Axis, Axis]) -> None
     twice = next((one.of for one in axes if settings.count(one.of.setting) > 1), None)
     if twice is not None:
         raise InputError(f"axes: {twice.label} stands on two of them")
+    for name in options.given(args, Img2ImgSettings):
+        if name in settings or (name in ("width", "height") and "size" in settings):
+            raise SettingError(name, "does nothing beside the axis over it")
     if args.image is None and (args.strength is not None or "strength" in settings):
-        raise InputError("strength: is how far to go from a picture; give that with --image")
+        raise SettingError("strength", "is how far to go from a picture; give that with --image")
 
 
 def _cells(

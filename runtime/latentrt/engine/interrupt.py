@@ -91,9 +91,8 @@ def _waited_for(work: Callable[[], T], cancel: Callable[[], None] | None) -> T:
         return work()
     results: list[T] = []
     failures: list[BaseException] = []
-    done = (
-        threading.Event()
-    )  # not Thread.join: one that is interrupted takes the thread for ended (Python 3.11)
+    # Not Thread.join: one that is interrupted takes the thread for ended (Python 3.11).
+    done = threading.Event()
 
     def target() -> None:
         try:

@@ -78,7 +78,7 @@ class Runner:
             self.component.weights,
             self.provider,
             self.dtype,
-            _dimensions(graph.inputs, shapes) if self.provider.pinned_sessions else {},
+            dimensions(graph.inputs, shapes) if self.provider.pinned_sessions else {},
             self.low_memory,
             plans_memory=variant.norms == "own",
         )
@@ -94,7 +94,7 @@ class Runner:
             self._sessions.pop(key).close()
 
 
-def _dimensions(inputs: Mapping[str, Value], shapes: Shapes) -> dict[str, int]:
+def dimensions(inputs: Mapping[str, Value], shapes: Shapes) -> dict[str, int]:
     """Sizes of a graph's named dimensions, read off the shapes that its inputs will have."""
     return {
         dimension: size

@@ -145,9 +145,8 @@ def _replay(
                 )
             outputs = _run(contained(bundle, graph.file), inputs)
             worst = [errors(outputs[key], value) for key, value in expected.items()]
-        except (
-            Exception
-        ) as error:  # whatever onnxruntime raises, by its message; a KeyError by what is not there
+        # Whatever onnxruntime raises, by its message; a KeyError by what is not there.
+        except Exception as error:
             problem = f"{type(error).__name__}: {error}"
             replays.append(Replay(name, compute, float("inf"), float("inf"), bound, problem))
             continue

@@ -1,7 +1,7 @@
 """Pixels to latents and back. Pixels are float32 NCHW in [-1, 1]; latents are scaled as the UNet wants them.
 
 Large pictures go through in tiles: a first pass measures what the network's norms see of the whole, a second one
-computes with that (`norms.py`), so that tiles agree in colour; their overlaps are blended (`tiling.py`).
+computes with that (`moments.py`), so that tiles agree in colour; their overlaps are blended (`tiling.py`).
 """
 
 from collections.abc import Iterator
@@ -10,9 +10,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from latentrt import checks
+from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner
-from latentrt.errors import InputError
-from latentrt.models.bundle import Model
+from latentrt.errors import InputError, SettingError
 from latentrt.noise import NoiseSource
 from latentrt.painting.moments import combine
 from latentrt.painting.tiling import MIN_TILE, Grid, Tiling
@@ -27,26 +28,24 @@ _LOGVAR_RANGE = (-30.0, 20.0)  # what the autoencoder is trained with: diffusers
 
 
 class Autoencoder:
-    """Both halves of the VAE, over the runners that make their sessions.
+    """Both halves of the VAE; each call is a stage of its own.
 
     Args:
-        model: gives `scaling_factor`, `shift_factor` and the number of latent channels.
-        encoder: runs `vae_encoder`.
-        decoder: runs `vae_decoder`.
+        networks: run them; their model gives `scaling_factor`, `shift_factor` and the number of latent channels.
         tile: how large pictures are cut where nothing else is said; see `tiling`.
 
     Raises:
         InputError: there is no such `tile`.
     """
 
-    def __init__(self, model: Model, encoder: Runner, decoder: Runner, tile: Tile = "auto") -> None:
+    def __init__(self, networks: Networks, tile: Tile = "auto") -> None:
+        model = networks.model
         component = model.components["vae_decoder"]
         self.scaling_factor = model.scaling_factor
         self.shift_factor = component.number("shift_factor", 0.0)
         self.latent_channels = model.latent_channels
         self.factor = model.vae_scale_factor
-        self._encoder = encoder
-        self._decoder = decoder
+        self._networks = networks
         self.tile: Tile = tile
         self.tiling(self.factor, self.factor)  # refuses what is none
 
@@ -65,12 +64,14 @@ class Autoencoder:
         tile = self.tile if tile is None else tile
         if tile == "off" or (tile == "auto" and height * width <= AUTO_ABOVE):
             return None
-        size = AUTO_TILE if tile == "auto" else tile
         least = MIN_TILE * self.factor
-        if isinstance(size, bool | str) or size < least or size % self.factor:
-            raise InputError(
-                f"tile: expected auto, off or a multiple of {self.factor} from {least} pixels, got {tile!r}"
-            )
+        expected = f"auto, off or a multiple of {self.factor} from {least} pixels"
+        try:
+            size = checks.whole("tile", AUTO_TILE if tile == "auto" else tile, least)
+        except SettingError:
+            raise SettingError("tile", expected=expected, got=tile) from None
+        if size % self.factor:
+            raise SettingError("tile", expected=expected, got=tile)
         return None if max(height, width) <= size else Tiling.of(size // self.factor)
 
     def encode(self, pixels: Array, tile: Tile | None = None) -> tuple[Array, Array]:
@@ -92,15 +93,19 @@ class Autoencoder:
                 f"pixels: expected (b, 3, h, w) with h, w multiples of {self.factor}, got {pixels.shape}"
             )
         tiling = self.tiling(pixels.shape[2], pixels.shape[3], tile)
-        latent_parameters = self._run(
-            self._encoder, pixels, tiling, "sample", "latent_parameters", self.factor, 1
-        )
+        with self._networks.stage("vae_encoder") as runner:
+            latent_parameters = self._run(
+                runner, pixels, tiling, "sample", "latent_parameters", self.factor, 1
+            )
         mean, logvar = np.split(latent_parameters, 2, axis=1)
         return mean, np.exp(0.5 * np.clip(logvar, *_LOGVAR_RANGE))
 
-    def scaled(self, mean: Array, std: Array | None = None, rng: NoiseSource | None = None) -> Array:
-        """Latents for the UNet: the mean, or with `std` and `rng` a draw, shifted and scaled."""
-        latents = mean if std is None or rng is None else mean + std * rng.randn(mean.shape)
+    def drawn(self, mean: Array, std: Array, rng: NoiseSource) -> Array:
+        """Latents for the UNet, drawn from what `encode` gave."""
+        return self.scaled(mean + std * rng.randn(mean.shape))
+
+    def scaled(self, latents: Array) -> Array:
+        """Latents for the UNet: those of the encoder, such as its mean, shifted and scaled."""
         return ((latents - self.shift_factor) * self.scaling_factor).astype(np.float32, copy=False)
 
     def decode(self, latents: Array, tile: Tile | None = None) -> Array:
@@ -120,7 +125,8 @@ class Autoencoder:
         height, width = (size * self.factor for size in latents.shape[2:])
         tiling = self.tiling(height, width, tile)
         unscaled = latents / self.scaling_factor + self.shift_factor
-        return self._run(self._decoder, unscaled, tiling, "latent_sample", "sample", 1, self.factor)
+        with self._networks.stage("vae_decoder") as runner:
+            return self._run(runner, unscaled, tiling, "latent_sample", "sample", 1, self.factor)
 
     def _run(
         self,

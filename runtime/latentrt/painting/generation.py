@@ -17,7 +17,7 @@ from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass, carry_over
 from latentrt.painting.request import Request
 from latentrt.painting.start import Posteriors, begin, encode
-from latentrt.pictures.images import save_image
+from latentrt.pictures.images import save_image, to_images
 from latentrt.pictures.metadata import GenerationParameters, format_parameters
 from latentrt.pictures.names import filled
 from latentrt.samplers.step import Denoise
@@ -166,7 +166,7 @@ class Generation:
             states = self._parts.text.encode(prompts, request.clip_skip)
         posteriors = Posteriors()
         if request.pixels is not None:
-            with networks.stage("vae_encoder"), self._timed("vae_encoder"):
+            with self._timed("vae_encoder"):
                 posteriors = encode(autoencoder, request)
         painted: list[Array] = []
         with networks.stage("unet") as unet:
@@ -214,7 +214,7 @@ class Generation:
     def _finish(self, latents: Array) -> Result:
         request = self.request
         with self._timed("vae_decoder"):
-            images = self._parts.decode(latents)
+            images = to_images(self._parts.autoencoder.decode(latents))
         if request.inpainting is not None:
             images = [request.inpainting.paste(image) for image in images]
         self._timings["total"] = sum(self._timings.values())

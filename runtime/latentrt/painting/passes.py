@@ -49,6 +49,9 @@ def carry_over(parts: Parts, latents: Array, request: Request, upscaler: Upscale
     from PIL.Image import Resampling
 
     size = (request.width, request.height)
-    pictures = [image.resize(size, Resampling[upscaler.mode]) for image in parts.decode(latents)]
-    mean, _ = parts.encode(np.concatenate([images.to_array(picture) for picture in pictures]))
+    pictures = [
+        image.resize(size, Resampling[upscaler.mode])
+        for image in images.to_images(parts.autoencoder.decode(latents))
+    ]
+    mean, _ = parts.autoencoder.encode(np.concatenate([images.to_array(picture) for picture in pictures]))
     return replace(request, latents=parts.autoencoder.scaled(mean))

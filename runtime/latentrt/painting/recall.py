@@ -31,8 +31,8 @@ def recall(text: str, **given: Unpack[Recalled]) -> Recalled:
     A picture that was one of several out of one stream of noise comes again with them all, in its place.
 
     Args:
-        text: what a picture made by latentrt or AUTOMATIC1111 carries: `latentrt.pictures.images.read_parameters`. The
-            model is not looked for; `latentrt.pictures.metadata.parse_parameters(text).model` names it.
+        text: what a picture made by latentrt or AUTOMATIC1111 carries: `latentrt.read_parameters`. The model is not
+            looked for.
         **given: these win. With another seed the picture is another, and no part of its noise comes back; with another
             sampler neither does the schedule. `hires=None` leaves out the second pass.
 
@@ -122,9 +122,8 @@ def _hires(p: GenerationParameters, extra: Mapping[str, str]) -> Hires:
     told = {name: _told(f"hires {name}", setting, p, True) for name, setting in declared(Hires).items()}
     if told["scale"] is None and told["size"] is None:
         raise InputError("its second pass (hires) has no size")
-    if (
-        told["steps"] is None
-    ):  # AUTOMATIC1111 leaves the entry out where the second pass has as many as the first
+    # AUTOMATIC1111 leaves the entry out where the second pass has as many as the first.
+    if told["steps"] is None:
         told["steps"] = p.steps
     return Hires(**{name: value for name, value in told.items() if value is not None})
 

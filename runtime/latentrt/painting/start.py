@@ -43,15 +43,16 @@ class Posteriors:
 
 
 def encode(autoencoder: Autoencoder, request: Request) -> Posteriors:
-    """Encode the pictures that this request needs."""
-    inpainting = request.inpainting
-    needs_picture = request.pixels is not None and not (request.masked_unet and request.from_noise)
-    return Posteriors(
-        autoencoder.encode(request.pixels) if needs_picture and request.pixels is not None else None,
-        autoencoder.encode(inpainting.masked_pixels)
-        if inpainting is not None and request.masked_unet
-        else None,
-    )
+    """Encode the pictures that this request needs, all in one call."""
+    wanted: dict[str, Array] = {}
+    if request.pixels is not None and not (request.masked_unet and request.from_noise):
+        wanted["picture"] = request.pixels
+    if request.inpainting is not None and request.masked_unet:
+        wanted["masked"] = request.inpainting.masked_pixels
+    if not wanted:
+        return Posteriors()
+    mean, std = autoencoder.encode(np.concatenate(list(wanted.values())))
+    return Posteriors(**{name: (mean[i : i + 1], std[i : i + 1]) for i, name in enumerate(wanted)})
 
 
 def begin(
@@ -74,7 +75,7 @@ def begin(
 
     def sample(posterior: Posterior) -> Array:
         mean, std = (np.repeat(moment, own, axis=0) for moment in posterior)
-        return autoencoder.scaled(mean, std, plain)
+        return autoencoder.drawn(mean, std, plain)
 
     clean = None if posteriors.picture is None else sample(posteriors.picture)
     if request.latents is not None:
@@ -86,9 +87,8 @@ def begin(
         mask = np.broadcast_to(request.inpainting.latent_mask, (shape[0], 1, *request.latent_size))
         channels = np.concatenate([mask, shown], axis=1)
     elif request.inpainting is not None:
-        plain.randn(
-            (own, *shape[1:])
-        )  # diffusers draws the masked picture for every UNet; the stream goes on behind
+        # diffusers draws the masked picture for every UNet; the stream goes on behind.
+        plain.randn((own, *shape[1:]))
     schedule = request.schedule
     x = schedule.initial(noise) if clean is None or request.from_noise else schedule.noised(clean, noise)
     return Start(x.astype(np.float32, copy=False), noise, plain, clean, channels)

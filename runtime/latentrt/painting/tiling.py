@@ -1,8 +1,8 @@
 """A large picture in tiles of one size, whose overlaps are blended.
 
-Tiles never differ in size, so that one session, whose sizes are pinned, serves them all: they are spread evenly, and
-none is cut off at the end. What a network gives near a tile's edge lacks what lies beyond it; that margin is thrown
-away, and over the rest of the overlap one tile fades into the next.
+Tiles never differ in size, so that even where sizes are pinned one session serves them all in each pass: they are
+spread evenly, and none is cut off at the end. What a network gives near a tile's edge lacks what lies beyond it; that
+margin is thrown away, and over the rest of the overlap one tile fades into the next.
 """
 
 from collections.abc import Iterable, Iterator

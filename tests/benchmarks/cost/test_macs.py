@@ -50,9 +50,8 @@ def test_convolution_by_hand(attributes, weight, bias, output):
         [("Conv", " ".join(["x", *constants]), "y", attributes)], {"x": (F, (2, 4, 10, 14))}, constants
     )
     counted = cost(model, {})
-    by_hand = np.prod(output) * np.prod(
-        weight[1:]
-    )  # every element of the output sums over its group and the kernel
+    # Every element of the output sums over its group and the kernel.
+    by_hand = np.prod(output) * np.prod(weight[1:])
     assert (counted.macs, counted.conv, counted.linear, counted.attention) == (by_hand, by_hand, 0, 0)
     parameters = 4 * (np.prod(weight) + (weight[0] if bias else 0))
     activations = 4 * (2 * 4 * 10 * 14 + np.prod(output))
@@ -124,9 +123,8 @@ def test_attention_by_hand():
     counted = cost(attention(), {})
     assert (counted.macs, counted.attention) == (2 * b * h * n * s * d, 2 * b * h * n * s * d)
     q, k, scores = b * h * n * d, b * h * s * d, b * h * n * s
-    read_and_written = (
-        2 * k + (q + k + scores) + 2 * scores + (scores + k + q) + 2 * q
-    )  # the Reshape moves nothing
+    # The Reshape moves nothing.
+    read_and_written = 2 * k + (q + k + scores) + 2 * scores + (scores + k + q) + 2 * q
     assert counted.bytes_moved == 4 * read_and_written
     assert counted.least_bytes == 4 * (q + k + k + q)
     assert counted.weight_bytes == 0

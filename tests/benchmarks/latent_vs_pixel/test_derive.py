@@ -145,11 +145,12 @@ def test_what_memory_did_not_hold_is_predicted_from_the_same_network() -> None:
         row(2, 512, step=lacking, decode=broken),
     )
     predict(made)
+    # 400 at 50 a second.
     assert (lacking.status, lacking.predicted_s, lacking.seconds) == (
         "predicted",
         8.0,
         8.0,
-    )  # 400 at 50 a second
+    )
     assert "LDM-2 256x256" in (lacking.reason or "")
     assert (broken.status, broken.seconds) == ("failed", None)
     predicted = derive(made)["predicted"]
@@ -215,9 +216,8 @@ def test_what_is_within_the_noise_has_no_other_reason() -> None:
     noisy = Measurement(rounds=[[4.0], [5.0]], macs=100, bytes_moved=10**9)
     reason = lambda pixel_macs: derive(report(row(1, step=measured(10.0, pixel_macs)), row(4, step=noisy)))  # noqa: E731
     within, beyond = (reason(macs)["sizes"][0]["models"][1]["reason"] for macs in (270, 700))
-    assert (
-        within == "no further from that of the MACs than rounds are from each other, 25%"
-    )  # 2.22 against 2.7
+    # 2.22 against 2.7.
+    assert within == "no further from that of the MACs than rounds are from each other, 25%"
     assert "smaller maps" in beyond  # 2.22 against 7: noise does not explain that
 
 

@@ -87,9 +87,8 @@ def test_either_sign_shows_a_cold_load_and_neither_shows_none():
     cold = Proof(cached_share=0.0, from_disk_bytes=1000, needed_bytes=1000)
     assert cold.why_not_cold is None
     assert replace(cold, from_disk_bytes=None).why_not_cold is None
-    assert (
-        replace(cold, cached_share=1.0).why_not_cold is None
-    )  # as for files of others, of which all seems cached
+    # As for files of others, of which all seems cached.
+    assert replace(cold, cached_share=1.0).why_not_cold is None
     assert replace(cold, cached_share=None, from_disk_bytes=900).why_not_cold is None
     warm = Proof(cached_share=0.5, from_disk_bytes=899, needed_bytes=1000)
     assert "50%" in warm.why_not_cold

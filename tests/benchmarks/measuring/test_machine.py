@@ -219,9 +219,8 @@ def test_a_containers_limit_is_what_there_is(monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "memory.current").write_text("600000000\n")
     assert memory.total_memory() == 1_000_000_000
     assert memory.free_memory() == 350_000_000  # 400 MB less the reserve of 5 %
-    (tmp_path / "memory.stat").write_text(
-        "anon 5\ninactive_file 100000000\n"
-    )  # pages that are given back when wanted
+    # Pages that are given back when wanted.
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 100000000\n")
     assert memory.free_memory() == 450_000_000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.total_memory() == whole

@@ -76,10 +76,11 @@ def test_work_is_that_of_the_graphs_at_the_shapes_run(batch):
         assert found[stage].macs == times * expected.macs > 0
         assert found[stage].bytes_moved == times * expected.bytes_moved
         assert found[stage].bytes_least == times * expected.least_bytes
+    # Heun: two a step, one in the last.
     for picture, evaluations in (
         ("picture:DDIM", 2),
         ("picture:heun", 3),
-    ):  # Heun: two a step, one in the last
+    ):
         macs = (
             found["text_encoder"].macs + evaluations * found["unet_guided"].macs + found["vae_decoder"].macs
         )

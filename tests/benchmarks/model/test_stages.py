@@ -1,5 +1,6 @@
 """The stages of a picture: what each has the networks run is what its work is counted from."""
 
+import json
 import math
 import shutil
 from dataclasses import asdict, replace
@@ -51,6 +52,17 @@ def test_the_work_of_the_demo_by_hand():
     assert {name: (w.component, dict(w.shapes), w.times) for name, w in found.items()} == BY_HAND
 
 
+def test_a_context_width_for_each_level_is_as_good_as_one(tmp_path):
+    root = tmp_path / "demo"
+    shutil.copytree(open_model("demo").root, root)
+    path = root / "unet" / "config.json"
+    config = json.loads(path.read_text())
+    config["cross_attention_dim"] = [CONTEXT] * len(config["block_out_channels"])
+    path.write_text(json.dumps(config))
+    c = replace(SMALL, model=str(root))
+    assert work(c.load(), c) == work(SMALL.load(), SMALL)
+
+
 def test_without_guidance_there_is_one_prompt():
     c = replace(SMALL, guidance_scale=1.0)
     assert work(c.load(), c)["text_encoder"].shapes == {"input_ids": (1, TOKENS)}
@@ -64,6 +76,14 @@ def test_a_stage_runs_what_its_work_says(stage, runs):
     contender.run()
     expected = work(SMALL.load(), SMALL)[stage]
     assert runs == [(expected.component, dict(expected.shapes))] * expected.times
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_with_low_memory_a_stage_does_not_load_again(stage, monkeypatch):
+    contender = Stage(stage, asdict(replace(SMALL, low_memory=True)))
+    contender.run()
+    monkeypatch.setattr(Session, "__init__", None)
+    contender.run()
 
 
 @pytest.mark.parametrize("stage", ["vae_encoder", "vae_decoder"])

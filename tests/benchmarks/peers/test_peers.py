@@ -334,10 +334,11 @@ def test_the_whole_with_stand_ins(made, folder, tmp_path, catalogue, capsys):
     for name, step_s in (("reference", 0.05), ("near", 0.1)):
         parts = rows[name].measurements
         assert [len(calls) for calls in parts["picture"].rounds] == [2, 2]
+        # Two between three steps, of two pictures.
         assert [len(calls) for calls in parts["step"].rounds] == [
             4,
             4,
-        ]  # two between three steps, of two pictures
+        ]
         assert [len(calls) for calls in parts["first_picture"].rounds] == [1, 1]
         assert len(parts["first_picture"].warmup) == 1
         assert 3 * step_s <= parts["picture"].seconds < 3 * step_s + 0.2

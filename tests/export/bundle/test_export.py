@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -74,6 +75,12 @@ def rewrite(file, change):
     tensors = load_file(file)
     change(tensors)
     save_file(tensors, file)
+
+
+def rewrite_config(folder, changes):
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not ...}))
 
 
 def left(folder):
@@ -239,8 +246,8 @@ def test_a_graph_that_differs_leaves_nothing(checkpoint, tmp_path, monkeypatch):
     model = shutil.copytree(checkpoint, tmp_path / "model")
     build = writer.build
 
-    def wrong(component, config, variant, *where):
-        graph = build(component, config, variant, *where)
+    def wrong(component, config, variant, where):
+        graph = build(component, config, variant, where)
         if component == "unet":
             dtype = np.float16 if variant.compute == "fp16" else np.float32
             for scale in graph.proto.graph.initializer:
@@ -258,7 +265,7 @@ def test_small_mistakes_exceed_the_fp32_bound(checkpoint, tmp_path):
     """GELU by its tanh formula moves the result by 5e-5; rounding leaves 1e-6."""
     source = open_source(checkpoint)
     config = source.configs["unet"]
-    writer.write_component(tmp_path, "unet", config, source.tensors("unet"))
+    writer.write_component(tmp_path, "unet", source)
     path = tmp_path / "model.fp32.onnx"
     model = onnx.load(path, load_external_data=False)
     for node in model.graph.node:
@@ -267,6 +274,36 @@ def test_small_mistakes_exceed_the_fp32_bound(checkpoint, tmp_path):
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ParityError, match=r"unet: the fp32 graph differs from torch by [345]\.\de-05"):
         parity.prove(tmp_path, "unet", config)
+
+
+@pytest.mark.parametrize(
+    ("unet", "changes"),
+    [
+        ({"cross_attention_dim": 32}, {"unet": {"cross_attention_dim": [32] * 3}, "vae": {"scaling_factor": None}}),
+        ({"cross_attention_dim": 1280}, {
+            "unet": {"cross_attention_dim": ..., "in_channels": ...},
+            "vae": {"block_out_channels": ..., "latent_channels": ...},
+            "text_encoder": {"max_position_embeddings": None},
+        }),
+    ],
+)  # fmt: skip
+def test_configs_that_list_sizes_or_leave_them_out(tmp_path, unet, changes):
+    """Of those that are left out (...) or null, the class's default holds: the weights are of that size."""
+    save_pipeline(tmp_path / "model", unet=make_unet(**unet))
+    one_level = {"down_block_types": ("DownEncoderBlock2D",), "up_block_types": ("UpDecoderBlock2D",)}
+    make_vae(block_out_channels=(64,), **one_level).save_pretrained(tmp_path / "model" / "vae")
+    for name, change in changes.items():
+        rewrite_config(tmp_path / "model" / name, change)
+    manifest = export_model(tmp_path / "model", tmp_path / "out")
+    assert all(component.parity["fp32"].relative < 1e-5 for component in manifest.components.values())
+
+
+def test_a_setting_without_a_graph_names_the_checkpoints_file(damaged, tmp_path):
+    rewrite_config(damaged / "unet", {"act_fn": "gelu"})
+    path = re.escape(str(damaged / "unet" / "config.json"))
+    with pytest.raises(ModelError, match=rf"^{path}: act_fn is 'gelu'"):
+        export_model(damaged, tmp_path / "out")
+    assert left(tmp_path) == []
 
 
 def test_the_bounds_are_what_fails(checkpoint, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """The whole way from prompt to picture against diffusers in torch on the CPU, in fp32.
 
-The model has Stable Diffusion 1.x's architecture in small widths (the demo's configuration, for which a graph is
-shipped) and random weights, and runs twice: as the diffusers folder it is, and as a bundle that the exporter made.
+The model has Stable Diffusion 1.x's architecture in small widths (the demo's configuration) and random weights, and
+runs twice: as the diffusers folder it is, and as a bundle that the exporter made.
 """
 
 import json
@@ -51,9 +51,8 @@ def folder(tmp_path_factory):
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))
-                parameter.copy_(
-                    parameter.half()
-                )  # a bundle holds fp16: nothing is to be rounded on the way there
+                # A bundle holds fp16: nothing is to be rounded on the way there.
+                parameter.copy_(parameter.half())
     pipeline = diffusers.StableDiffusionPipeline(
         vae=vae,
         unet=unet,

@@ -205,9 +205,8 @@ def test_what_is_wrong_is_said_in_one_line(
     write_safetensors(Path("few.safetensors"), {"latents": zeros[:, :3]})
     write_safetensors(Path("two.safetensors"), {"a": zeros, "b": zeros})
     before = sorted(Path().iterdir())
-    device = (
-        ["--device", "cpu"] if "MODEL" in words else []
-    )  # auto warns of what is installed and does not run
+    # `auto` warns of what is installed and does not run.
+    device = ["--device", "cpu"] if "MODEL" in words else []
     assert main([*(model if word == "MODEL" else word for word in words), *device]) == code
     out, err = capsys.readouterr()
     assert out == ""

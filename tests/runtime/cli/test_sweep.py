@@ -87,6 +87,8 @@ def test_long_labels_are_broken():
         (["--x", "sampler=euler,nonesuch"], "Sampler nonesuch: --sampler: no such sampler"),
         (["--x", "steps=5", "--y", "steps=6"], "stands on two of them"),
         (["--x", "strength=0.5"], "give that with --image"),
+        (["--x", "steps=2,3", "--steps", "7"], "--steps: does nothing beside the axis over it"),
+        (["--x", "size=64x64", "--size", "32x32"], "--size: does nothing beside the axis over it"),
         (["--x", "size=64x64,60x60"], "Size 60x60: --size: expected a multiple of 8"),
         (["--x", "eta=0.5", "--sampler", "euler"], "Eta 0.5"),
         (["--x", "seed=1-900", "--y", "steps=1-9", "--size", "512x512"], "expected at most"),

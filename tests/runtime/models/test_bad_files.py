@@ -12,6 +12,7 @@ import pytest
 
 from latentrt.cli import main
 from latentrt.engine import verify
+from latentrt.engine.networks import Networks, place
 from latentrt.errors import ModelError
 from latentrt.files import contained, read_json
 from latentrt.models.bundle import Model, open_model
@@ -77,7 +78,7 @@ def test_what_a_config_leaves_out_is_its_classs_default(folder: Path, value: Any
 
 
 def autoencoder(model: Model) -> Autoencoder:
-    return Autoencoder(model, None, None)  # type: ignore[arg-type]
+    return Autoencoder(Networks(model, place("cpu")))
 
 
 @pytest.mark.parametrize("value", [0, 0.0, "1", float("nan"), float("inf"), True, 10**400])

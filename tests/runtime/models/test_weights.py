@@ -47,9 +47,8 @@ def test_round_trip(tmp_path_factory, entries, seed):
 
 
 def test_bfloat16_is_widened_exactly(tmp_path):
-    values = np.array(
-        [1.0, -2.5, 3.140625, 1e38, 2**-126], np.float32
-    )  # each has 8 significant bits or fewer
+    # Each has 8 significant bits or fewer.
+    values = np.array([1.0, -2.5, 3.140625, 1e38, 2**-126], np.float32)
     bits = (values.view(np.uint32) >> 16).astype("<u2")
     kept = (bits.astype(np.uint32) << 16).view(np.float32)
     path = header(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from watch import Watch
 
 import latentrt
 from latentrt import samplers
@@ -16,6 +17,7 @@ from latentrt.errors import InputError, ModelError
 from latentrt.noise import TorchGenerator
 from latentrt.painting.blend import Blend
 from latentrt.painting.inpainting import crop_region, make_inpainting
+from latentrt.painting.start import encode
 from latentrt.pictures.images import read_parameters
 from latentrt.pictures.mask import Mask, load_mask
 from latentrt.pictures.metadata import parse_parameters
@@ -221,6 +223,19 @@ def test_the_region_holds_all_that_is_painted(width, height, padding, across, do
 def test_refused(pipeline, mask, settings, message):
     with pytest.raises(InputError, match=message):
         pipeline.start_inpaint("a ring", PICTURE, mask, **settings)
+
+
+def test_with_low_memory_both_pictures_are_encoded_in_one_stage(random_model, tmp_path, monkeypatch):
+    shutil.copytree(random_model, tmp_path / "model")
+    path = tmp_path / "model" / "unet" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "in_channels": 9}))
+    watch = Watch(monkeypatch)
+    with latentrt.load(tmp_path / "model", device="cpu", low_memory=True) as low:
+        request = low.start_inpaint("a ring", PICTURE, disc(), strength=0.5, **QUICK).request
+        found = encode(low.autoencoder, request)
+        assert (watch.made, watch.alive) == (["vae_encoder"], [])
+        each = [low.autoencoder.encode(x) for x in (request.pixels, request.inpainting.masked_pixels)]
+    np.testing.assert_array_equal([found.picture, found.masked], each)
 
 
 def test_a_unet_of_other_channels_is_refused(random_model, tmp_path):

@@ -96,7 +96,7 @@ def test_img2img_varies_the_noise_and_not_the_pictures_latents(pipeline):
     autoencoder = pipeline.autoencoder
     start = begin(autoencoder, request, request.seeds.batches[0], encode(autoencoder, request))
     mean, std = autoencoder.encode(request.pixels)
-    clean = autoencoder.scaled(mean, std, TorchGenerator(3))
+    clean = autoencoder.drawn(mean, std, TorchGenerator(3))
     np.testing.assert_array_equal(start.clean, clean)
     np.testing.assert_allclose(start.noise, TorchGenerator(9).randn(clean.shape), atol=1e-6)
     np.testing.assert_array_equal(start.x, request.schedule.noised(clean, start.noise))

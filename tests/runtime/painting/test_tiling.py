@@ -97,10 +97,14 @@ def test_when_tiles_are_taken():
         assert tiling(4096, 4096, "off") is None
         assert tiling(256, 256, 256) is None
         assert tiling(256, 264, 256) == Tiling(32, 8, 2)
-        for tile in (0, 120, 129, 1.5, "on", True):
+        for tile in (0, 120, 129, 1.5, 128.0, "on", True, [128]):
             with pytest.raises(
                 InputError, match="tile: expected auto, off or a multiple of 8 from 128 pixels"
             ):
                 tiling(2048, 2048, tile)
     with pytest.raises(InputError, match="tile"):
         latentrt.load("demo", device="cpu", tile=100)
+    with pytest.raises(
+        InputError, match="tile: expected auto, off or a multiple of 8 from 128 pixels, got None"
+    ):
+        latentrt.load("demo", device="cpu", tile=None)

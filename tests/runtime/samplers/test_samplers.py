@@ -349,10 +349,11 @@ def test_plms_beats_euler() -> None:
     for count in COUNTS:
         sigmas = np.exp(np.linspace(math.log(10.0), math.log(0.05), count + 1))
         doubled = np.concatenate([sigmas[:2], sigmas[1:]])
+        # The second step starts at the first's.
         stops, starts = (
             doubled[1:].copy(),
             np.append(sigmas[:1], sigmas[:-1]),
-        )  # the second step starts at the first's
+        )
         schedule = Schedule(doubled, np.zeros(count + 1), count, stops, starts)
         *_, last = pndm(gaussian, x, schedule)
         errors.append(np.abs(last.x - exact).max())

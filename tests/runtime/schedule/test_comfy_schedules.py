@@ -91,9 +91,8 @@ def test_the_numbers_that_people_know() -> None:
     sigmas = samplers.resolve("dpmpp_2m", SD, "karras").schedule(10).sigmas
     assert sigmas[0] == pytest.approx(14.6146, abs=1e-4)
     assert sigmas[9] == pytest.approx(0.0292, abs=1e-4)
-    assert (
-        len(samplers.resolve("euler", SD, "ddim_uniform").schedule(30)) == 31
-    )  # ComfyUI's, too, has one more
+    # ComfyUI's, too, has one more.
+    assert len(samplers.resolve("euler", SD, "ddim_uniform").schedule(30)) == 31
 
 
 @pytest.mark.parametrize(
