@@ -27,7 +27,8 @@ with latentrt.load("demo", device="cpu", dtype="fp32") as pipeline:
         seeds = list(range(rng.choice((1, 1, 2, 3))))
         prompt = f"a small blue ring above a large red heart on {{rng.choice(('white', 'green'))}} {{index}}"
         pipeline.txt2img(prompt, width=width, height=height, num_inference_steps=2, seed=seeds)
-        if index + 1 in ({SETTLED}, {ALL}):
+        if index + 1 in ({SETTLED}, {ALL}):  # a small picture gives back what larger ones took
+            pipeline.txt2img("a ring", width=48, height=48, num_inference_steps=1, seed=1)
             print(anonymous())
 """
 
