@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.engine.networks import Networks, Placement, place
+from latentrt.errors import SettingError
 from latentrt.models.bundle import Model, open_model
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
@@ -103,6 +104,8 @@ class Pipeline:
             InputError: a value is out of range; the message names it.
         """
         refuse_others("txt2img", settings)
+        if not isinstance(hires, Hires | None):
+            raise SettingError("hires", expected="a latentrt.Hires, as Hires(2.0)", got=hires)
         if hires is not None:
             return start_hires(self._parts, prompt, hires, **settings)
         return self._start(make_request(self.model, prompt, **settings))

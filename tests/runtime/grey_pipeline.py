@@ -19,6 +19,7 @@ MODEL = SimpleNamespace(
     text_layers=3,
     unet_channels=4,
     latent_channels=4,
+    components={"unet": SimpleNamespace(integer=lambda key, default: default)},
     defaults={},
     scheduler_config={"_class_name": "DDIMScheduler"},
 )

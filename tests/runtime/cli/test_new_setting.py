@@ -2,8 +2,7 @@
 
 import argparse
 import json
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
 
 import pytest
 from grey_pipeline import MODEL, Asked, GreyPipeline
@@ -90,12 +89,17 @@ def test_a_sweep_has_it_as_axis_and_as_option(asked: Asked, capsys: pytest.Captu
 def test_a_dataclass_declares_as_well() -> None:
     @dataclass
     class Pass:
-        soft: Annotated[
-            bool,
-            Setting(
-                Flag("On", "Off"), "softly.", False, Option("--pass-soft"), (Entry("Pass", "pass_soft"),)
-            ),
-        ] = False
+        soft: bool = field(
+            default=False,
+            metadata={
+                "setting": Setting(
+                    Flag("On", "Off"),
+                    "softly.",
+                    option=Option("--pass-soft"),
+                    entries=(Entry("Pass", "pass_soft"),),
+                )
+            },
+        )
 
     parser = argparse.ArgumentParser()
     options.add_options(parser, Pass)
