@@ -42,7 +42,7 @@ def test_python_checks_and_tells_it() -> None:
         2,
     )
     assert pipeline.start_txt2img("x").request.settings["sharpness"] == 0
-    request = make_request(MODEL, "x", sharpness=0.25)
+    request = make_request(MODEL, "txt2img", "x", sharpness=0.25)
     assert request.settings["sharpness"] == 0.25
     (parameters,) = request.parameters("demo")
     assert ("Sharpness", "0.25") in parameters.extra

@@ -9,6 +9,7 @@ from PIL import Image
 
 import latentrt
 from latentrt.cli import main
+from latentrt.cli.options import in_options
 from latentrt.errors import InputError, SettingError
 from latentrt.noise import TorchGenerator
 from latentrt.painting.hires import Hires
@@ -82,6 +83,54 @@ def test_what_is_no_second_pass_is_refused(demo, hires):
 def test_values_are_refused_before_anything_is_painted(demo, hires, named):
     with pytest.raises(InputError, match=named):
         demo.start_txt2img(PROMPT, hires=hires)
+
+
+@pytest.mark.parametrize(
+    ("hires", "settings", "message"),
+    [
+        (
+            Hires(),
+            {"num_inference_steps": 800},
+            "--hires-steps: 800 at --hires-strength 0.7 are the last of 1142; expected an integer from 1 to 1000",
+        ),
+        (
+            Hires(strength=0.002),
+            {"num_inference_steps": 3},
+            "--hires-steps: 3 at --hires-strength 0.002 are the last of 1500",
+        ),
+        (
+            Hires(steps=1),
+            {"guidance_interval": (0, 0.4)},
+            "--guidance-interval: second pass: 0 to 0.4 covers no whole step of 1",
+        ),
+    ],
+)
+def test_errors_of_the_second_pass_name_what_was_said(demo, hires, settings, message):
+    with pytest.raises(SettingError) as caught:
+        demo.start_txt2img(PROMPT, hires=hires, **settings)
+    assert in_options(caught.value).startswith(message)
+
+
+def test_a_function_guides_both_passes_as_the_text_tells(demo):
+    generation = demo.start_txt2img(
+        PROMPT,
+        hires=Hires(steps=4),
+        width=64,
+        height=64,
+        num_inference_steps=2,
+        guidance_scale=lambda step: 9 - step,
+    )
+    assert generation.request.guidance.points == (9, 8)
+    np.testing.assert_allclose(generation.request.guidance.scales, [9, 26 / 3, 25 / 3, 8])
+    (told,) = {dict(one.extra)["CFG schedule"] for one in generation.result().parameters}
+    assert told == "9 8"
+
+
+def test_a_run_with_a_second_pass_is_of_its_kind(demo):
+    request = demo.start_txt2img(PROMPT, hires=Hires(steps=2)).request
+    assert request.run == "txt2img"
+    assert "strength" not in request.settings
+    assert len(request.schedule) == 2
 
 
 @pytest.mark.parametrize("upscaler", ["latent", "lanczos"])
