@@ -63,7 +63,7 @@ def test_the_command_line_has_it_and_tells_it(
     assert json.loads(capsys.readouterr().out)["settings"]["sharpness"] == 0.5
     assert "Sharpness: 0.5" in str(read_parameters("a.png"))
     assert main([*words, "--sharpness", "2"]) == 2
-    assert "--sharpness: expected a number from 0 to 1, got 2.0" in capsys.readouterr().err
+    assert "--sharpness: expected a number from 0 to 1, got '2'" in capsys.readouterr().err
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["settings"]["sharpness"] is None
 
