@@ -28,15 +28,6 @@ def whole(name: str, value: Any, low: float = -math.inf, high: float = math.inf)
     return number
 
 
-def count(name: str, value: Any) -> int:
-    """A whole number of 1 or more.
-
-    Raises:
-        SettingError: it is something else.
-    """
-    return whole(name, value, 1)
-
-
 def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
     """A finite number from `low` to `high`.
 

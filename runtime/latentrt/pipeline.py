@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.engine.networks import Networks, Placement, place
+from latentrt.errors import SettingError
 from latentrt.models.bundle import Model, open_model
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
@@ -15,7 +16,7 @@ from latentrt.painting.generation import Generation, Result
 from latentrt.painting.hires import start_hires
 from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass
-from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings, refuse_others
+from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings
 from latentrt.painting.request import Request, make_request
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.settings import Settings
@@ -102,10 +103,11 @@ class Pipeline:
         Raises:
             InputError: a value is out of range; the message names it.
         """
-        refuse_others("txt2img", settings)
+        if not isinstance(hires, Hires | None):
+            raise SettingError("hires", expected="a latentrt.Hires, as Hires(2.0)", got=hires)
         if hires is not None:
             return start_hires(self._parts, prompt, hires, **settings)
-        return self._start(make_request(self.model, prompt, **settings))
+        return self._start(make_request(self.model, "txt2img", prompt, **settings))
 
     def start_img2img(self, prompt: str, image: ImageLike, **settings: Unpack[Img2ImgSettings]) -> Generation:
         """Prepare pictures that start from `image`.
@@ -119,7 +121,8 @@ class Pipeline:
             InputError: a value is out of range; the message names it.
             ImageError: the picture cannot be read.
         """
-        return self._start(make_request(self.model, prompt, images.load_image(image), **settings))
+        picture = images.load_image(image)
+        return self._start(make_request(self.model, "img2img", prompt, picture, **settings))
 
     def start_inpaint(
         self,
@@ -145,7 +148,7 @@ class Pipeline:
             ImageError: a picture cannot be read.
         """
         picture, where = images.load_image(image), load_mask(mask)
-        return self._start(make_request(self.model, prompt, picture, where, **settings))
+        return self._start(make_request(self.model, "inpaint", prompt, picture, where, **settings))
 
     def txt2img(self, prompt: str, *, hires: Hires | None = None, **settings: Unpack[Settings]) -> Result:
         """Paint pictures of a prompt: `start_txt2img`, run to the end."""

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from latentrt.painting.generation import Result
-from latentrt.painting.picture_settings import refuse_others
 from latentrt.painting.request import Request, make_request
 
 MODEL = SimpleNamespace(
@@ -19,6 +18,7 @@ MODEL = SimpleNamespace(
     text_layers=3,
     unet_channels=4,
     latent_channels=4,
+    components={"unet": SimpleNamespace(integer=lambda key, default: default)},
     defaults={},
     scheduler_config={"_class_name": "DDIMScheduler"},
 )
@@ -73,18 +73,17 @@ class GreyPipeline:
 
     def start_txt2img(self, prompt: str, *, hires: Any = None, **settings: Any) -> GreyGeneration:
         self.calls.append(("txt2img", prompt, hires, settings))
-        refuse_others("txt2img", settings)
-        return GreyGeneration(make_request(MODEL, prompt, **settings))
+        return GreyGeneration(make_request(MODEL, "txt2img", prompt, **settings))
 
     def start_img2img(self, prompt: str, image: Image.Image, **settings: Any) -> GreyGeneration:
         self.calls.append(("img2img", prompt, image.size, settings))
-        return GreyGeneration(make_request(MODEL, prompt, image, **settings))
+        return GreyGeneration(make_request(MODEL, "img2img", prompt, image, **settings))
 
     def start_inpaint(
         self, prompt: str, image: Image.Image, mask: Image.Image, **settings: Any
     ) -> GreyGeneration:
         self.calls.append(("inpaint", prompt, image.size, settings))
-        return GreyGeneration(make_request(MODEL, prompt, image, mask, **settings))
+        return GreyGeneration(make_request(MODEL, "inpaint", prompt, image, mask, **settings))
 
     def encode(self, image: Image.Image, *, seed: int | None) -> np.ndarray:
         self.calls.append(("encode", image.size, seed))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from latentrt.cli import arguments
-from latentrt.errors import SettingError
+from latentrt.cli.options import reading
 from latentrt.painting.kinds import Kind, Number, Scale, Seed, Seeds, Text, Whole
 from latentrt.painting.picture_settings import Img2ImgSettings
 from latentrt.painting.setting import shown
@@ -85,9 +85,9 @@ def axis(text: str) -> Axis:
     if len(texts) > MAX_VALUES:
         raise argparse.ArgumentTypeError(f"{name}: expected at most {MAX_VALUES} values, got {len(texts)}")
     try:
-        read = tuple(of.kind.read("", one) for one in texts)
-    except SettingError as error:
-        raise argparse.ArgumentTypeError(f"{name}: {error.problem}") from None
+        read = tuple(map(reading(of.kind), texts))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{name}: {error}") from None
     if of.setting == "seed":  # -1 is drawn once, so that the label can say it
         read = tuple(arguments.drawn(seed) for seed in read)
         texts = [str(seed) for seed in read]

@@ -57,7 +57,8 @@ def reading(kind: Kind) -> Callable[[str], Any]:
         try:
             return kind.read("", text)
         except SettingError as error:
-            raise argparse.ArgumentTypeError(error.problem) from None
+            told = f"expected {error.expected}, got {text!r}" if error.expected else error.problem
+            raise argparse.ArgumentTypeError(told) from None
 
     return read
 

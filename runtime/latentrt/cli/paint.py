@@ -105,13 +105,15 @@ class _Painted:
     seeds: list[int] = field(default_factory=list)
     variations: list[int] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
-    parameters: "list[GenerationParameters]" = field(default_factory=list)
-    size: tuple[int, int] = (0, 0)  # of the files; `parameters` have that of the first or masked pass
+    parameters: "GenerationParameters" = field(init=False)  # of the first
+    size: tuple[int, int] = field(
+        init=False
+    )  # of the files; `parameters` have that of the first or masked pass
 
     def add(self, result: "Result") -> None:
+        if not self.seeds:
+            self.parameters, self.size = result.parameters[0], result.images[0].size
         self.seeds += result.seeds
-        self.parameters += result.parameters[:1]
-        self.size = result.images[0].size
         self.variations += [p.variation_seed for p in result.parameters if p.variation_seed is not None]
         for stage, seconds in result.timings.items():
             self.timings[stage] = self.timings.get(stage, 0.0) + seconds
@@ -173,7 +175,7 @@ def _write(result: "Result", output: Output) -> Iterator[Path]:
 
 def _report(painted: _Painted, pipeline: "Pipeline") -> dict[str, Any]:
     """What was painted; `settings` has every key that any run has."""
-    p = painted.parameters[0]
+    p = painted.parameters
     told = {
         name: getattr(p, name) for name in ("prompt", "negative_prompt", "model", "model_hash", "version")
     }
@@ -193,7 +195,7 @@ def _report(painted: _Painted, pipeline: "Pipeline") -> dict[str, Any]:
 
 
 def _summary(painted: _Painted, pipeline: "Pipeline") -> str:
-    p = painted.parameters[0]
+    p = painted.parameters
     seeds = _span("seed", painted.seeds)
     if painted.variations:
         seeds += f", {_span('variation seed', painted.variations)}"

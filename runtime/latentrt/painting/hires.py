@@ -9,6 +9,7 @@ seed; and sizes of other proportions are refused, where it cuts.
 from dataclasses import replace
 from typing import Unpack
 
+from latentrt.errors import SettingError
 from latentrt.painting.generation import Generation
 from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass
@@ -17,7 +18,7 @@ from latentrt.painting.second_pass import Hires
 from latentrt.painting.settings import Settings
 from latentrt.painting.upscale import find_upscaler
 
-_MAX_STRENGTH = 0.999  # AUTOMATIC1111's, by which a strength of 1 still divides into a schedule
+_MAX_STRENGTH = 0.999  # AUTOMATIC1111's; below 999 steps it changes nothing
 
 
 def start_hires(parts: Parts, prompt: str, hires: Hires, **settings: Unpack[Settings]) -> Generation:
@@ -27,7 +28,7 @@ def start_hires(parts: Parts, prompt: str, hires: Hires, **settings: Unpack[Sett
         InputError: a value is out of range; the message names it.
     """
     model = parts.networks.model
-    first = make_request(model, prompt, **settings)
+    first = make_request(model, "txt2img", prompt, **settings)
     upscaler = find_upscaler(hires.upscaler)
     width, height = hires.target(first.width, first.height, model.vae_scale_factor)
     steps = first.num_inference_steps if hires.steps is None else hires.steps
@@ -35,7 +36,16 @@ def start_hires(parts: Parts, prompt: str, hires: Hires, **settings: Unpack[Sett
     # Half a step more than is wanted, so that rounding keeps exactly `steps` of `total`.
     kept = min((steps + 0.5) / total, 1.0)
     larger: Settings = {**settings, "width": width, "height": height, "num_inference_steps": total}
-    second = replace(make_request(model, prompt, strength=kept, **larger), seeds=first.seeds)
+    larger["guidance_scale"] = first.guidance.points  # of a function, what the picture's text tells
+    try:
+        second = make_request(model, "txt2img", prompt, None, None, kept, **larger)
+    except SettingError as error:
+        name, problem, others = error.setting, f"second pass: {error.problem}", error.others
+        if name == "num_inference_steps":
+            name, others = "hires steps", ("hires strength",)
+            problem = f"{steps} at hires strength {hires.strength:g} are the last of {total}; {error.problem}"
+        raise SettingError(name, problem, others=others) from None
+    second = replace(second, seeds=first.seeds)
     record = hires.record(steps) | {"first_pass_width": first.width, "first_pass_height": first.height}
     parameters = [
         replace(

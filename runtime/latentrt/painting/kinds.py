@@ -6,7 +6,7 @@ SettingError, which names the setting, what was expected and what came.
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -76,18 +76,20 @@ class Whole:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number from `low` to `high`; with `above`, more than `low`."""
+    """A finite number from `low` to `high`; with `above`, more than `low`, and `why` in brackets."""
 
     low: float = -math.inf
     high: float = math.inf
     above: bool = False
+    why: str = ""
 
     def check(self, name: str, value: Any) -> float:
         """A float."""
         if self.above and not self.low < number(name, value) <= self.high:
             least = f"more than {self.low}"
             most = "" if self.high == math.inf else f" and at most {self.high}"
-            raise SettingError(name, expected=least + most, got=value)
+            why = f" ({self.why})" if self.why else ""
+            raise SettingError(name, expected=least + most + why, got=value)
         return number(name, value, self.low, self.high)
 
     def read(self, name: str, text: str) -> float:
@@ -108,7 +110,7 @@ class Flag:
 
     def check(self, name: str, value: Any) -> bool:
         """A bool, of anything that equals one."""
-        if not isinstance(value, str) and value in (True, False):
+        if not isinstance(value, Sized) and value in (True, False):
             return bool(value)
         raise SettingError(name, expected="True or False", got=value)
 
@@ -129,9 +131,9 @@ class Choice:
 
     def check(self, name: str, value: Any) -> str:
         """The name."""
-        if value not in self.names:
+        if not isinstance(value, str) or value not in self.names:
             raise SettingError(name, expected=f"one of {', '.join(self.names)}", got=value)
-        return str(value)
+        return value
 
     def read(self, name: str, text: str) -> str:
         """The name, in capitals or not."""
@@ -147,9 +149,10 @@ class Size:
 
     def check(self, name: str, value: Any) -> tuple[int, int]:
         """Two whole numbers of 1 or more, at most `MAX_PIXELS` in all."""
-        if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        sides = several(value)
+        if sides is None or len(sides) != 2:
             raise SettingError(name, expected="a width and a height, 512x512 as text", got=value)
-        width, height = (whole(name, side) for side in value)
+        width, height = (whole(name, side) for side in sides)
         if width < 1 or height < 1:
             raise SettingError(name, f"expected sides of 1 or more, got {width}x{height}")
         if width * height > MAX_PIXELS:
@@ -194,11 +197,12 @@ class Seeds:
 
     def check(self, name: str, value: Any) -> int | list[int]:
         """A list where one is given."""
-        if not isinstance(value, Sequence) or isinstance(value, str):
+        seeds = several(value)
+        if seeds is None:
             return Seed().check(name, value)
-        if not value:
+        if not seeds:
             raise SettingError(name, expected="a seed, or a list of at least one", got=value)
-        return [Seed().check(name, one) for one in value]
+        return [Seed().check(name, one) for one in seeds]
 
     def read(self, name: str, text: str) -> list[int | None]:
         """With commas between them."""
@@ -216,11 +220,12 @@ class Scale:
         """A float, a tuple of at least one, or the function."""
         if callable(value):
             return value  # type: ignore[no-any-return]  # what it gives is checked when it is called
-        if isinstance(value, str) or not hasattr(value, "__len__"):
+        points = several(value)
+        if points is None:
             return number(name, value)
-        if len(value) == 0:
+        if not points:
             raise SettingError(name, expected="a number, or several", got=value)
-        return tuple(number(name, point) for point in value)
+        return tuple(number(name, point) for point in points)
 
     def read(self, name: str, text: str) -> GuidanceScale:
         """A number, or several with commas or spaces between them."""
@@ -238,8 +243,8 @@ class Interval:
     def check(self, name: str, value: Any) -> tuple[float, float]:
         """Two floats in [0, 1]."""
         try:
-            start, end = (float(share) for share in value)
-        except (TypeError, ValueError):
+            start, end = (number(name, share) for share in several(value) or ())
+        except ValueError:  # two there are not, or one is no number
             start = end = math.nan
         if not 0 <= start < end <= 1:
             raise SettingError(name, expected="(start, end) with 0 <= start < end <= 1", got=value)
@@ -253,6 +258,16 @@ class Interval:
     def write(self, value: tuple[float, float]) -> str:
         """With a space between them."""
         return " ".join(map(number_text, value))
+
+
+def several(value: Any) -> list[Any] | None:
+    """What a sequence holds, or numpy's array; None of a text, and of what is one value."""
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__getitem__"):
+        return None
+    try:
+        return list(value)
+    except TypeError:  # an array of no dimension, or a number of numpy's
+        return None
 
 
 # A text that holds no number stays what it is, and `check` refuses it under its own words.

@@ -8,12 +8,14 @@ from latentrt.painting.kinds import Flag, Number, Whole
 from latentrt.painting.setting import Entry, Option, Setting, declared, documented
 from latentrt.painting.settings import Settings
 
+UNCHANGED = "0 would give the picture back as it is"
+
 
 class Img2ImgSettings(Settings, total=False):  # noqa: D101
     strength: Annotated[
         float | None,
         Setting(
-            Number(0, 1, above=True),
+            Number(0, 1, above=True, why=UNCHANGED),
             "more than 0, at most 1: the share of the steps that are run, and so how far from the picture to go.",
             default=0.8,
             option=Option(
@@ -29,7 +31,7 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
     strength: Annotated[
         float | None,
         Setting(
-            Number(0, 1, above=True),
+            Number(0, 1, above=True, why=UNCHANGED),
             "more than 0, at most 1: how far to go from what the picture shows under the mask; 1 forgets it.",
             default=1.0,
             option=Option(
@@ -43,7 +45,7 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
     mask_blur: Annotated[
         float | None,
         Setting(
-            Number(0),
+            Number(0, 10_000),  # more than any picture needs, and less than Pillow fails at
             "radius in pixels of the Gaussian that softens the mask's edge.",
             default=4.0,
             option=Option("--mask-blur", "R", "soften the mask's edge by a Gaussian of so many pixels"),

@@ -2,11 +2,12 @@
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 from latentrt.errors import InputError
-from latentrt.painting.kinds import Number, Size, Whole
+from latentrt.painting.kinds import Number, Size, Text, Whole, several
+from latentrt.painting.picture_settings import refuse_others
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.setting import Entry, Setting, declared
 from latentrt.painting.settings import Settings
@@ -34,16 +35,17 @@ def recall(text: str, **given: Unpack[Recalled]) -> Recalled:
         text: what a picture made by latentrt or AUTOMATIC1111 carries: `latentrt.read_parameters`. The model is not
             looked for.
         **given: these win. With another seed the picture is another, and no part of its noise comes back; with another
-            sampler neither does the schedule. `hires=None` leaves out the second pass.
+            sampler neither do the schedule and eta. `hires=None` leaves out the second pass.
 
     Raises:
         InputError: the text tells of a picture over another picture, which it does not hold, or of a grid of pictures.
-        SettingError: an entry of it makes no sense.
+        SettingError: an entry of it makes no sense, or what is given is no argument of `txt2img`.
 
     Warns:
         NotHeeded: it asks for something else than latentrt does.
     """
-    p = parse_parameters(text)
+    refuse_others("txt2img", [name for name in given if name not in ("prompt", "hires")])
+    p = parse_parameters(Text().check("text", text))
     extra = dict(p.extra)
     if extra.get("Script", "").startswith("X/Y"):
         axes = ", ".join(extra[f"{name} Type"] for name in "XYZ" if f"{name} Type" in extra)
@@ -64,11 +66,13 @@ def recall(text: str, **given: Unpack[Recalled]) -> Recalled:
         known["width"], known["height"] = Size().check("width", (p.width, p.height))
     if ours and "Batch pos" in extra:
         known["num_images"] = Whole(1).read("num_images", extra.get("Batch size", ""))
-    if given.get("sampler") is not None:
-        del known["schedule"]
+    if given.get("sampler") not in (None, known["sampler"], p.sampler):
+        known["schedule"] = known["eta"] = None
+    if given.get("variation_strength") == 0:
+        known["variation_seed"] = None
     if (seed := given.get("seed")) is not None:
         known["num_images"] = None
-        if set(seed if isinstance(seed, Sequence) else [seed]) != {p.seed}:
+        if set(several(seed) or [seed]) != {p.seed}:
             known["variation_seed"] = known["variation_strength"] = None
     hires = two_passes and "hires" not in given
     if hires:

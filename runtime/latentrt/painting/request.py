@@ -147,9 +147,11 @@ class Request:
 
 def make_request(
     model: Model,
+    run: str,
     prompt: str,
     picture: "Image | None" = None,
     mask: "Image | None" = None,
+    share: float | None = None,
     /,
     **settings: Unpack[InpaintSettings],
 ) -> Request:
@@ -157,17 +159,16 @@ def make_request(
 
     Args:
         model: what is to paint.
+        run: a key of `RUNS`.
         prompt: what to paint.
         picture: what img2img and inpaint begin with.
         mask: what inpaint paints of it.
-        **settings: those of the kind of run that this is: `Settings`; with a picture, or with `strength` for the second
-            pass of a run, `Img2ImgSettings`; with a mask `InpaintSettings`.
+        share: of the steps that a second pass runs, the last; None: all, or those that `strength` says.
+        **settings: those of this kind of run.
 
     Raises:
         SettingError: a value is out of range or of the wrong kind, or no setting of this kind of run.
     """
-    start = "img2img" if picture is not None or "strength" in settings else "txt2img"
-    run = start if mask is None else "inpaint"
     refuse_others(run, settings)
     asked = checked(RUNS[run], settings)
     prompt = Text().check("prompt", prompt)
@@ -185,14 +186,14 @@ def make_request(
     scale = asked["guidance_scale"]
     if scale is None:
         scale = float(model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE))
-    with _named("sampler", "schedule", "eta", "num_inference_steps"):
+    with _named("sampler", "schedule", "eta", "num_inference_steps", "strength"):
         asked_sampler = model.defaults.get("sampler") if asked["sampler"] is None else asked["sampler"]
         sampler = resolve(asked_sampler, model.scheduler_config, asked["schedule"])
         if asked["eta"] is not None:
             sampler.check_options(eta=asked["eta"])
         schedule = sampler.schedule(steps)
-    if "strength" in asked:
-        schedule = schedule.truncated(asked["strength"])
+        if (share := asked.get("strength", share)) is not None:
+            schedule = schedule.truncated(share)
     if asked["clip_skip"] >= model.text_layers:
         raise SettingError(
             "clip_skip",

@@ -1,7 +1,7 @@
 """What is asked of a second pass; `latentrt.painting.hires` paints it."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import SettingError
@@ -10,50 +10,52 @@ from latentrt.painting.setting import Entry, Option, Setting, declared, document
 from latentrt.pictures.metadata import FIELDS
 
 
+def _declared(default: Any, setting: Setting) -> Any:
+    return field(default=default, metadata={"setting": setting})
+
+
 @dataclass(frozen=True)
 class Hires:
     """A second pass."""
 
-    scale: Annotated[
-        float,
+    scale: float = _declared(
+        2.0,
         Setting(
-            Number(),
+            Number(1, above=True),
             "how many times larger, more than 1.",
-            entries=(Entry("Hires upscale", "hires_scale", ours=False),),
+            entries=(Entry("Hires upscale", "hires_scale", always=True, ours=False),),
         ),
-    ] = 2.0
-    size: Annotated[
-        tuple[int, int] | None,
+    )
+    size: tuple[int, int] | None = _declared(
+        None,
         Setting(
             Size(),
             "width and height in place of `scale`; of the first pass's proportions.",
             entries=(Entry("Hires resize", "hires_size", ours=False),),
         ),
-    ] = None
-    steps: Annotated[
-        int | None,
+    )
+    steps: int | None = _declared(
+        None,
         Setting(
             Whole(1),
             "steps of the second pass, all of which are run. None: as many as in the first.",
             option=Option("--hires-steps", "N", "steps of that second pass (default: --steps)"),
             entries=(Entry("Hires steps", "hires_steps", ours=False),),
         ),
-    ] = None
-    strength: Annotated[
-        float,
+    )
+    strength: float = _declared(
+        0.7,
         Setting(
             Number(0, 1, above=True),
             "more than 0, at most 1: how far to go from the enlarged picture.",
             option=Option(
-                "--hires-strength",
-                "F",
-                "how far it goes from the enlarged picture: more than 0, at most 1 (default: 0.7)",
+                "--hires-strength", "F", "how far it goes from the enlarged picture: more than 0, at most 1"
             ),
-            entries=(Entry("Denoising strength", "strength", ours=False),),
+            entries=(Entry("Denoising strength", "strength", always=True, ours=False),),
         ),
-    ] = 0.7
-    upscaler: Annotated[
-        str,
+    )
+    upscaler: str = _declared(
+        "latent",
         Setting(
             Text(),
             "a name of `latentrt.painting.upscale.UPSCALERS`, or AUTOMATIC1111's.",
@@ -63,20 +65,22 @@ class Hires:
                 "latent (default), latent-antialiased, latent-bicubic, latent-bicubic-antialiased, latent-nearest, "
                 "latent-nearest-exact; or of the decoded picture, lanczos or nearest",
             ),
-            entries=(Entry("Hires upscaler", "hires_upscaler", ours=False),),
+            entries=(Entry("Hires upscaler", "hires_upscaler", always=True, ours=False),),
         ),
-    ] = "latent"
+    )
+
+    def __post_init__(self) -> None:
+        for name, setting in declared(Hires).items():
+            value = getattr(self, name)
+            if value is not None or setting.default is not None:
+                object.__setattr__(self, name, setting.kind.check(f"hires {name}", value))
 
     def target(self, width: int, height: int, factor: int) -> tuple[int, int]:
         """Width and height of the second pass, rounded down to multiples of `factor`.
 
         Raises:
-            SettingError: a value is out of range; or the size is smaller than the first pass's, of other proportions,
-                or more than `MAX_PIXELS`.
+            SettingError: it is smaller than the first pass's, of other proportions, or more than `MAX_PIXELS`.
         """
-        for name, setting in declared(Hires).items():
-            if (value := getattr(self, name)) is not None:
-                setting.kind.check(f"hires {name}", value)
         if self.size is None:
             wide, high = int(width * self.scale), int(height * self.scale)
         else:

@@ -7,7 +7,7 @@ brings back, and the documentation.
 
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -79,7 +79,9 @@ class Setting:
 
 @cache
 def declared(of: type) -> dict[str, Setting]:
-    """The declarations of a TypedDict, inherited ones first, or of a dataclass."""
+    """The declarations of a TypedDict, inherited ones first, or of a dataclass, whose fields have the defaults."""
+    if is_dataclass(of):
+        return {one.name: replace(one.metadata["setting"], default=one.default) for one in fields(of)}
     hints = get_type_hints(of, include_extras=True)
     return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
 

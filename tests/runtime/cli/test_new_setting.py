@@ -2,8 +2,7 @@
 
 import argparse
 import json
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
 
 import pytest
 from grey_pipeline import MODEL, Asked, GreyPipeline
@@ -43,7 +42,7 @@ def test_python_checks_and_tells_it() -> None:
         2,
     )
     assert pipeline.start_txt2img("x").request.settings["sharpness"] == 0
-    request = make_request(MODEL, "x", sharpness=0.25)
+    request = make_request(MODEL, "txt2img", "x", sharpness=0.25)
     assert request.settings["sharpness"] == 0.25
     (parameters,) = request.parameters("demo")
     assert ("Sharpness", "0.25") in parameters.extra
@@ -64,7 +63,7 @@ def test_the_command_line_has_it_and_tells_it(
     assert json.loads(capsys.readouterr().out)["settings"]["sharpness"] == 0.5
     assert "Sharpness: 0.5" in str(read_parameters("a.png"))
     assert main([*words, "--sharpness", "2"]) == 2
-    assert "--sharpness: expected a number from 0 to 1, got 2.0" in capsys.readouterr().err
+    assert "--sharpness: expected a number from 0 to 1, got '2'" in capsys.readouterr().err
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["settings"]["sharpness"] is None
 
@@ -90,12 +89,17 @@ def test_a_sweep_has_it_as_axis_and_as_option(asked: Asked, capsys: pytest.Captu
 def test_a_dataclass_declares_as_well() -> None:
     @dataclass
     class Pass:
-        soft: Annotated[
-            bool,
-            Setting(
-                Flag("On", "Off"), "softly.", False, Option("--pass-soft"), (Entry("Pass", "pass_soft"),)
-            ),
-        ] = False
+        soft: bool = field(
+            default=False,
+            metadata={
+                "setting": Setting(
+                    Flag("On", "Off"),
+                    "softly.",
+                    option=Option("--pass-soft"),
+                    entries=(Entry("Pass", "pass_soft"),),
+                )
+            },
+        )
 
     parser = argparse.ArgumentParser()
     options.add_options(parser, Pass)

@@ -1,5 +1,6 @@
 """The second pass: sizes, steps, noise, what it starts from, and its way through a picture's text."""
 
+import inspect
 import json
 
 import numpy as np
@@ -8,7 +9,8 @@ from PIL import Image
 
 import latentrt
 from latentrt.cli import main
-from latentrt.errors import InputError
+from latentrt.cli.options import in_options
+from latentrt.errors import InputError, SettingError
 from latentrt.noise import TorchGenerator
 from latentrt.painting.hires import Hires
 from latentrt.painting.upscale import interpolate
@@ -36,20 +38,44 @@ def test_sizes(hires, size):
     assert hires.target(128, 64, 8) == size
 
 
-@pytest.mark.parametrize(
-    "hires", [Hires(1), Hires(0.5), Hires(size=(256, 256)), Hires(size=(64, 32)), Hires(-2)]
-)
+@pytest.mark.parametrize("hires", [Hires(1.01), Hires(size=(256, 256)), Hires(size=(64, 32))])
 def test_sizes_that_are_none(hires):
     with pytest.raises(InputError, match="hires"):
         hires.target(128, 64, 8)
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("scale", value) for value in (1, 0.5, -2, "2", None)),
+        *(("strength", value) for value in (0, 1.1, None)),
+        ("size", (64,)),
+        ("steps", 0),
+        ("upscaler", None),
+    ],
+)
+def test_values_are_checked_when_they_are_given(name, value):
+    with pytest.raises(SettingError, match=f"hires {name}: expected"):
+        Hires(**{name: value})
+
+
+def test_values_become_plain_and_the_signature_is_short():
+    assert Hires(2, [96, 96]) == Hires(2.0, (96, 96), None)
+    assert str(inspect.signature(Hires)).startswith(
+        "(scale: float = 2.0, size: tuple[int, int] | None = None, "
+    )
+    assert "enlarged picture. Default: 0.7." in " ".join(Hires.__doc__.split())
+
+
+@pytest.mark.parametrize("hires", [2.0, True, False, {"scale": 2}])
+def test_what_is_no_second_pass_is_refused(demo, hires):
+    with pytest.raises(SettingError, match="hires: expected a latentrt.Hires"):
+        demo.start_txt2img(PROMPT, hires=hires)
+
+
+@pytest.mark.parametrize(
     ("hires", "named"),
     [
-        (Hires(strength=0), "hires strength"),
-        (Hires(strength=1.1), "hires strength"),
-        (Hires(steps=0), "hires steps"),
         (Hires(99), "at most 67,108,864 pixels"),
         (Hires(upscaler="esrgan"), "hires upscaler"),
     ],
@@ -57,6 +83,54 @@ def test_sizes_that_are_none(hires):
 def test_values_are_refused_before_anything_is_painted(demo, hires, named):
     with pytest.raises(InputError, match=named):
         demo.start_txt2img(PROMPT, hires=hires)
+
+
+@pytest.mark.parametrize(
+    ("hires", "settings", "message"),
+    [
+        (
+            Hires(),
+            {"num_inference_steps": 800},
+            "--hires-steps: 800 at --hires-strength 0.7 are the last of 1142; expected an integer from 1 to 1000",
+        ),
+        (
+            Hires(strength=0.002),
+            {"num_inference_steps": 3},
+            "--hires-steps: 3 at --hires-strength 0.002 are the last of 1500",
+        ),
+        (
+            Hires(steps=1),
+            {"guidance_interval": (0, 0.4)},
+            "--guidance-interval: second pass: 0 to 0.4 covers no whole step of 1",
+        ),
+    ],
+)
+def test_errors_of_the_second_pass_name_what_was_said(demo, hires, settings, message):
+    with pytest.raises(SettingError) as caught:
+        demo.start_txt2img(PROMPT, hires=hires, **settings)
+    assert in_options(caught.value).startswith(message)
+
+
+def test_a_function_guides_both_passes_as_the_text_tells(demo):
+    generation = demo.start_txt2img(
+        PROMPT,
+        hires=Hires(steps=4),
+        width=64,
+        height=64,
+        num_inference_steps=2,
+        guidance_scale=lambda step: 9 - step,
+    )
+    assert generation.request.guidance.points == (9, 8)
+    np.testing.assert_allclose(generation.request.guidance.scales, [9, 26 / 3, 25 / 3, 8])
+    (told,) = {dict(one.extra)["CFG schedule"] for one in generation.result().parameters}
+    assert told == "9 8"
+
+
+def test_a_run_with_a_second_pass_is_of_its_kind(demo):
+    request = demo.start_txt2img(PROMPT, hires=Hires(steps=2)).request
+    assert request.run == "txt2img"
+    assert "strength" not in request.settings
+    assert len(request.schedule) == 2
 
 
 @pytest.mark.parametrize("upscaler", ["latent", "lanczos"])

@@ -124,3 +124,21 @@ def test_refused(entries, error, message):
 def test_what_is_not_heeded_is_warned_of():
     with pytest.warns(NotHeeded, match="not heeded here: ENSD"):
         recall("x\nSteps: 2, Seed: 1, ENSD: 31337, Version: v1.10.1")
+
+
+def test_what_is_given_is_checked():
+    with pytest.raises(SettingError, match="foo: txt2img has no such setting"):
+        recall("x\nSteps: 2, Seed: 1", foo=3)
+    with pytest.raises(SettingError, match="text: expected text, got None"):
+        recall(None)
+
+
+def test_what_goes_with_another_value_is_left_out():
+    text = f"x\nSteps: 2, Sampler: DDIM, Seed: 1, Eta: 0.5, Variation seed: 6, Variation seed strength: 0.5, {OURS}"
+    plain = recall(text)
+    assert (plain["eta"], plain["variation_seed"]) == (0.5, 6)
+    assert "eta" not in recall(text, sampler="euler")
+    assert recall(text, sampler="DDIM") == plain
+    assert "variation_seed" not in recall(text, variation_strength=0)
+    assert recall(text, variation_strength=0, variation_seed=7)["variation_seed"] == 7
+    assert "variation_seed" not in recall(text, seed=np.array([3, 4]))
