@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Array = npt.NDArray[Any]
-Painting: TypeAlias = Generation
 ImageLike: TypeAlias = "Path | str | Image | npt.NDArray[Any]"
 
 
@@ -92,7 +91,7 @@ class Pipeline:
 
     def start_txt2img(
         self, prompt: str, *, hires: Hires | None = None, **settings: Unpack[Settings]
-    ) -> Painting:
+    ) -> Generation:
         """Prepare pictures of a prompt; iterate the `Generation` for its steps, or ask it for its `result`.
 
         Args:

@@ -16,10 +16,10 @@ from latentrt.painting.second_pass import Hires
 from latentrt.painting.setting import record
 
 if TYPE_CHECKING:
-    from latentrt.painting.generation import Result
+    from latentrt.painting.generation import Generation, Result
     from latentrt.painting.settings import Settings
     from latentrt.pictures.metadata import GenerationParameters
-    from latentrt.pipeline import Painting, Pipeline
+    from latentrt.pipeline import Pipeline
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
@@ -52,7 +52,7 @@ def paint(
     args: argparse.Namespace,
     prompt: str,
     settings: "Settings",
-    start: "Callable[[Pipeline, Settings], Painting]",
+    start: "Callable[[Pipeline, Settings], Generation]",
 ) -> int:
     """Load the model, paint batch after batch, write each one's pictures when it is done, and say where they are.
 
@@ -140,7 +140,7 @@ class _Bar:
     def __exit__(self, *exception: object) -> None:
         self._bar.close()
 
-    def run(self, generation: "Painting", shown: previews.Previews) -> "Result":
+    def run(self, generation: "Generation", shown: previews.Previews) -> "Result":
         bar = self._bar
         bar.total = generation.total * self._batches
         for step in generation:

@@ -21,8 +21,9 @@ from latentrt.painting.picture_settings import Img2ImgSettings
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from latentrt.painting.generation import Generation
     from latentrt.pictures.metadata import GenerationParameters
-    from latentrt.pipeline import Painting, Pipeline
+    from latentrt.pipeline import Pipeline
 
 EXAMPLES = f"""\
 examples:
@@ -73,7 +74,7 @@ class _Cell:
     """One picture to be: its place (z, y, x) and what makes it."""
 
     place: tuple[int, int, int]
-    generation: "Painting"
+    generation: "Generation"
 
 
 def run(args: argparse.Namespace) -> int:
