@@ -52,7 +52,7 @@ class Runner:
 
         Args:
             shapes: by input name.
-            norms: see `Variant`; with others than its own, a session runs with as little memory as it can.
+            norms: see `Variant`; those that tell them, or are given them, are for tiles.
         """
         variant = Variant(self.dtype, norms)
         key = variant, tuple(shapes.items()) if self.provider.pinned_sessions else ()
@@ -80,7 +80,7 @@ class Runner:
             self.dtype,
             dimensions(graph.inputs, shapes) if self.provider.pinned_sessions else {},
             self.low_memory,
-            plans_memory=variant.norms == "own",
+            in_order=variant.norms != "own",
         )
         self.load_seconds += session.load_seconds
         return session

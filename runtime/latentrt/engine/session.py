@@ -32,8 +32,8 @@ class Session:
         dtype: "fp16" or "fp32", what the graph computes in.
         dimensions: sizes of free dimensions that every run has; the provider plans for them.
         low_memory: load with less memory, and run a little slower.
-        plans_memory: from the second run on, take one planned block beside what the first run took; else never more
-            than one run needs.
+        in_order: compute nodes in the graph's order. ONNX Runtime's own leaves outputs that nothing waits for to the
+            end, and keeps what they are made of till then.
 
     Raises:
         WeightsError: a parameter is missing, has the wrong shape, or exceeds the range of fp16.
@@ -49,7 +49,7 @@ class Session:
         dtype: str,
         dimensions: Mapping[str, int] | None = None,
         low_memory: bool = False,
-        plans_memory: bool = True,
+        in_order: bool = False,
     ) -> None:
         started = time.perf_counter()
         self.component = component
@@ -64,9 +64,9 @@ class Session:
         )
         graph.place(places)
         options = provider.session_options(dtype, low_memory)
-        if not plans_memory:
-            options.enable_mem_pattern = False
-            # Outputs that nothing waits for would be computed last, what they are made of being kept till then.
+        # A plan of memory is made for each size that comes, and its block taken beside what the first run took.
+        options.enable_mem_pattern = bool(self.dimensions)
+        if in_order:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         for name, size in self.dimensions.items():
             options.add_free_dimension_override_by_name(name, size)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SETTLED, ALL = 60, 200  # generations
+GENERATIONS, EVERY = 200, 10  # painted, and measured after so many
 MAX_GROWTH = 1.05
 
 ANONYMOUS = """
@@ -22,17 +22,14 @@ def anonymous():
 PAINT = f"""
 rng = random.Random(0)
 with latentrt.load("demo", device="cpu", dtype="fp32") as pipeline:
-    for index in range({ALL}):
+    for index in range({GENERATIONS}):
         width, height = (8 * rng.randint(6, 26) for _ in range(2))
         seeds = list(range(rng.choice((1, 1, 2, 3))))
         prompt = f"a small blue ring above a large red heart on {{rng.choice(('white', 'green'))}} {{index}}"
         pipeline.txt2img(prompt, width=width, height=height, num_inference_steps=2, seed=seeds)
-        if index + 1 in ({SETTLED}, {ALL}):  # a small picture gives back what larger ones took
-            pipeline.txt2img("a ring", width=48, height=48, num_inference_steps=1, seed=1)
+        if index % {EVERY} == 0:
             print(anonymous())
 """
-
-
 LARGE = """
 with latentrt.load("demo", device="cpu", dtype="fp32") as pipeline:
     for side in (64, 512, 64):
@@ -55,9 +52,11 @@ def measured(code: str) -> list[int]:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_over_generations_of_changing_sizes():
-    settled, end = measured(PAINT)
-    assert settled > 50_000  # networks are there
-    assert end < MAX_GROWTH * settled
+    """What is kept goes up and down with the sizes painted last: the most of each half is compared."""
+    kept = measured(PAINT)
+    half = len(kept) // 2
+    assert min(kept) > 50_000  # networks are there
+    assert max(kept[half:]) < MAX_GROWTH * max(kept[:half])
 
 
 def test_a_large_picture_leaves_no_memory_behind():
