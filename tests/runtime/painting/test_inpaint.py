@@ -14,6 +14,7 @@ import latentrt
 from latentrt import samplers
 from latentrt.cli import main
 from latentrt.errors import InputError, ModelError
+from latentrt.models.weights import read_safetensors, write_safetensors
 from latentrt.noise import TorchGenerator
 from latentrt.painting.blend import Blend
 from latentrt.painting.inpainting import crop_region, make_inpainting
@@ -229,6 +230,11 @@ def test_with_low_memory_both_pictures_are_encoded_in_one_stage(random_model, tm
     shutil.copytree(random_model, tmp_path / "model")
     path = tmp_path / "model" / "unet" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "in_channels": 9}))
+    weights = path.with_name("diffusion_pytorch_model.safetensors")
+    tensors = read_safetensors(weights)
+    first = tensors["conv_in.weight"]
+    tensors["conv_in.weight"] = np.concatenate([first, first, first[:, :1]], axis=1)
+    write_safetensors(weights, tensors)
     watch = Watch(monkeypatch)
     with latentrt.load(tmp_path / "model", device="cpu", low_memory=True) as low:
         request = low.start_inpaint("a ring", PICTURE, disc(), strength=0.5, **QUICK).request
