@@ -8,20 +8,21 @@ from latentrt.painting.kinds import Flag, Number, Whole
 from latentrt.painting.setting import Entry, Option, Setting, declared, documented
 from latentrt.painting.settings import Settings
 
-UNCHANGED = "0 would give the picture back as it is"
+_STRENGTH = Number(0, 1, above=True, why="0 would give the picture back as it is")
+_STRENGTH_ENTRIES = (Entry("Denoising strength", always=True, ours=False),)
 
 
 class Img2ImgSettings(Settings, total=False):  # noqa: D101
     strength: Annotated[
         float | None,
         Setting(
-            Number(0, 1, above=True, why=UNCHANGED),
+            _STRENGTH,
             "more than 0, at most 1: the share of the steps that are run, and so how far from the picture to go.",
             default=0.8,
             option=Option(
                 "--strength", "F", "how far to go from it: more than 0, at most 1, which forgets it"
             ),
-            entries=(Entry("Denoising strength", always=True, ours=False),),
+            entries=_STRENGTH_ENTRIES,
             axis="Denoising",
         ),
     ]
@@ -31,7 +32,7 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
     strength: Annotated[
         float | None,
         Setting(
-            Number(0, 1, above=True, why=UNCHANGED),
+            _STRENGTH,
             "more than 0, at most 1: how far to go from what the picture shows under the mask; 1 forgets it.",
             default=1.0,
             option=Option(
@@ -39,7 +40,7 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
                 "F",
                 "how far to go from what is there: more than 0, at most 1, which forgets it",
             ),
-            entries=(Entry("Denoising strength", always=True, ours=False),),
+            entries=_STRENGTH_ENTRIES,
         ),
     ]
     mask_blur: Annotated[
