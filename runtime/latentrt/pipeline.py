@@ -14,6 +14,7 @@ from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
 from latentrt.painting.generation import Generation, Result
 from latentrt.painting.hires import start_hires
+from latentrt.painting.kinds import Seed, drawn
 from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass
 from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings
@@ -172,13 +173,13 @@ class Pipeline:
 
         Args:
             image: its sides must be multiples of the VAE's factor.
-            seed: draw from the encoder's distribution with this seed. None: its mean.
+            seed: draw from the encoder's distribution with this seed; -1: with a random one. None: its mean.
             tile: see `load`. None: as it was loaded.
         """
         mean, std = self.autoencoder.encode(images.to_array(images.load_image(image)), tile)
         if seed is None:
             return self.autoencoder.scaled(mean)
-        return self.autoencoder.drawn(mean, std, TorchGenerator(seed))
+        return self.autoencoder.drawn(mean, std, TorchGenerator(drawn(Seed().check("seed", seed))))
 
     def decode(self, latents: Array, *, tile: Tile | None = None) -> list["Image"]:
         """Pictures of scaled latents (b, c, h, w); for `tile` see `load`."""

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from latentrt.networks import Options
 from latentrt.painting.generation import Result
 from latentrt.painting.request import Request, make_request
 
 MODEL = SimpleNamespace(
     name="demo",
     vae_scale_factor=8,
-    default_size=16,
+    default_side=lambda name: 16,
     text_layers=3,
     unet_channels=4,
     latent_channels=4,
-    components={"unet": SimpleNamespace(integer=lambda key, default: default)},
+    components={"unet": SimpleNamespace(options=Options("unet", {}))},
     defaults={},
     scheduler_config={"_class_name": "DDIMScheduler"},
 )

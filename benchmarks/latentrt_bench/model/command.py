@@ -127,7 +127,7 @@ def _settings(args: argparse.Namespace, model: Model) -> dict[str, Any]:
     rounds = ROUNDS if args.rounds is None else args.rounds
     sizes = args.size
     if sizes is None:
-        sizes = [tuple(model.defaults.get(side, model.default_size) for side in ("width", "height"))]
+        sizes = [(model.default_side("width"), model.default_side("height"))]
     steps, scale = args.steps, args.guidance_scale
     if steps is None:
         steps = model.defaults.get("num_inference_steps", DEFAULT_STEPS)

@@ -144,7 +144,7 @@ def _settings(args: argparse.Namespace, name: str, model: Model | None) -> dict[
         )
     size = args.size
     if size is None:
-        size = (SIZE, SIZE) if model is None else (model.default_size, model.default_size)
+        size = (SIZE, SIZE) if model is None else model.default_size
     factor = 8 if model is None else model.vae_scale_factor
     if size[0] % factor or size[1] % factor:
         raise InputError(f"--size: expected multiples of {factor}, got {size[0]}x{size[1]}")

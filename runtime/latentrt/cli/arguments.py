@@ -1,13 +1,12 @@
 """Arguments that several commands share, and the kinds of their values."""
 
 import argparse
-import secrets
 from collections.abc import Callable
 from typing import Any
 
 from latentrt.checks import DEVICES, DTYPES
 from latentrt.cli.options import reading
-from latentrt.painting.kinds import Number, Seed, Size, Whole
+from latentrt.painting.kinds import Number, Seed, Size, Whole, drawn
 
 natural: Callable[[str], int] = reading(Whole(1))
 finite: Callable[[str], float] = reading(Number())
@@ -64,9 +63,5 @@ def tile(text: str) -> Any:
 
 def seed(text: str) -> int:
     """A seed; for -1 one is drawn."""
-    return drawn(reading(Seed())(text))
-
-
-def drawn(seed: int | None) -> int:
-    """The seed that was asked for, or a random one of 32 bits where none was."""
-    return secrets.randbits(32) if seed is None else seed
+    asked: int | None = reading(Seed())(text)
+    return drawn(asked)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from latentrt.cli import arguments
 from latentrt.cli.options import reading
-from latentrt.painting.kinds import Kind, Number, Scale, Seed, Seeds, Text, Whole
+from latentrt.painting.kinds import Kind, Number, Scale, Seed, Seeds, Text, Whole, drawn
 from latentrt.painting.picture_settings import Img2ImgSettings
 from latentrt.painting.setting import shown
 
@@ -89,7 +88,7 @@ def axis(text: str) -> Axis:
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{name}: {error}") from None
     if of.setting == "seed":  # -1 is drawn once, so that the label can say it
-        read = tuple(arguments.drawn(seed) for seed in read)
+        read = tuple(drawn(seed) for seed in read)
         texts = [str(seed) for seed in read]
     return Axis(of, tuple(texts), read)
 

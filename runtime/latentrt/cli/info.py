@@ -30,6 +30,9 @@ HIGHLIGHTS = (
     "vocab_size",
 )
 
+# What a pipeline may hold beside its networks, and diffusers runs.
+_NOT_RUN = ("safety_checker", "image_encoder")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -48,11 +51,15 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(model: "Model") -> dict[str, Any]:
     """Everything shown, as plain data."""
-    from latentrt.errors import InputError
+    from latentrt.errors import InputError, ModelError
     from latentrt.painting.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
     from latentrt.samplers import resolve
 
-    size = model.default_size
+    sides: dict[str, Any]
+    try:
+        sides = {name: model.default_side(name) for name in ("width", "height")}
+    except ModelError as error:
+        sides = {"width": None, "height": None, "size_error": str(error)}
     prediction_type = str(model.scheduler_config.get("prediction_type", "epsilon"))
     try:
         sampler = resolve(model.defaults.get("sampler"), model.scheduler_config)
@@ -67,12 +74,13 @@ def describe(model: "Model") -> dict[str, Any]:
         "scheduler": model.scheduler_config.get("_class_name"),
         "prediction_type": prediction_type,
         "defaults": {
-            "width": model.defaults.get("width", size),
-            "height": model.defaults.get("height", size),
+            **sides,
             "steps": model.defaults.get("num_inference_steps", DEFAULT_STEPS),
             "guidance_scale": model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE),
             "sampler": sampler_name,
         },
+        "repairs": [str(repair) for repair in model.repairs],
+        "not_run": [name for name in _NOT_RUN if any(model.index.get(name) or ())],
         "parameters": sum({c.folder: c.weights.num_parameters for c in model.components.values()}.values()),
         "components": {name: _component(component) for name, component in model.components.items()},
     }
@@ -82,7 +90,9 @@ def _component(component: "Component") -> dict[str, Any]:
     weights = component.weights
     return {
         "folder": component.folder.name,
-        "class": component.config.get("_class_name", (component.config.get("architectures") or [None])[0]),
+        "class": component.class_name
+        or component.config.get("_class_name")
+        or component.config.get("architectures"),
         "graph": _graph(component),
         "parameters": weights.num_parameters,
         "dtypes": list(weights.dtypes),
@@ -105,13 +115,16 @@ def _graph(component: "Component") -> dict[str, Any]:
 
 def _text(facts: dict[str, Any]) -> str:
     defaults = facts["defaults"]
+    size = defaults.get("size_error") or f"{defaults['width']}x{defaults['height']}"
     lines = [
         f"{facts['name']}: {facts['kind']}, {facts['pipeline']}, {facts['parameters'] / 1e6:.1f} M parameters",
         f"  path       {facts['path']}",
         f"  scheduler  {facts['scheduler']}, predicts {facts['prediction_type']}",
-        f"  defaults   {defaults['width']}x{defaults['height']}, {defaults['steps']} steps, "
+        f"  defaults   {size}, {defaults['steps']} steps, "
         f"guidance scale {defaults['guidance_scale']}, {defaults['sampler']}",
     ]
+    lines += [f"  repaired   {repair}" for repair in facts["repairs"]]
+    lines += [f"  not run    {name}: latentrt has none" for name in facts["not_run"]]
     for name, part in facts["components"].items():
         files = ", ".join(f"{file} ({size / 1e6:.1f} MB)" for file, size in part["files"].items())
         graph = part["graph"]

@@ -1,8 +1,7 @@
 """Seeds on the command line: which pictures, and what noise each begins with."""
 
-from latentrt.cli import arguments
 from latentrt.errors import InputError
-from latentrt.painting.kinds import MAX_SEED
+from latentrt.painting.kinds import MAX_SEED, drawn
 from latentrt.painting.settings import Settings
 
 
@@ -27,7 +26,7 @@ def batches(settings: Settings, *, one_stream: bool = False, low_memory: bool = 
         InputError: options contradict each other, or a seed would go beyond 2⁶⁴ − 1.
     """
     pictures, batch_size = count(settings), settings.get("batch_size")
-    seeds = [arguments.drawn(seed) for seed in _seeds(settings)]
+    seeds = [drawn(seed) for seed in _seeds(settings)]
     variation = _seeds(settings, "variation_seed")
     if not settings.get("variation_strength") and "variation_seed" in settings:
         raise InputError("--variation-seed: does nothing without --variation-strength")
@@ -42,7 +41,7 @@ def batches(settings: Settings, *, one_stream: bool = False, low_memory: bool = 
         shared.pop(name, None)  # type: ignore[misc]
     variations: list[int] = []
     if settings.get("variation_strength"):
-        variations = _counted("--variation-seed", arguments.drawn(variation[0]), pictures)
+        variations = _counted("--variation-seed", drawn(variation[0]), pictures)
     if one_stream:
         if variations:
             shared["variation_seed"] = variations[0]

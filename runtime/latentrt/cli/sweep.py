@@ -16,6 +16,7 @@ from latentrt.cli.console import progress_line, say
 from latentrt.cli.output import plan
 from latentrt.cli.previews import say_tiles
 from latentrt.errors import InputError, SettingError
+from latentrt.painting.kinds import drawn
 from latentrt.painting.picture_settings import Img2ImgSettings
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         from latentrt.pictures.images import load_image
 
         image = load_image(args.image)
-    seed = arguments.drawn(args.seed)
+    seed = drawn(args.seed)
     shared = {**options.given(args, Img2ImgSettings), "seed": seed}
 
     import latentrt

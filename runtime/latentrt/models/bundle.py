@@ -1,28 +1,28 @@
 """Find, read and check models on disk: a diffusers folder, a bundle of ours, or the included demo."""
 
 import importlib.resources
-import math
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
 from latentrt.files import read_json
 from latentrt.models.manifest import COMPONENTS as COMPONENTS
 from latentrt.models.manifest import MANIFEST_NAME, Manifest, read_manifest
+from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
 from latentrt.models.weight_files import find_weight_files
 from latentrt.models.weights import Weights
-from latentrt.networks import Graph, Variant, build
+from latentrt.networks import Graph, Options, Variant, build
 
 # A diffusers folder holds both halves of the autoencoder in one.
 _DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
+_SCHEDULER_CONFIG = Path("scheduler", "scheduler_config.json")
 # What a maker may advise in generation_config.json.
 _ADVISED_COUNTS = ("width", "height", "num_inference_steps")
-_MAX_INTEGER = 2**31 - 1  # no size or count of a model comes near
-_MAX_LEVELS = 16  # of an autoencoder; published ones have 4
+_SAMPLE_SIZE = 64  # latents of a side, where the UNet's config names none: what Stable Diffusion was made for
 # Pipelines whose networks are others, by how their class begins; and a folder that such a model has.
 _UNSUPPORTED_PIPELINES = ("StableDiffusionXL", "StableDiffusion3", "Flux")
 _UNSUPPORTED_FOLDERS = ("text_encoder_2", "transformer")
@@ -30,12 +30,21 @@ _UNSUPPORTED_FOLDERS = ("text_encoder_2", "transformer")
 
 @dataclass(frozen=True)
 class Component:
-    """One network of a model: where its config and weights are. `fp32_only`: it overflows in fp16."""
+    """One network of a model: where its config and weights are.
+
+    Attributes:
+        name: as of `networks.BUILDERS`.
+        folder: of its files.
+        config: what its config.json says, and what diffusers makes of it.
+        fp32_only: it overflows in fp16.
+        class_name: what `model_index.json` calls its class; None where it names none, and the config's own counts.
+    """
 
     name: str
     folder: Path
     config: Mapping[str, Any]
     fp32_only: bool = False
+    class_name: str | None = None
 
     @cached_property
     def weights(self) -> Weights:
@@ -47,23 +56,10 @@ class Component:
         """Where `config` was read."""
         return self.folder / "config.json"
 
-    def integer(self, key: str, default: int | None = None) -> int:
-        """A whole number of 1 or more in the config; `default` where it is absent or null.
-
-        Raises:
-            ModelError: it is something else.
-        """
-        value = self.config.get(key)
-        return _integer(self.config_path, key, default if value is None else value)
-
-    def number(self, key: str, default: float) -> float:
-        """A finite number in the config; `default` where it is absent or null.
-
-        Raises:
-            ModelError: it is something else.
-        """
-        value = self.config.get(key)
-        return _number(self.config_path, key, default if value is None else value)
+    @property
+    def options(self) -> Options:
+        """The settings of `config`, to be asked for one by one; a ModelError names what cannot be."""
+        return Options(str(self.config_path), self.config)
 
     def graph(self, variant: Variant) -> Graph:
         """What computes it, written from `config`; without weights.
@@ -71,12 +67,23 @@ class Component:
         Raises:
             ModelError: a setting of `config` has no graph here; the message names it.
         """
-        return build(self.name, self.config, variant, str(self.config_path))
+        return build(self.name, self.config, variant, str(self.config_path), self.class_name)
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model on disk. `defaults` are the generation settings that its maker advises, if it says any."""
+    """A model on disk.
+
+    Attributes:
+        name: of its folder.
+        root: its folder.
+        index: what `model_index.json` says.
+        components: its networks.
+        scheduler_config: what its `scheduler_config.json` says, and what diffusers makes of it.
+        manifest: of a bundle.
+        defaults: the generation settings that its maker advises, if it says any.
+        repairs: what counts for something else than its files say.
+    """
 
     name: str
     root: Path
@@ -85,33 +92,48 @@ class Model:
     scheduler_config: Mapping[str, Any]
     manifest: Manifest | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    repairs: tuple[Repair, ...] = ()
 
     # Each of these raises a ModelError where config.json says something that cannot be; where it says nothing, the
     # default of the component's class holds.
 
     @property
-    def vae_scale_factor(self) -> int:
-        """Pixels per latent, along each axis: one halving between each two blocks of the autoencoder."""
-        component = self.components["vae_decoder"]
-        widths = component.config.get("block_out_channels")
-        widths = [64] if widths is None else widths
-        if not isinstance(widths, list) or not 1 <= len(widths) <= _MAX_LEVELS:
-            expected = f"a list of 1 to {_MAX_LEVELS} whole numbers"
-            raise _unexpected(component.config_path, "block_out_channels", expected, widths)
-        return 1 << (len(widths) - 1)
+    def scheduler_path(self) -> Path:
+        """Where `scheduler_config` was read."""
+        return self.root / _SCHEDULER_CONFIG
 
     @property
-    def default_size(self) -> int:
-        """Width and height, in pixels, that the UNet was made for; there is no default for it."""
-        unet = self.components["unet"]
-        if unet.config.get("sample_size") is None:
-            raise ModelError(f"{unet.config_path}: names no sample_size to go by; give width and height")
-        return unet.integer("sample_size") * self.vae_scale_factor
+    def vae_scale_factor(self) -> int:
+        """Pixels per latent, along each axis: one halving between each two blocks of the autoencoder."""
+        return 1 << (len(self.components["vae_decoder"].options.numbers("block_out_channels", (64,))) - 1)
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """Width and height, in pixels, that the UNet was made for; Stable Diffusion's where its config names none.
+
+        Raises:
+            ModelError: also where there would be more pixels than are painted.
+        """
+        options = self.components["unet"].options
+        height, width = options.per_level("sample_size", 2, _SAMPLE_SIZE, high=MAX_PIXELS)
+        factor = self.vae_scale_factor
+        if width * height * factor**2 > MAX_PIXELS:
+            said = f"{width * factor}x{height * factor} pixels, and at most {MAX_PIXELS:,} are painted"
+            raise ModelError(
+                f"{options.where}: sample_size is {options.get('sample_size')!r}: {said}; give width and height"
+            )
+        return width * factor, height * factor
+
+    def default_side(self, name: str) -> int:
+        """`width` or `height` in pixels: what the maker advises, else what the UNet was made for."""
+        if name in self.defaults:
+            return int(self.defaults[name])
+        return self.default_size[("width", "height").index(name)]
 
     @property
     def latent_channels(self) -> int:
         """Channels of the autoencoder's latents."""
-        return self.components["vae_decoder"].integer("latent_channels", 4)
+        return self.components["vae_decoder"].options.number("latent_channels", 4)
 
     @property
     def scaling_factor(self) -> float:
@@ -120,26 +142,31 @@ class Model:
         Raises:
             ModelError: it is no number, or 0.
         """
-        component = self.components["vae_decoder"]
-        factor = component.number("scaling_factor", 0.18215)
+        options = self.components["vae_decoder"].options
+        factor = options.real("scaling_factor", 0.18215)
         if factor == 0:
-            raise ModelError(f"{component.config_path}: scaling_factor: expected a number other than 0")
+            raise options.unsupported("scaling_factor", 0, "a number other than 0")
         return factor
 
     @property
     def unet_channels(self) -> int:
         """Channels that the UNet takes."""
-        return self.components["unet"].integer("in_channels", 4)
+        return self.components["unet"].options.number("in_channels", 4)
 
     @property
     def text_layers(self) -> int:
         """Layers of the text encoder."""
-        return self.components["text_encoder"].integer("num_hidden_layers", 12)
+        return self.components["text_encoder"].options.count("num_hidden_layers", 12)
 
     @property
     def text_positions(self) -> int:
         """The most tokens that the text encoder takes."""
-        return self.components["text_encoder"].integer("max_position_embeddings", 77)
+        return self.components["text_encoder"].options.number("max_position_embeddings", 77)
+
+    @property
+    def vocab_size(self) -> int:
+        """Token ids that the text encoder has a row for: those below."""
+        return self.components["text_encoder"].options.number("vocab_size", 49408)
 
 
 def open_model(model: str | Path) -> Model:
@@ -158,9 +185,10 @@ def open_model(model: str | Path) -> Model:
             "folder that it was made from, or make a bundle with `latentrt export`."
         )
     _check_kind(root, index)
-    components = {}
+    components: dict[str, Component] = {}
     for name in COMPONENTS:
-        folder = root / (name if manifest is not None else _DIFFUSERS_FOLDERS.get(name, name))
+        key = _DIFFUSERS_FOLDERS.get(name, name)
+        folder = root / (name if manifest is not None else key)
         if not (folder / "config.json").is_file():
             raise ModelError(
                 f"{root}: has no {folder.name}/config.json; expected the folders of a Stable Diffusion 1.x or 2.x "
@@ -169,16 +197,31 @@ def open_model(model: str | Path) -> Model:
             )
         fp32_only = manifest is not None and manifest.components[name].fp32_only
         config = read_json(folder / "config.json")
-        components[name] = Component(name, folder, config, fp32_only)
+        if name == "unet":
+            config, unet_repairs = repair_unet(config)
+        if name == "text_encoder" and isinstance(config.get("text_config"), dict):
+            config = config["text_config"]  # of a whole CLIP, as transformers reads it
+        components[name] = Component(name, folder, config, fp32_only, _class_in(index, key))
+    scheduler_config, scheduler_repairs = repair_scheduler(
+        read_json(root / _SCHEDULER_CONFIG), _class_in(index, "scheduler")
+    )
     return Model(
         name="demo" if model == "demo" else root.resolve().name,
         root=root,
         index=index,
         components=components,
-        scheduler_config=read_json(root / "scheduler" / "scheduler_config.json"),
+        scheduler_config=scheduler_config,
         manifest=manifest,
         defaults=_read_defaults(root / "generation_config.json"),
+        repairs=scheduler_repairs + unet_repairs,
     )
+
+
+def _class_in(index: Mapping[str, Any], key: str) -> str | None:
+    """The class that `model_index.json` gives for one of its parts, as ["diffusers", "PNDMScheduler"]."""
+    entry = index.get(key)
+    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+    return name if isinstance(name, str) else None
 
 
 def _check_kind(root: Path, index: Mapping[str, Any]) -> None:
@@ -195,36 +238,17 @@ def _check_kind(root: Path, index: Mapping[str, Any]) -> None:
 def _read_defaults(path: Path) -> dict[str, Any]:
     """The settings that the model's maker advises, checked; what is null or unknown here is left out."""
     advised = {key: value for key, value in read_json(path, optional=True).items() if value is not None}
+    options = Options(str(path), advised)
     defaults: dict[str, Any] = {
-        key: _integer(path, key, advised[key]) for key in _ADVISED_COUNTS if key in advised
+        key: options.number(key, 1, high=MAX_PIXELS) for key in _ADVISED_COUNTS if key in advised
     }
     if "guidance_scale" in advised:
-        defaults["guidance_scale"] = _number(path, "guidance_scale", advised["guidance_scale"])
+        defaults["guidance_scale"] = options.real("guidance_scale", 1.0)
     if "sampler" in advised:
         if not isinstance(advised["sampler"], str):
-            raise _unexpected(path, "sampler", "the name of a sampler", advised["sampler"])
+            raise options.unsupported("sampler", advised["sampler"], "the name of a sampler")
         defaults["sampler"] = advised["sampler"]
     return defaults
-
-
-def _integer(path: Path, key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_INTEGER:
-        raise _unexpected(path, key, f"a whole number from 1 to {_MAX_INTEGER}", value)
-    return value
-
-
-def _number(path: Path, key: str, value: Any) -> float:
-    try:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    except OverflowError:  # an integer of hundreds of digits
-        number = math.inf
-    if not math.isfinite(number):
-        raise _unexpected(path, key, "a finite number", value)
-    return number
-
-
-def _unexpected(path: Path, key: str, expected: str, value: Any) -> ModelError:
-    return ModelError(f"{path}: {key}: expected {expected}, got {reprlib.repr(value)}")
 
 
 def model_folder(model: str | Path) -> Path:

@@ -2,6 +2,18 @@
 
 from latentrt.networks.builders import BUILDERS, build
 from latentrt.networks.graph import Graph, Parameter, Place, Value
+from latentrt.networks.options import Options
 from latentrt.networks.variant import COMPUTES, Compute, Variant
 
-__all__ = ["BUILDERS", "COMPUTES", "Compute", "Graph", "Parameter", "Place", "Value", "Variant", "build"]
+__all__ = [
+    "BUILDERS",
+    "COMPUTES",
+    "Compute",
+    "Graph",
+    "Options",
+    "Parameter",
+    "Place",
+    "Value",
+    "Variant",
+    "build",
+]

@@ -34,7 +34,11 @@ BUILDERS: dict[str, dict[str, Builder]] = {
 
 
 def build(
-    component: str, config: Mapping[str, Any], variant: Variant | None = None, where: str | None = None
+    component: str,
+    config: Mapping[str, Any],
+    variant: Variant | None = None,
+    where: str | None = None,
+    class_name: str | None = None,
 ) -> Graph:
     """The weight-free graph of one network, in the format of docs/architecture.md.
 
@@ -43,6 +47,7 @@ def build(
         config: the content of its config.json; both halves of a VAE have the same.
         variant: what is wanted of it; None: the default.
         where: what the config was read from, for messages.
+        class_name: of the network, where the model's index says it, which then counts; None: what the config says.
 
     Raises:
         ModelError: there is no such component, or a setting has no graph here; the message names it and its value.
@@ -50,17 +55,23 @@ def build(
     if component not in BUILDERS:
         raise ModelError(f"{component}: no such component; expected one of {', '.join(BUILDERS)}")
     o = Options(f"{component}: config.json" if where is None else where, config)
-    builder = BUILDERS[component][_class_of(component, o)]
+    builder = BUILDERS[component][_class_of(component, o, class_name)]
     graph = builder(o, Variant() if variant is None else variant)
     o.finish()
     return graph
 
 
-def _class_of(component: str, o: Options) -> str:
-    """The class that a config names; the component's usual one where it names none."""
+def _class_of(component: str, o: Options, named: str | None) -> str:
+    """The class of a network: what the index says, else the config, else the component's usual one."""
     classes = tuple(BUILDERS[component])
-    if o.get("_class_name") is None and o.get("architectures"):
-        architectures = o.get("architectures")
+    own, architectures = o.get("_class_name"), o.get("architectures")
+    if named is not None:
+        if named not in classes:
+            raise ModelError(
+                f"{component}: model_index.json says it is a {named}; expected {' or '.join(classes)}"
+            )
+        return named
+    if own is None and architectures:
         name = architectures[0] if isinstance(architectures, list) and len(architectures) == 1 else None
         if name not in classes:
             raise o.unsupported("architectures", architectures, " or ".join(repr([one]) for one in classes))

@@ -42,7 +42,7 @@ class Autoencoder:
         model = networks.model
         component = model.components["vae_decoder"]
         self.scaling_factor = model.scaling_factor
-        self.shift_factor = component.number("shift_factor", 0.0)
+        self.shift_factor = component.options.real("shift_factor", 0.0)
         self.latent_channels = model.latent_channels
         self.factor = model.vae_scale_factor
         self._networks = networks

@@ -6,6 +6,7 @@ SettingError, which names the setting, what was expected and what came.
 
 import math
 import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -172,20 +173,19 @@ class Size:
 
 
 class Seed:
-    """A seed that torch takes."""
+    """A seed; None is a random one, which the whole field writes as −1."""
 
-    def check(self, name: str, value: Any) -> int:
-        """From −2⁶³ to 2⁶⁴ − 1."""
-        return whole(name, value, -(2**63), MAX_SEED)
+    def check(self, name: str, value: Any) -> int | None:
+        """From −2⁶³ to 2⁶⁴ − 1, as torch takes them, but for −1."""
+        seed = whole(name, value, -(2**63), MAX_SEED)
+        return None if seed == -1 else seed
 
     def read(self, name: str, text: str) -> int | None:
-        """From 0; None for −1, AUTOMATIC1111's word for a random one."""
-        if text == "-1":
-            return None
+        """From 0, or −1."""
         seed = _int(text)
-        if isinstance(seed, str) or not 0 <= seed <= MAX_SEED:
+        if isinstance(seed, str) or not -1 <= seed <= MAX_SEED:
             raise SettingError(name, expected=f"0 to {MAX_SEED}, or -1 for a random one", got=text)
-        return seed
+        return self.check(name, seed)
 
     def write(self, value: int) -> str:
         """Its digits."""
@@ -195,7 +195,7 @@ class Seed:
 class Seeds:
     """One seed, or a list of them."""
 
-    def check(self, name: str, value: Any) -> int | list[int]:
+    def check(self, name: str, value: Any) -> int | list[int | None] | None:
         """A list where one is given."""
         seeds = several(value)
         if seeds is None:
@@ -211,6 +211,11 @@ class Seeds:
     def write(self, value: int | list[int]) -> str:
         """With commas between them."""
         return ",".join(map(str, [value] if isinstance(value, int) else value))
+
+
+def drawn(seed: int | None) -> int:
+    """The seed that was asked for, or a random one of 32 bits where none was."""
+    return secrets.randbits(32) if seed is None else seed
 
 
 class Scale:

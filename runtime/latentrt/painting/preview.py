@@ -73,8 +73,8 @@ class TaesdPreview:
     name = "taesd"
 
     def __init__(self, runner: Runner) -> None:
-        self._scaling = runner.component.number("scaling_factor", 1.0)
-        self._shift = runner.component.number("shift_factor", 0.0)
+        self._scaling = runner.component.options.real("scaling_factor", 1.0)
+        self._shift = runner.component.options.real("shift_factor", 0.0)
         self._runner = runner
 
     def __call__(self, denoised: Array) -> list["Image"]:
@@ -114,7 +114,7 @@ def make_preview(networks: Networks, taesd: str | Path | None = None) -> Preview
 def _open_taesd(folder: Path, model: Model) -> Component:
     component = Component("taesd_decoder", folder, read_json(folder / "config.json"))
     component.graph(Variant())  # what has no graph is refused now
-    if (channels := component.integer("latent_channels", 4)) != model.latent_channels:
+    if (channels := component.options.number("latent_channels", 4)) != model.latent_channels:
         raise ModelError(
             f"{component.config_path}: decodes latents of {channels} channels; those of {model.name} have "
             f"{model.latent_channels}"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import InputError, ModelError, SettingError
 from latentrt.models.bundle import Model
+from latentrt.models.repairs import for_inpainting
 from latentrt.painting.guidance import Guidance, make_guidance
 from latentrt.painting.inpainting import Inpainting, make_inpainting
 from latentrt.painting.kinds import Text
@@ -187,8 +188,9 @@ def make_request(
     if scale is None:
         scale = float(model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE))
     with _named("sampler", "schedule", "eta", "num_inference_steps", "strength"):
+        config = model.scheduler_config if mask is None else for_inpainting(model.scheduler_config)
         asked_sampler = model.defaults.get("sampler") if asked["sampler"] is None else asked["sampler"]
-        sampler = resolve(asked_sampler, model.scheduler_config, asked["schedule"])
+        sampler = resolve(asked_sampler, config, asked["schedule"])
         if asked["eta"] is not None:
             sampler.check_options(eta=asked["eta"])
         schedule = sampler.schedule(steps)
@@ -246,7 +248,7 @@ def _named(*settings: str, others: tuple[str, ...] = ()) -> Iterator[None]:
 def _check_channels(model: Model, inpainting: bool) -> None:
     """Refuse a UNet that takes other channels than there are to give, or gives others than there are to take."""
     channels, latent_channels = model.unet_channels, model.latent_channels
-    given = model.components["unet"].integer("out_channels", 4)
+    given = model.components["unet"].options.number("out_channels", 4)
     if given not in (
         latent_channels,
         2 * latent_channels,
@@ -273,9 +275,7 @@ def _size(name: str, asked: int | None, model: Model) -> int:
     """A side of the picture: what is asked for, else what the model's maker advises, else what it was made for."""
     multiple = model.vae_scale_factor
     if asked is None:
-        asked = model.defaults.get(name)
-    if asked is None:
-        asked = model.default_size
+        asked = model.default_side(name)
     if asked % multiple:
         below = max(asked // multiple, 1) * multiple
         raise SettingError(

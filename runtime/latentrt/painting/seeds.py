@@ -1,11 +1,11 @@
 """Which random numbers each picture is made from."""
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from latentrt.errors import SettingError
 from latentrt.noise import NoiseSource, PerImage, PhiloxGenerator, TorchGenerator, Variation
+from latentrt.painting.kinds import drawn
 
 GENERATORS = {"cpu": TorchGenerator, "nv": PhiloxGenerator}
 
@@ -56,19 +56,18 @@ class Seeds:
 
 
 def make_seeds(
-    seed: int | Sequence[int] | None,
+    seed: int | Sequence[int | None] | None,
     num_images: int | None = None,
     batch_size: int | None = None,
     rng: str = "cpu",
-    variation_seed: int | Sequence[int] | None = None,
+    variation_seed: int | Sequence[int | None] | None = None,
     variation_strength: float = 0.0,
 ) -> Seeds:
-    """Draw what was not given, and divide the rest into batches; for the arguments see `Settings`.
+    """Draw what was not given (None), and divide the rest into batches; for the arguments see `Settings`.
 
     Raises:
         SettingError: counts that contradict each other.
     """
-    seed = secrets.randbits(32) if seed is None else seed
     one_stream = not isinstance(seed, Sequence)
     if not isinstance(seed, Sequence):
         size = 1 if num_images is None else num_images
@@ -78,9 +77,9 @@ def make_seeds(
                 f"one seed draws its noise for all {size} pictures at once; give a seed for each picture to split "
                 f"them into batches of {batch_size}",
             )
-        seeds = [seed] * size
+        seeds = [drawn(seed)] * size
     else:
-        seeds = list(seed)
+        seeds = [drawn(one) for one in seed]
         if num_images not in (None, len(seeds)):
             raise SettingError("num_images", expected=f"{len(seeds)}, one for each seed", got=num_images)
         size = len(seeds) if batch_size is None else batch_size
@@ -92,7 +91,7 @@ def make_seeds(
 
 
 def _variations(
-    seed: int | Sequence[int] | None, strength: float, images: int, one_stream: bool
+    seed: int | Sequence[int | None] | None, strength: float, images: int, one_stream: bool
 ) -> list[int]:
     if strength == 0:
         if seed is not None:
@@ -100,10 +99,9 @@ def _variations(
                 "variation_seed", "does nothing without variation_strength", others=("variation_strength",)
             )
         return []
-    seed = secrets.randbits(32) if seed is None else seed
     if not isinstance(seed, Sequence):
-        return [seed] * images
+        return [drawn(seed)] * images
     if one_stream or len(seed) != images:
         wanted = "one seed, as there is one stream" if one_stream else f"{images}, one for each seed"
         raise SettingError("variation_seed", f"expected {wanted}, got {len(seed)}")
-    return list(seed)
+    return [drawn(one) for one in seed]

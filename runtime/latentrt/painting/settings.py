@@ -151,7 +151,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
         Setting(
             Seeds(),
             "one seed for one stream of noise over all pictures (as diffusers does with one generator), or a seed "
-            "for each picture, which then comes out the same alone. Default: drawn at random; `Result.seeds` tells.",
+            "for each picture, which then comes out the same alone. Default, and for -1: drawn at random; "
+            "`Result.seeds` tells.",
             option=Option(
                 "--seed",
                 "S[,S…]",
@@ -218,7 +219,8 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
         int | Sequence[int] | None,
         Setting(
             Seeds(),
-            "one for all pictures, or one for each: where the noise is turned to. Default: drawn at random.",
+            "one for all pictures, or one for each: where the noise is turned to. Default, and for -1: drawn "
+            "at random.",
             option=Option(
                 "--variation-seed",
                 "V",

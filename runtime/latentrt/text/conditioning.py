@@ -22,7 +22,7 @@ def hidden_states(runner: Runner, ids: Array, clip_skip: int = 0) -> Array:
     """
     if not clip_skip:
         return runner.run({"input_ids": ids}, ["last_hidden_state"])["last_hidden_state"]
-    layers = runner.component.integer("num_hidden_layers", 12)
+    layers = runner.component.options.count("num_hidden_layers", 12)
     name = f"hidden_states.{layers - clip_skip}"  # hidden_states.0 is the embedding
     return _final_layer_norm(runner.component, runner.run({"input_ids": ids}, [name])[name])
 
@@ -35,5 +35,7 @@ def _final_layer_norm(component: Component, states: Array) -> Array:
     )
     centered = states - states.mean(axis=-1, keepdims=True)
     variance = np.square(centered).mean(axis=-1, keepdims=True)
-    normed: Array = centered / np.sqrt(variance + component.number("layer_norm_eps", 1e-5)) * weight + bias
+    normed: Array = (
+        centered / np.sqrt(variance + component.options.real("layer_norm_eps", 1e-5, low=0)) * weight + bias
+    )
     return normed

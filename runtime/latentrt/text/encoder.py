@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.engine.networks import Networks
+from latentrt.errors import ModelError
 from latentrt.text.conditioning import hidden_states
-from latentrt.text.tokenizer import Tokenizer, load_tokenizer
+from latentrt.text.tokenizer import Encoding, Tokenizer, load_tokenizer
 
 Array = npt.NDArray[Any]
 
@@ -46,6 +47,8 @@ class TextEncoder:
         """
         encodings = [self.tokenizer.encode(prompt) for prompt in prompts]
         for encoding in encodings:
+            self._refuse_rowless(encoding)
+        for encoding in encodings:
             if encoding.truncated:
                 warnings.warn(
                     f"the prompt is longer than the {self.tokenizer.max_length} tokens that this model takes; "
@@ -67,3 +70,20 @@ class TextEncoder:
     def forget(self) -> None:
         """Free what is kept."""
         self._kept = {}
+
+    def _refuse_rowless(self, encoding: Encoding) -> None:
+        """Refuse a token that was added to the tokenizer, and not to the text encoder.
+
+        Raises:
+            ModelError: names it.
+        """
+        model = self._networks.model
+        rowless = encoding.ids[encoding.ids >= model.vocab_size]
+        if len(rowless):
+            path = model.components["text_encoder"].config_path
+            raise ModelError(
+                f"{model.root / 'tokenizer'}: the prompt's token {self.tokenizer.token(int(rowless[0]))!r} has the id "
+                f"{rowless[0]}, and the text encoder has rows for {model.vocab_size} tokens alone (vocab_size of "
+                f"{path}): its embedding is missing. Write the prompt without it, or take the text encoder that it "
+                "was added to"
+            )

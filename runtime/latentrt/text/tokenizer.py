@@ -56,6 +56,10 @@ class Tokenizer:
         self.pad_id = pad_id
         self.vocab_size = 1 + max(backend.get_vocab(with_added_tokens=True).values())
 
+    def token(self, index: int) -> str:
+        """The token of an id, as the files write it."""
+        return str(self._backend.id_to_token(index))
+
     def encode(self, prompt: str) -> Encoding:
         """Tokenize one prompt, cut at `max_length` and padded to it.
 

@@ -48,7 +48,9 @@ def test_what_is_written_is_read_again(kind, value, text):
         (Flag(), 1, True),
         (Size(), [8, 16], (8, 16)),
         (Seeds(), range(2), [0, 1]),
-        (Seeds(), -1, -1),  # torch's; as text it is a random one
+        (Seeds(), -1, None),  # a random one, as in the whole field
+        (Seeds(), [5, np.int64(-1)], [5, None]),
+        (Seeds(), -2, -2),  # as torch takes it
         (Scale(), np.array([9, 3]), (9.0, 3.0)),
         (Scale(), np.array(7.5), 7.5),
         (Scale(), np.float32(7.5), 7.5),
