@@ -80,10 +80,15 @@ def describe(model: "Model") -> dict[str, Any]:
             "sampler": sampler_name,
         },
         "repairs": [str(repair) for repair in model.repairs],
-        "not_run": [name for name in _NOT_RUN if any(model.index.get(name) or ())],
+        "not_run": [name for name in _NOT_RUN if _is_there(model.index.get(name))],
         "parameters": sum({c.folder: c.weights.num_parameters for c in model.components.values()}.values()),
         "components": {name: _component(component) for name, component in model.components.items()},
     }
+
+
+def _is_there(entry: Any) -> bool:
+    """Whether an entry of model_index.json names a part: ["library", "Class"], not [null, null]."""
+    return isinstance(entry, list) and any(part is not None for part in entry)
 
 
 def _component(component: "Component") -> dict[str, Any]:

@@ -46,6 +46,8 @@ def place(device: str = "auto", dtype: str = "auto", low_memory: bool = False) -
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
+    if not isinstance(low_memory, bool):
+        raise InputError(f"low_memory: expected True or False, got {low_memory!r}")
     provider = choose(device)
     asked: dict[str, Compute] = {"auto": provider.dtype, "fp16": "fp16", "fp32": "fp32"}
     return Placement(provider, asked[dtype], low_memory)
