@@ -40,6 +40,32 @@ def relative(got, expected):
     return np.linalg.norm(got.astype(np.float64) - expected) / np.linalg.norm(expected)
 
 
+def beside(config, batch, seed=9):
+    """What a UNet of this config takes beside sample, timestep and text, by the names of its ports."""
+    inputs = {}
+    if config.addition_embed_type == "text_time":
+        ids = np.random.default_rng(seed).integers(0, 2000, (batch, 6)).astype(np.float32)
+        width = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+        inputs |= {"text_embeds": halves(batch, width, seed=seed), "time_ids": ids}
+    if config.time_cond_proj_dim is not None:
+        inputs["timestep_cond"] = halves(batch, config.time_cond_proj_dim, seed=seed + 1)
+    return inputs
+
+
+def with_torch(unet, sample, timestep, context, inputs):
+    """What the module gives; `inputs` as `beside` makes them."""
+    tensors = {name: torch.tensor(value) for name, value in inputs.items()}
+    guidance = tensors.pop("timestep_cond", None)
+    with torch.inference_mode():
+        return unet(
+            torch.tensor(sample),
+            torch.tensor(timestep),
+            torch.tensor(context),
+            timestep_cond=guidance,
+            added_cond_kwargs=tensors or None,
+        ).sample
+
+
 def halves(*shape, seed=0, std=1.0):
     values = np.random.default_rng(seed).standard_normal(shape) * std
     return values.astype(np.float16).astype(np.float32)

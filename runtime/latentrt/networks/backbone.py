@@ -23,12 +23,19 @@ MAX_BLOCKS = 10_000  # residual ones, and those of attention; SDXL has 87
 
 @dataclass(frozen=True)
 class Level:
-    """What the blocks of one resolution share. `depth`: blocks of attention in a row, 0 for none."""
+    """What the blocks of one resolution share.
+
+    Attributes:
+        channels: of each.
+        depths: for each residual block, the blocks of attention in a row behind it, 0 for none.
+        heads: of attention.
+        only_context: pixels never attend to pixels: the first attention of each such block is to the text, too.
+    """
 
     channels: int
-    layers: int
+    depths: tuple[int, ...]
     heads: int
-    depth: int
+    only_context: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Block:
         skip: channels of the skip connection that it takes.
         heads: of the attention behind the residual block.
         depth: blocks of attention in a row, 0 for none.
+        only_context: see `Level`.
         scale: what the residual block's output is divided by.
         resample: what it does to the resolution in the end.
     """
@@ -54,6 +62,7 @@ class Block:
     skip: int = 0
     heads: int = 0
     depth: int = 0
+    only_context: bool = False
     scale: float = 1.0
     resample: Literal["down", "up"] | None = None
 
@@ -90,8 +99,16 @@ class Backbone:
     def read(
         cls, o: Options, down: Sequence[Level], up: Sequence[Level], middle: Level | None, channels: int
     ) -> "Backbone":
-        """From config.json, whose levels are read already. `channels` of the sample: the class's default."""
-        if sum((level.layers + 1) * (level.depth + 1) for level in (*down, *up)) > MAX_BLOCKS:
+        """From config.json, whose levels are read already.
+
+        Args:
+            o: the rest of it.
+            down: the levels from the top.
+            up: from the bottom; each has one residual block more than its like on the way down.
+            middle: one residual block, and another behind each with attention; None: there is no middle.
+            channels: of the sample; the class's default.
+        """
+        if sum(depth + 1 for level in (*down, *up) for depth in level.depths) > MAX_BLOCKS:
             raise o.unsupported(
                 "layers_per_block", o.get("layers_per_block"), f"{MAX_BLOCKS} blocks at most in all"
             )
@@ -124,9 +141,8 @@ class Backbone:
             raise o.unsupported("freq_shift", net.freq_shift, expected)
         return net
 
-    def emit(self, e: Emitter, x: str, timestep: str, attend: Attend) -> str:
-        """(b, in_channels, h, w) and () → (b, out_channels, h, w)."""
-        temb = self.embed(e, timestep)
+    def emit(self, e: Emitter, x: str, temb: str, attend: Attend) -> str:
+        """(b, in_channels, h, w) and what `embed` gave, (1 or b, temb_width) → (b, out_channels, h, w)."""
         with e.scope("time_embedding"):
             temb = silu(e, temb)  # what every residual block projects
         x = conv(e, x, "conv_in", self.in_channels, self.width)
@@ -144,26 +160,46 @@ class Backbone:
         x = silu(e, group_norm(e, x, "conv_norm_out", width, self.groups, self.eps))
         return conv(e, x, "conv_out", width, self.out_channels)
 
-    def embed(self, e: Emitter, timestep: str) -> str:
-        """() → the embedded time, (1, temb_width): one row, since all samples share the timestep."""
-        half = self.width // 2
-        # Sinusoids, as torch rounds them: the exponents in float32, then the exponential.
+    def embed(self, e: Emitter, timestep: str, guidance: str | None = None, guidance_width: int = 0) -> str:
+        """The embedded time, a row for each sample or one for all, (1 or b, temb_width).
+
+        Args:
+            e: where to.
+            timestep: (): all samples share it.
+            guidance: embedded, (b, guidance_width), where the network is told how far it is to follow the prompt.
+            guidance_width: its width.
+        """
+        with e.scope("time_proj"):
+            waves = self.waves(e, timestep, self.width, axis=0)
+            row = e.op("Unsqueeze", waves, e.ints(0))
+            if e.is_half:
+                row = e.cast(row, e.float_type)
+        if guidance is not None:
+            with e.scope("time_embedding"):
+                row = e.op(
+                    "Add", row, linear(e, guidance, "cond_proj", guidance_width, self.width, bias=False)
+                )
+        return self.embedding(e, row, "time_embedding", self.width)
+
+    def embedding(self, e: Emitter, x: str, name: str, width: int) -> str:
+        """(b, width) → (b, temb_width), diffusers' TimestepEmbedding."""
+        with e.scope(name):
+            h = silu(e, linear(e, x, "linear_1", width, self.temb_width))
+            return linear(e, h, "linear_2", self.temb_width, self.temb_width)
+
+    def waves(self, e: Emitter, x: str, width: int, axis: int) -> str:
+        """Sinusoids of numbers in float32, `width` of them along the axis: () → (width,), (n, 1) → (n, width)."""
+        half = width // 2
+        # As torch rounds them: the exponents in float32, then the exponential.
         exponents = np.float32(-math.log(MAX_PERIOD)) * np.arange(half, dtype=np.float32)
         exponents /= np.float32(half - self.freq_shift)
         frequencies = [math.exp(x) for x in exponents]
-        with e.scope("time_proj"):
-            angles = e.op("Mul", timestep, e.floats32("time_proj.frequencies", frequencies))
-            waves = [e.op("Sin", angles), e.op("Cos", angles)]
-            if self.flip:
-                waves.reverse()
-            if self.width % 2:
-                waves.append(e.floats32("time_proj.odd", [0.0]))
-            row = e.op("Unsqueeze", e.op("Concat", *waves, axis=0), e.ints(0))
-            if e.is_half:
-                row = e.cast(row, e.float_type)
-        with e.scope("time_embedding"):
-            h = silu(e, linear(e, row, "linear_1", self.width, self.temb_width))
-            return linear(e, h, "linear_2", self.temb_width, self.temb_width)
+        angles = e.op("Mul", x, e.floats32(f"{e.path}.frequencies", frequencies))
+        waves = [e.op("Sin", angles), e.op("Cos", angles)]
+        if self.flip:
+            waves.reverse()
+        both = e.op("Concat", *waves, axis=axis)
+        return e.op("Pad", both, e.ints(*[0] * (2 * axis + 1), 1)) if width % 2 else both
 
     def _block(
         self, e: Emitter, x: str, block: Block, temb: str, attend: Attend, like: str | None = None
@@ -193,8 +229,13 @@ def _way_down(levels: Sequence[Level]) -> tuple[tuple[Block, ...], list[int]]:
     skips = [width]
     for index, level in enumerate(levels):
         scope = f"down_blocks.{index}"
-        for layer in range(level.layers):
-            blocks.append(Block(scope, layer, width, level.channels, heads=level.heads, depth=level.depth))
+        for layer, depth in enumerate(level.depths):
+            blocks.append(
+                Block(
+                    scope, layer, width, level.channels, heads=level.heads, depth=depth,
+                    only_context=level.only_context,
+                )
+            )  # fmt: skip
             width = level.channels
         if index < len(levels) - 1:
             blocks.append(Block(scope, None, width, width, resample="down"))
@@ -203,19 +244,29 @@ def _way_down(levels: Sequence[Level]) -> tuple[tuple[Block, ...], list[int]]:
 
 def _middle(level: Level, scale: float) -> tuple[Block, ...]:
     width = level.channels
-    return (
-        Block("mid_block", 0, width, width, heads=level.heads, depth=level.depth, scale=scale),
-        Block("mid_block", 1, width, width, scale=scale),
-    )
+    attending = [
+        Block(
+            "mid_block",
+            layer,
+            width,
+            width,
+            heads=level.heads,
+            depth=depth,
+            only_context=level.only_context,
+            scale=scale,
+        )
+        for layer, depth in enumerate(level.depths)
+    ]
+    return (*attending, Block("mid_block", len(attending), width, width, scale=scale))
 
 
 def _way_up(levels: Sequence[Level], width: int, skips: list[int]) -> Iterator[Block]:
     """`width`: channels that come from below."""
     for index, level in enumerate(levels):
-        for layer in range(level.layers + 1):
-            changes = layer == level.layers and index < len(levels) - 1
+        for layer, depth in enumerate(level.depths):
+            changes = layer == len(level.depths) - 1 and index < len(levels) - 1
             yield Block(
                 f"up_blocks.{index}", layer, width, level.channels, skips.pop(),
-                level.heads, level.depth, resample="up" if changes else None,
+                level.heads, depth, level.only_context, resample="up" if changes else None,
             )  # fmt: skip
             width = level.channels

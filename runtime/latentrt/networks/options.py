@@ -39,7 +39,7 @@ class Options:
     def number(self, key: str, default: int, low: int = 1, high: int = MAX_SIZE) -> int:
         """A whole number from `low` to `high`."""
         value = self.get(key, default)
-        if not _is_whole(value, low, high):
+        if not is_whole(value, low, high):
             raise self.unsupported(key, value, f"a whole number from {low} to {high}")
         return int(value)
 
@@ -68,7 +68,7 @@ class Options:
         """One whole number for each of 1 to `MAX_LEVELS` levels."""
         value = self.get(key, default)
         listed = isinstance(value, list | tuple) and 1 <= len(value) <= MAX_LEVELS
-        if not listed or not all(_is_whole(item, 1, high) for item in value):
+        if not listed or not all(is_whole(item, 1, high) for item in value):
             raise self.unsupported(key, value, f"1 to {MAX_LEVELS} whole numbers from 1 to {high}")
         return tuple(value)
 
@@ -76,7 +76,7 @@ class Options:
         """One whole number for each of `levels`; a single one stands for all."""
         value = self.get(key, default)
         values = value if isinstance(value, list | tuple) else [value] * levels
-        if len(values) != levels or not all(_is_whole(item, 1, high) for item in values):
+        if len(values) != levels or not all(is_whole(item, 1, high) for item in values):
             raise self.unsupported(key, value, f"a whole number from 1 to {high}, or {levels} of them")
         return tuple(values)
 
@@ -95,9 +95,9 @@ class Options:
             raise self.unsupported(key, value, " or ".join(map(repr, allowed)))
         return value
 
-    def has_middle(self, block_type: str) -> bool:
-        """Whether there is a middle block, of the one type that has a graph: null says that there is none."""
-        return not self.is_null("mid_block_type") and bool(self.choice("mid_block_type", block_type))
+    def middle(self, *block_types: str) -> str | None:
+        """The type of the middle block, the first by default; null says that there is none."""
+        return None if self.is_null("mid_block_type") else str(self.choice("mid_block_type", *block_types))
 
     def only(self, allowed: Mapping[str, tuple[Any, ...]]) -> None:
         """Refuse other values of settings that have few with a graph here."""
@@ -124,7 +124,8 @@ class Options:
         return ModelError(f"{self.where}: {key} is {reprlib.repr(value)}; expected {expected}")
 
 
-def _is_whole(value: Any, low: int, high: int) -> bool:
+def is_whole(value: Any, low: int, high: int) -> bool:
+    """Whether a value is a whole number, and no truth value, within bounds."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 

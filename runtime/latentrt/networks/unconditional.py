@@ -40,16 +40,16 @@ def _read(o: Options) -> Backbone:
     down = o.blocks("down_block_types", count, DOWN_BLOCKS, (DOWN_BLOCKS[1], *DOWN_BLOCKS[:1] * 3))
     up = o.blocks("up_block_types", count, UP_BLOCKS, (*UP_BLOCKS[:1] * 3, UP_BLOCKS[1]))
 
-    def level(channels: int, attends: bool) -> Level:
+    def level(channels: int, blocks: int, attends: bool) -> Level:
         if dim is not None and attends and channels % dim:
             raise o.unsupported("attention_head_dim", dim, f"a divisor of block_out_channels {widths}")
-        return Level(channels, layers, 1 if dim is None else channels // dim, int(attends))
+        return Level(channels, (int(attends),) * blocks, 1 if dim is None else channels // dim)
 
     return Backbone.read(
         o,
-        [level(channels, name == DOWN_BLOCKS[0]) for channels, name in zip(widths, down, strict=True)],
-        [level(channels, name == UP_BLOCKS[0]) for channels, name in zip(widths[::-1], up, strict=True)],
-        level(widths[-1], middle_attends) if o.has_middle("UNetMidBlock2D") else None,
+        [level(wide, layers, name == DOWN_BLOCKS[0]) for wide, name in zip(widths, down, strict=True)],
+        [level(wide, layers + 1, name == UP_BLOCKS[0]) for wide, name in zip(widths[::-1], up, strict=True)],
+        level(widths[-1], 1, middle_attends) if o.middle("UNetMidBlock2D") else None,
         channels=3,
     )
 
@@ -67,6 +67,6 @@ def build_unconditional_unet(o: Options, variant: Variant) -> Graph:
     def attend(x: str, name: str, block: Block) -> str:
         return pixel_attention(e, x, name, block.n_out, block.heads, net.groups, net.eps)
 
-    x = net.emit(e, x, timestep, attend)
+    x = net.emit(e, x, net.embed(e, timestep), attend)
     e.output("out_sample", x, ("batch", net.out_channels, "height", "width"))
     return e.finish("unconditional_unet")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from checkpoints import VOCABULARY, randomize, save_pipeline
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from network_cases import halves, relative
+from network_cases import beside, halves, relative, with_torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 import latentrt
@@ -63,8 +63,30 @@ def draw_unet(rng, context, channels):
         "out_channels": channels,
         "sample_size": 8,
     }
+    rng = random.Random(rng.random())  # what is drawn from here on leaves the rest as it was
+    if rng.random() < 0.4:
+        config |= {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": rng.choice((2, 6, 7)),
+            "flip_sin_to_cos": rng.random() < 0.7,
+            "freq_shift": 0,
+        }
+        pooled = rng.randint(3, 9)
+        config["projection_class_embeddings_input_dim"] = pooled + 6 * config["addition_time_embed_dim"]
+    if rng.random() < 0.3:
+        config["time_cond_proj_dim"] = rng.randint(2, 20)
+    if rng.random() < 0.3:
+        counts = config["layers_per_block"] if each else [config["layers_per_block"]] * levels
+        config["transformer_layers_per_block"] = [[rng.randint(1, 3) for _ in range(n)] for n in counts]
+        config["reverse_transformer_layers_per_block"] = [
+            [rng.randint(1, 3) for _ in range(n + 1)] for n in reversed(counts)
+        ]
+    if rng.random() < 0.3 and config["mid_block_type"] is not None:
+        config["mid_block_type"] = "UNetMidBlock2D"
     if each:  # a list keeps the flag of the middle block apart from that of the levels
-        config["only_cross_attention"] = [False] * levels
+        config["only_cross_attention"] = [rng.random() < 0.3 for _ in range(levels)]
+    elif rng.random() < 0.2:
+        config["only_cross_attention"] = True
     return config
 
 
@@ -147,10 +169,16 @@ def test_unet_equals_diffusers(case):
     context = context if isinstance(context, int) else context[0]
     sample = halves(2, unet.config.in_channels, side * rng.randint(1, 3), side * rng.randint(2, 3))
     states, timestep = halves(2, rng.choice((1, 77)), context, seed=1), rng.choice((0.0, 481.37, 999.0))
-    with torch.inference_mode():
-        wanted = unet(torch.tensor(sample), torch.tensor(timestep), torch.tensor(states)).sample
+    more = beside(unet.config, 2)
+    wanted = with_torch(unet, sample, timestep, states, more)
     got = run(
-        folder, "unet", "unet", sample=sample, timestep=np.float32(timestep), encoder_hidden_states=states
+        folder,
+        "unet",
+        "unet",
+        sample=sample,
+        timestep=np.float32(timestep),
+        encoder_hidden_states=states,
+        **more,
     )
     assert relative(got["out_sample"], wanted) < BOUND
 

@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 from checkpoints import VOCABULARY, make_text_encoder, make_unet, make_vae
-from network_cases import BOUNDS, halves, relative, run, session, state
+from network_cases import BOUNDS, beside, halves, relative, run, session, state, with_torch
 
 from latentrt.errors import ModelError
 from latentrt.models.published import SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE
@@ -30,6 +30,34 @@ UNETS = {
         "freq_shift": 1,
         "time_embedding_dim": 40,
     },
+    "sdxl": {
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "layers_per_block": 2,
+        "transformer_layers_per_block": [1, 2, 3],
+        "attention_head_dim": [2, 4, 4],
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 48 + 6 * 8,
+    },
+    "ssd-1b": {
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "layers_per_block": 2,
+        "mid_block_type": "UNetMidBlock2D",
+        "transformer_layers_per_block": [[1, 1], [2, 2], [2, 3]],
+        "reverse_transformer_layers_per_block": [[2, 3, 1], [2, 1, 1], 1],
+        "use_linear_projection": True,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 7,
+        "projection_class_embeddings_input_dim": 20 + 6 * 7,
+    },
+    "latent consistency": {"time_cond_proj_dim": 20},
+    "no middle": {"mid_block_type": None},
+    "x4's attention": {"only_cross_attention": [True, True, False], "use_linear_projection": True},
+    "text alone": {"only_cross_attention": True},
+    "text alone, but in the middle": {"only_cross_attention": True, "mid_block_only_cross_attention": False},
 }  # fmt: skip
 # batch, height, width, sequence, timestep; odd sizes are what diffusers calls forward_upsample_size
 SIZES = [
@@ -51,9 +79,11 @@ def test_unet_equals_diffusers(kind, compute):
     for batch, height, width, sequence, timestep in sizes:
         sample = halves(batch, unet.config.in_channels, height, width)
         context = halves(batch, sequence, 32, seed=1)
-        got = run(graph, sample=sample, timestep=timestep, encoder_hidden_states=context)["out_sample"]
-        with torch.inference_mode():
-            wanted = unet(torch.tensor(sample), torch.tensor(timestep), torch.tensor(context)).sample
+        more = beside(unet.config, batch)
+        got = run(graph, sample=sample, timestep=timestep, encoder_hidden_states=context, **more)[
+            "out_sample"
+        ]
+        wanted = with_torch(unet, sample, timestep, context, more)
         assert relative(got, wanted) < BOUNDS[compute], (batch, height, width, sequence)
 
 
@@ -189,7 +219,7 @@ def test_interface(compute):
     ("component", "config", "named"),
     [
         ("unet", {"class_embed_type": "timestep"}, "class_embed_type"),
-        ("unet", {"addition_embed_type": "text_time"}, "addition_embed_type"),
+        ("unet", {"addition_embed_type": "image"}, "addition_embed_type"),
         ("unet", {"down_block_types": ["AttnDownBlock2D"] * 4}, "down_block_types"),
         ("unet", {"block_out_channels": [320, 640, 1280, "wide"]}, "block_out_channels"),
         ("unet", {"attention_head_dim": 641}, "attention_head_dim"),
@@ -197,7 +227,7 @@ def test_interface(compute):
         ("unet", {"resnet_out_scale_factor": 2.0}, "resnet_out_scale_factor"),
         ("vae_encoder", {"norm_num_groups": 48}, "norm_num_groups"),
         ("text_encoder", {"architectures": ["CLIPModel"]}, "architectures"),
-        ("unet", {"time_cond_proj_dim": 256}, "time_cond_proj_dim"),
+        ("unet", {"time_cond_proj_dim": 0}, "time_cond_proj_dim"),
         ("vae_decoder", {"act_fn": "mish"}, "act_fn"),
         ("vae_encoder", {"down_block_types": ["AttnDownEncoderBlock2D"] * 4}, "down_block_types"),
         ("text_encoder", {"hidden_act": "relu"}, "hidden_act"),

@@ -151,9 +151,9 @@ def test_other_kinds_are_said_to_be_unsupported(folder: Path, pipeline: str | No
 
 
 def test_the_file_of_a_setting_without_a_graph_is_named(folder: Path) -> None:
-    change(folder / "unet" / "config.json", time_cond_proj_dim=256)
+    change(folder / "unet" / "config.json", encoder_hid_dim=256)
     with pytest.raises(
-        ModelError, match=r"model/unet/config\.json: time_cond_proj_dim is 256; expected None"
+        ModelError, match=r"model/unet/config\.json: encoder_hid_dim is 256; expected None"
     ):
         open_model(folder).components["unet"].graph(Variant())
     (folder / "unet" / "config.json").unlink()
@@ -186,8 +186,10 @@ def test_settings_that_say_the_same_give_the_same_graph(values: dict[str, Any]) 
     "values",
     [
         {"num_attention_heads": 4},
-        {"only_cross_attention": True},
-        {"only_cross_attention": [False, True, False]},
+        {"only_cross_attention": "yes"},
+        {"only_cross_attention": [False, True]},
+        {"transformer_layers_per_block": [[1], [1], [1, 1]]},
+        {"addition_embed_type": "image"},
         {"cross_attention_dim": [128, 128, 64]},
         {"cross_attention_dim": [128] * 2},
         {"resnet_out_scale_factor": 2.0},
