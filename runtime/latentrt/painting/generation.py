@@ -162,8 +162,10 @@ class Generation:
         """The steps of one pass, which returns its final latents."""
         networks, autoencoder = self._parts.networks, self._parts.autoencoder
         with self._timed("text_encoder"):
-            prompts = [request.negative_prompt] * request.guidance.is_guided + [request.prompt]
-            states = self._parts.text.encode(prompts, request.clip_skip)
+            prompts = {"prompt": request.prompt}
+            if request.guidance.is_guided:
+                prompts = {"negative prompt": request.negative_prompt, **prompts}
+            states = self._parts.text.encode([*prompts.values()], request.clip_skip, [*prompts])
         posteriors = Posteriors()
         if request.pixels is not None:
             with self._timed("vae_encoder"):

@@ -19,7 +19,7 @@ _KEPT = 16  # prompts; 240 kB each at Stable Diffusion 1.5's size
 
 
 class PromptTruncated(UserWarning):
-    """A prompt was longer than the text encoder takes; the message says what was cut."""
+    """A prompt was longer than the text encoder takes; the message says which, and what of it was left out."""
 
 
 class TextEncoder:
@@ -38,20 +38,23 @@ class TextEncoder:
         model = self._networks.model
         return load_tokenizer(model.root / "tokenizer", model.text_positions)
 
-    def encode(self, prompts: Sequence[str], clip_skip: int | None = None) -> Array:
+    def encode(
+        self, prompts: Sequence[str], clip_skip: int | None = None, called: Sequence[str] | None = None
+    ) -> Array:
         """Hidden states (len(prompts), s, d), float32. The network is loaded and run for new prompts alone.
 
         Args:
             prompts: each is cut at the tokenizer's limit with a `PromptTruncated` warning that says what was lost.
             clip_skip: see `hidden_states`.
+            called: what that warning calls each of them; None: "prompt" for all.
         """
+        called = ["prompt"] * len(prompts) if called is None else called
         encodings = [self.tokenizer.encode(prompt) for prompt in prompts]
-        for encoding in encodings:
-            self._refuse_rowless(encoding)
-        for encoding in encodings:
+        for name, encoding in zip(called, encodings, strict=True):
+            self._refuse_rowless(name, encoding)
             if encoding.truncated:
                 warnings.warn(
-                    f"the prompt is longer than the {self.tokenizer.max_length} tokens that this model takes; "
+                    f"the {name} is longer than the {self.tokenizer.max_length} tokens that this model takes; "
                     f"cut off: {encoding.truncated!r}",
                     PromptTruncated,
                     stacklevel=2,
@@ -71,7 +74,7 @@ class TextEncoder:
         """Free what is kept."""
         self._kept = {}
 
-    def _refuse_rowless(self, encoding: Encoding) -> None:
+    def _refuse_rowless(self, name: str, encoding: Encoding) -> None:
         """Refuse a token that was added to the tokenizer, and not to the text encoder.
 
         Raises:
@@ -82,7 +85,7 @@ class TextEncoder:
         if len(rowless):
             path = model.components["text_encoder"].config_path
             raise ModelError(
-                f"{model.root / 'tokenizer'}: the prompt's token {self.tokenizer.token(int(rowless[0]))!r} has the id "
+                f"{model.root / 'tokenizer'}: the {name}'s token {self.tokenizer.token(int(rowless[0]))!r} has the id "
                 f"{rowless[0]}, and the text encoder has rows for {model.vocab_size} tokens alone (vocab_size of "
                 f"{path}): its embedding is missing. Write the prompt without it, or take the text encoder that it "
                 "was added to"

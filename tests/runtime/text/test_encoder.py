@@ -114,6 +114,43 @@ def test_every_generation_tells_what_was_cut_off(pipeline):
         assert "cut off" in str(told[0].message)
 
 
+LONG, SHORT = "a red star " * 40 + "the very end", "a small red ring"
+
+
+@pytest.mark.parametrize("hires", [None, Hires(1.5, steps=1)])
+@pytest.mark.parametrize(
+    ("prompt", "negative", "scale", "cut"),
+    [
+        (LONG, SHORT, 4.0, ["prompt"]),
+        (SHORT, LONG, 4.0, ["negative prompt"]),
+        (LONG, LONG, 4.0, ["negative prompt", "prompt"]),
+        (SHORT, LONG, 1.0, []),  # without guidance there is no negative prompt
+    ],
+)
+def test_the_warning_says_which_prompt_was_cut(pipeline, prompt, negative, scale, cut, hires):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")  # each text once, as Python does
+        pipeline.txt2img(prompt, negative_prompt=negative, guidance_scale=scale, **QUICK, hires=hires)
+    limit = pipeline.text.tokenizer.max_length
+    lost = pipeline.text.tokenizer.encode(LONG).truncated
+    assert lost.endswith("the very end")
+    assert [str(one.message) for one in told] == [
+        f"the {name} is longer than the {limit} tokens that this model takes; cut off: {lost!r}"
+        for name in cut
+    ]
+
+
+def test_the_command_says_which_prompt_was_cut(random_model, tmp_path, capsys):
+    command = ["generate", SHORT, "--negative", LONG, "--model", str(random_model), "--device", "cpu"]
+    quick = ["--size", "64x64", "--steps", "1", "--seed", "1", "--quiet", "--out", str(tmp_path / "a.png")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main([*command, *quick]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("latentrt: warning: the negative prompt is longer than the ")
+    assert error.endswith("the very end'\n") and error.count("\n") == 1
+
+
 def test_a_closed_pipeline_keeps_nothing(pipeline, watch):
     pipeline.txt2img(PROMPT, **QUICK)
     pipeline.close()
