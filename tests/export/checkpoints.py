@@ -4,8 +4,15 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 VOCABULARY = ["a", "b", "c", "a</w>", "b</w>", "c</w>", "ab</w>", "<|startoftext|>", "<|endoftext|>"]
 
@@ -86,3 +93,55 @@ def save_pipeline(
     pipeline.to(dtype)
     pipeline.save_pretrained(folder, **kwargs)
     return pipeline
+
+
+XL_UNET = {
+    "sample_size": 16,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "transformer_layers_per_block": (1, 2, 1),
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 8,
+}
+
+
+def make_xl(
+    refiner: bool = False, unet: dict[str, object] | None = None, **config: object
+) -> StableDiffusionXLPipeline:
+    """SDXL's networks in small: two text encoders of 32 and 48, a pooled text of 40; a refiner has the second alone."""
+    pooled = 40
+    second = randomize(
+        CLIPTextModelWithProjection(
+            CLIPTextConfig(
+                vocab_size=len(VOCABULARY), hidden_size=48, intermediate_size=80, num_hidden_layers=4,
+                num_attention_heads=4, hidden_act="gelu", projection_dim=pooled, bos_token_id=7, eos_token_id=8,
+                pad_token_id=2,
+            )
+        ),
+        4,
+    )  # fmt: skip
+    settings = {
+        **XL_UNET,
+        "cross_attention_dim": 48 if refiner else 32 + 48,
+        "projection_class_embeddings_input_dim": pooled + 8 * (5 if refiner else 6),
+    }
+    return StableDiffusionXLPipeline(
+        vae=make_vae(scaling_factor=0.13025),
+        text_encoder=None if refiner else make_text_encoder(eos_token_id=8),
+        text_encoder_2=second,
+        tokenizer=None if refiner else make_tokenizer("b</w>"),
+        tokenizer_2=make_tokenizer("c</w>"),
+        unet=make_unet(**{**settings, **(unet or {})}),
+        scheduler=EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        ),
+        add_watermarker=False,
+        **config,
+    )
+
+
+def make_tokenizer(pad: str = "<|endoftext|>") -> CLIPTokenizer:
+    """Of `VOCABULARY`; rows are filled up with `pad`."""
+    vocabulary = {token: index for index, token in enumerate(VOCABULARY)}
+    return CLIPTokenizer(vocab=vocabulary, merges=[("a", "b</w>")], pad_token=pad, model_max_length=77)

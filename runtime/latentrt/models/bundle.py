@@ -22,10 +22,12 @@ _DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
 _SCHEDULER_CONFIG = Path("scheduler", "scheduler_config.json")
 # What a maker may advise in generation_config.json.
 _ADVISED_COUNTS = ("width", "height", "num_inference_steps")
-_SAMPLE_SIZE = 64  # latents of a side, where the UNet's config names none: what Stable Diffusion was made for
+# Latents of a side, where the UNet's config names none: what Stable Diffusion and SDXL were made for.
+_SAMPLE_SIZES = {False: 64, True: 128}
 # Pipelines whose networks are others, by how their class begins; and a folder that such a model has.
-_UNSUPPORTED_PIPELINES = ("StableDiffusionXL", "StableDiffusion3", "Flux")
-_UNSUPPORTED_FOLDERS = ("text_encoder_2", "transformer")
+_UNSUPPORTED_PIPELINES = ("StableDiffusion3", "Flux")
+_UNSUPPORTED_FOLDERS = ("transformer",)
+TEXT_ENCODERS = ("text_encoder", "text_encoder_2")  # in the order in which the UNet is given what they say
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Component:
     """One network of a model: where its config and weights are.
 
     Attributes:
-        name: as of `networks.BUILDERS`.
+        name: of what it does in the model: a key of `networks.BUILDERS`, or `text_encoder_2`.
         folder: of its files.
         config: what its config.json says, and what diffusers makes of it.
         fp32_only: it overflows in fp16.
@@ -67,7 +69,8 @@ class Component:
         Raises:
             ModelError: a setting of `config` has no graph here; the message names it.
         """
-        return build(self.name, self.config, variant, str(self.config_path), self.class_name)
+        role = TEXT_ENCODERS[0] if self.name in TEXT_ENCODERS else self.name
+        return build(role, self.config, variant, str(self.config_path), self.class_name)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Model:
             ModelError: also where there would be more pixels than are painted.
         """
         options = self.components["unet"].options
-        height, width = options.per_level("sample_size", 2, _SAMPLE_SIZE, high=MAX_PIXELS)
+        height, width = options.per_level("sample_size", 2, _SAMPLE_SIZES[self.is_xl], high=MAX_PIXELS)
         factor = self.vae_scale_factor
         if width * height * factor**2 > MAX_PIXELS:
             said = f"{width * factor}x{height * factor} pixels, and at most {MAX_PIXELS:,} are painted"
@@ -154,19 +157,51 @@ class Model:
         return self.components["unet"].options.number("in_channels", 4)
 
     @property
+    def is_xl(self) -> bool:
+        """Whether it is of SDXL's kind, whose UNet is told the text in one row and the picture's sizes besides."""
+        return _is_xl(self.components["unet"].config)
+
+    @property
+    def text_encoders(self) -> tuple[str, ...]:
+        """The components that read the prompt, in the order in which what they say is joined."""
+        return tuple(name for name in TEXT_ENCODERS if name in self.components)
+
+    @property
     def text_layers(self) -> int:
-        """Layers of the text encoder."""
-        return self.components["text_encoder"].options.count("num_hidden_layers", 12)
+        """Layers of the text encoder, the fewest where there are two, of which clip skip leaves some out."""
+        layers = [self.components[name].options.count("num_hidden_layers", 12) for name in self.text_encoders]
+        return min(layers)
 
     @property
-    def text_positions(self) -> int:
-        """The most tokens that the text encoder takes."""
-        return self.components["text_encoder"].options.number("max_position_embeddings", 77)
+    def num_time_ids(self) -> int:
+        """How many numbers an XL model's UNet is told of the picture's sizes: 6, or 5 of a refiner; 0 of others.
+
+        Raises:
+            ModelError: another count, as of a UNet that does not go with its text encoder.
+        """
+        if not self.is_xl:
+            return 0
+        options = self.components["unet"].options
+        pooled = self.components[self.text_encoders[-1]].options.number("projection_dim", 512)
+        added = options.number("projection_class_embeddings_input_dim", 2816)
+        count, rest = divmod(added - pooled, options.number("addition_time_embed_dim", 256, low=2))
+        if rest or count not in (5, 6):
+            expected = (
+                f"{self.text_encoders[-1]}'s projection_dim {pooled} and 5 or 6 times addition_time_embed_dim"
+            )
+            raise options.unsupported("projection_class_embeddings_input_dim", added, expected)
+        return count
 
     @property
-    def vocab_size(self) -> int:
-        """Token ids that the text encoder has a row for: those below."""
-        return self.components["text_encoder"].options.number("vocab_size", 49408)
+    def guidance_width(self) -> int:
+        """Of the embedded guidance scale that a latent consistency model's UNet takes; 0 of others."""
+        options = self.components["unet"].options
+        return 0 if options.get("time_cond_proj_dim") is None else options.number("time_cond_proj_dim", 256)
+
+    @property
+    def zeroes_empty_negative(self) -> bool:
+        """Whether zeros stand for a negative prompt that is not given, as XL models are trained, not the empty text."""
+        return self.is_xl and self.index.get("force_zeros_for_empty_prompt", True) is not False
 
 
 def open_model(model: str | Path) -> Model:
@@ -185,25 +220,24 @@ def open_model(model: str | Path) -> Model:
             "folder that it was made from, or make a bundle with `latentrt export`."
         )
     _check_kind(root, index)
+    unet, unet_repairs = _read_config(root, "unet", index), ()
+    is_xl = _is_xl(unet)
+    if not is_xl:
+        unet, unet_repairs = repair_unet(unet)
+    encoders = [name for name in TEXT_ENCODERS if _is_part(index, name, is_xl or name == TEXT_ENCODERS[0])]
     components: dict[str, Component] = {}
-    for name in COMPONENTS:
+    for name in (*encoders, *COMPONENTS[1:]):
         key = _DIFFUSERS_FOLDERS.get(name, name)
-        folder = root / (name if manifest is not None else key)
-        if not (folder / "config.json").is_file():
-            raise ModelError(
-                f"{root}: has no {folder.name}/config.json; expected the folders of a Stable Diffusion 1.x or 2.x "
-                f"model (text_encoder, unet, vae, tokenizer, scheduler). Its pipeline is {index.get('_class_name')}; "
-                "if it is of that kind, download the missing files."
-            )
-        fp32_only = manifest is not None and manifest.components[name].fp32_only
-        config = read_json(folder / "config.json")
-        if name == "unet":
-            config, unet_repairs = repair_unet(config)
-        if name == "text_encoder" and isinstance(config.get("text_config"), dict):
+        folder = name if manifest is not None else key
+        config = unet if name == "unet" else _read_config(root, folder, index)
+        if name in encoders and isinstance(config.get("text_config"), dict):
             config = config["text_config"]  # of a whole CLIP, as transformers reads it
-        components[name] = Component(name, folder, config, fp32_only, _class_in(index, key))
+        fp32_only = manifest is not None and manifest.components[name].fp32_only
+        if key == "vae" and is_xl and config.get("force_upcast", True) is not False:
+            fp32_only = True
+        components[name] = Component(name, root / folder, config, fp32_only, _class_in(index, key))
     scheduler_config, scheduler_repairs = repair_scheduler(
-        read_json(root / _SCHEDULER_CONFIG), _class_in(index, "scheduler")
+        read_json(root / _SCHEDULER_CONFIG), _class_in(index, "scheduler"), for_latents=not is_xl
     )
     return Model(
         name="demo" if model == "demo" else root.resolve().name,
@@ -215,6 +249,28 @@ def open_model(model: str | Path) -> Model:
         defaults=_read_defaults(root / "generation_config.json"),
         repairs=scheduler_repairs + unet_repairs,
     )
+
+
+def _read_config(root: Path, folder: str, index: Mapping[str, Any]) -> dict[str, Any]:
+    path = root / folder / "config.json"
+    if not path.is_file():
+        raise ModelError(
+            f"{root}: has no {folder}/config.json; expected the folders of a Stable Diffusion or SDXL model "
+            f"(text_encoder, unet, vae, tokenizer, scheduler). Its pipeline is {index.get('_class_name')}; if it is of "
+            "that kind, download the missing files."
+        )
+    return read_json(path)
+
+
+def _is_xl(unet: Mapping[str, Any]) -> bool:
+    """Whether a UNet's config is of SDXL's kind."""
+    return unet.get("addition_embed_type") == "text_time"
+
+
+def _is_part(index: Mapping[str, Any], key: str, default: bool) -> bool:
+    """Whether `model_index.json` has this part: ["library", "Class"], not [null, null]."""
+    entry = index.get(key)
+    return any(entry) if isinstance(entry, list) else default
 
 
 def _class_in(index: Mapping[str, Any], key: str) -> str | None:
@@ -230,8 +286,9 @@ def _check_kind(root: Path, index: Mapping[str, Any]) -> None:
     if other or pipeline.startswith(_UNSUPPORTED_PIPELINES):
         described = f"{pipeline}, with a {other[0]}" if other else pipeline
         raise ModelError(
-            f"{root}: is a model of another kind ({described}). Stable Diffusion XL, Stable Diffusion 3 and Flux are "
-            "not supported yet; expected a model of Stable Diffusion 1.x or 2.x's kind (StableDiffusionPipeline)."
+            f"{root}: is a model of another kind ({described}). Stable Diffusion 3 and Flux are not supported yet; "
+            "expected a model of Stable Diffusion 1.x's, 2.x's or XL's kind (StableDiffusionPipeline, "
+            "StableDiffusionXLPipeline)."
         )
 
 

@@ -48,20 +48,21 @@ class Repair:
 
 
 def repair_scheduler(
-    config: Mapping[str, Any], class_name: str | None
+    config: Mapping[str, Any], class_name: str | None, for_latents: bool = True
 ) -> tuple[dict[str, Any], tuple[Repair, ...]]:
     """The scheduler config that counts.
 
     Args:
         config: a parsed `scheduler_config.json`.
         class_name: the class that `model_index.json` names, which wins; None: it names none.
+        for_latents: its pipeline sets what the first latent models need; SDXL's do not.
     """
-    named = config.get("_class_name")
+    named, meant = config.get("_class_name"), _FOR_LATENTS if for_latents else {}
     if class_name is None or class_name == named:
-        return _with(config, _FOR_LATENTS)
+        return _with(config, meant)
     why = "as model_index.json says"
     other = Repair(_SCHEDULER_FILE, "_class_name", named is not None, named, class_name, why)
-    repaired, repairs = _with({**config, "_class_name": class_name}, _FOR_LATENTS)
+    repaired, repairs = _with({**config, "_class_name": class_name}, meant)
     return repaired, (other, *repairs)
 
 

@@ -4,6 +4,7 @@ Large pictures go through in tiles: a first pass measures what the network's nor
 computes with that (`moments.py`), so that tiles agree in colour; their overlaps are blended (`tiling.py`).
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
@@ -14,6 +15,7 @@ from latentrt import checks
 from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner
 from latentrt.errors import InputError, SettingError
+from latentrt.networks import Options
 from latentrt.noise import NoiseSource
 from latentrt.painting.moments import combine
 from latentrt.painting.tiling import MIN_TILE, Grid, Tiling
@@ -42,8 +44,9 @@ class Autoencoder:
         model = networks.model
         component = model.components["vae_decoder"]
         self.scaling_factor = model.scaling_factor
-        self.shift_factor = component.options.real("shift_factor", 0.0)
         self.latent_channels = model.latent_channels
+        self.shift_factor = component.options.real("shift_factor", 0.0)
+        self._mean, self._std = _statistics(component.options, self.latent_channels)
         self.factor = model.vae_scale_factor
         self._networks = networks
         self.tile: Tile = tile
@@ -106,7 +109,8 @@ class Autoencoder:
 
     def scaled(self, latents: Array) -> Array:
         """Latents for the UNet: those of the encoder, such as its mean, shifted and scaled."""
-        return ((latents - self.shift_factor) * self.scaling_factor).astype(np.float32, copy=False)
+        centred = latents - self.shift_factor - self._mean
+        return (centred * self.scaling_factor / self._std).astype(np.float32, copy=False)
 
     def decode(self, latents: Array, tile: Tile | None = None) -> Array:
         """Pixels (b, 3, 8h, 8w) of latents (b, c, h, w), one picture at a time, which needs the least memory.
@@ -124,7 +128,7 @@ class Autoencoder:
             raise InputError("latents: expected finite values, got NaN or infinity")
         height, width = (size * self.factor for size in latents.shape[2:])
         tiling = self.tiling(height, width, tile)
-        unscaled = latents / self.scaling_factor + self.shift_factor
+        unscaled = latents * self._std / self.scaling_factor + self._mean + self.shift_factor
         with self._networks.stage("vae_decoder") as runner:
             return self._run(runner, unscaled, tiling, "latent_sample", "sample", 1, self.factor)
 
@@ -158,3 +162,21 @@ class Autoencoder:
         return np.concatenate(
             [grid.join(pieces(one, norms), out_unit) for one, norms in zip(x, moments, strict=True)]
         )
+
+
+def _statistics(options: Options, channels: int) -> tuple[Array, Array]:
+    """Mean and standard deviation of latents, float32 (1, c, 1, 1), where the config names both; else 0 and 1."""
+    found = []
+    for key, low in (("latents_mean", -math.inf), ("latents_std", 0.0)):
+        value = options.get(key)
+        listed = isinstance(value, list) and len(value) == channels
+        if value is not None and not (listed and all(_is_number(one) and one > low for one in value)):
+            above = "" if low else " above 0"
+            raise options.unsupported(key, value, f"{channels} finite numbers{above}")
+        found.append(value)
+    mean, std = found if None not in found else ([0.0] * channels, [1.0] * channels)
+    return tuple(np.array(value, np.float32).reshape(1, -1, 1, 1) for value in (mean, std))  # type: ignore[return-value]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63

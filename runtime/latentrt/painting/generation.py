@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from latentrt.errors import InputError
 from latentrt.painting.blend import Blend
+from latentrt.painting.conditions import condition, repeated
 from latentrt.painting.denoiser import Denoiser
 from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass, carry_over
@@ -97,7 +98,7 @@ class Generation:
     """
 
     def __init__(self, parts: Parts, passes: Sequence[Pass], parameters: list[GenerationParameters]) -> None:
-        parts.networks.check("text_encoder", "unet", "vae_decoder")
+        parts.networks.check(*parts.networks.model.text_encoders, "unet", "vae_decoder")
         if any(one.encodes for one in passes):
             parts.networks.check("vae_encoder")
         self.request = passes[-1].request
@@ -162,10 +163,7 @@ class Generation:
         """The steps of one pass, which returns its final latents."""
         networks, autoencoder = self._parts.networks, self._parts.autoencoder
         with self._timed("text_encoder"):
-            prompts = {"prompt": request.prompt}
-            if request.guidance.is_guided:
-                prompts = {"negative prompt": request.negative_prompt, **prompts}
-            states = self._parts.text.encode([*prompts.values()], request.clip_skip, [*prompts])
+            negative, prompt = condition(self._parts.text, request)
         posteriors = Posteriors()
         if request.pixels is not None:
             with self._timed("vae_encoder"):
@@ -174,14 +172,14 @@ class Generation:
         with networks.stage("unet") as unet:
             for batch in request.seeds.batches:
                 start = begin(autoencoder, request, batch, posteriors, sum(map(len, painted)))
-                context = [np.repeat(state[None], len(batch.seeds), axis=0) for state in states]
                 denoiser: Denoise = Denoiser(
                     unet.run,
-                    context[-1],
-                    context[0] if len(context) == 2 else None,
+                    repeated(prompt, len(batch.seeds)),
+                    None if negative is None else repeated(negative, len(batch.seeds)),
                     request.guidance,
                     request.sampler.prediction,
                     start.channels,
+                    request.guidance_width,
                 )
                 blend = None
                 if request.inpainting is not None and request.blends and start.clean is not None:

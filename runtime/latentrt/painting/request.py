@@ -17,6 +17,7 @@ from latentrt.painting.kinds import Text
 from latentrt.painting.picture_settings import RUNS, InpaintSettings, refuse_others
 from latentrt.painting.seeds import Seeds, make_seeds
 from latentrt.painting.setting import checked, entries, record
+from latentrt.painting.told import refuse_untold, time_ids
 from latentrt.pictures import images
 from latentrt.pictures.mask import Mask
 from latentrt.pictures.metadata import FIELDS, GenerationParameters
@@ -45,6 +46,9 @@ class Request:
         pixels: those that img2img and inpaint begin with, float32 (1, 3, h, w).
         latents: those that a second pass begins with in their stead, clean and scaled, (n, c, h, w).
         masked_unet: the UNet takes a mask and a masked picture.
+        zeroes_negative: zeros stand for the negative prompt.
+        time_ids: what an XL model is told of sizes, for the prompt and for the negative prompt.
+        guidance_width: of the embedded guidance scale that the UNet takes; 0 where it takes none.
     """
 
     run: str
@@ -59,11 +63,25 @@ class Request:
     inpainting: Inpainting | None
     masked_unet: bool
     latents: Array | None = None
+    zeroes_negative: bool = False
+    time_ids: tuple[Array, Array] | None = None
+    guidance_width: int = 0
 
     @property
     def negative_prompt(self) -> str:
         """What to stay away from."""
         return str(self.settings["negative_prompt"])
+
+    def texts(self, encoders: int) -> dict[str, tuple[str, ...]]:
+        """What each of so many text encoders reads, by what warnings call it: the negative prompt, then the prompt."""
+        settings = self.settings
+        read = {"prompt": (self.prompt, settings["prompt_2"])}
+        if self.guidance.is_guided and not self.guidance_width and not self.zeroes_negative:
+            read = {"negative prompt": (self.negative_prompt, settings["negative_prompt_2"]), **read}
+        return {
+            name: (first, first if second is None else second)[:encoders]
+            for name, (first, second) in read.items()
+        }
 
     @property
     def width(self) -> int:
@@ -172,6 +190,7 @@ def make_request(
     """
     refuse_others(run, settings)
     asked = checked(RUNS[run], settings)
+    refuse_untold(model, asked)
     prompt = Text().check("prompt", prompt)
     _check_channels(model, inpainting=mask is not None)
     factor = model.vae_scale_factor
@@ -218,6 +237,11 @@ def make_request(
     elif picture is not None:
         pixels = images.to_array(images.resize_to(picture, width, height))
     used = {"width": width, "height": height, "num_inference_steps": steps, "guidance_scale": guidance.points}
+    zeroes = model.zeroes_empty_negative and settings.get("negative_prompt") is None
+    if zeroes and asked["negative_prompt_2"] is not None:
+        raise SettingError(
+            "negative_prompt_2", "does nothing without negative_prompt", others=("negative_prompt",)
+        )
     return Request(
         run=run,
         prompt=prompt,
@@ -230,6 +254,9 @@ def make_request(
         pixels=pixels,
         inpainting=inpainting,
         masked_unet=model.unet_channels != model.latent_channels,
+        zeroes_negative=zeroes,
+        time_ids=time_ids(model, asked | used, run),
+        guidance_width=model.guidance_width,
     )
 
 

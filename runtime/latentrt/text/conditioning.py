@@ -1,6 +1,7 @@
-"""From token ids to what the UNet attends to."""
+"""From token ids to what the UNet is told of a text."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,9 @@ from latentrt.engine.runner import Runner
 from latentrt.models.bundle import Component
 
 Array = npt.NDArray[Any]
+# Arrays by the ports of the UNet that take them: `encoder_hidden_states` (s, d), of XL models `text_embeds` (p,) and
+# `time_ids` (n,); with a batch in front where they are fed.
+Conditioning: TypeAlias = Mapping[str, Array]
 
 
 def hidden_states(runner: Runner, ids: Array, clip_skip: int = 0) -> Array:
@@ -22,9 +26,24 @@ def hidden_states(runner: Runner, ids: Array, clip_skip: int = 0) -> Array:
     """
     if not clip_skip:
         return runner.run({"input_ids": ids}, ["last_hidden_state"])["last_hidden_state"]
-    layers = runner.component.options.count("num_hidden_layers", 12)
-    name = f"hidden_states.{layers - clip_skip}"  # hidden_states.0 is the embedding
+    name = _state(runner, clip_skip)
     return _final_layer_norm(runner.component, runner.run({"input_ids": ids}, [name])[name])
+
+
+def xl_conditioning(runner: Runner, ids: Array, clip_skip: int = 0, pools: bool = False) -> Conditioning:
+    """What SDXL's UNet is told: states of one layer earlier, without the final layer norm, (b, s, d).
+
+    `pools`: and the text in one row, (b, p), the state at its end, projected.
+    """
+    state = _state(runner, clip_skip + 1)
+    outputs = runner.run({"input_ids": ids}, [state, "text_embeds"] if pools else [state])
+    outputs["encoder_hidden_states"] = outputs.pop(state)
+    return outputs
+
+
+def _state(runner: Runner, skipped: int) -> str:
+    layers = runner.component.options.count("num_hidden_layers", 12)
+    return f"hidden_states.{layers - skipped}"  # hidden_states.0 is the embedding
 
 
 def _final_layer_norm(component: Component, states: Array) -> Array:

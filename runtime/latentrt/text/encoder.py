@@ -3,19 +3,20 @@
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from latentrt.engine.networks import Networks
 from latentrt.errors import ModelError
-from latentrt.text.conditioning import hidden_states
+from latentrt.models.bundle import Component
+from latentrt.text.conditioning import Array, Conditioning, hidden_states, xl_conditioning
 from latentrt.text.tokenizer import Encoding, Tokenizer, load_tokenizer
 
-Array = npt.NDArray[Any]
+_KEPT = 16  # prompts; 240 kB each at Stable Diffusion 1.5's size, 640 kB at SDXL's
 
-_KEPT = 16  # prompts; 240 kB each at Stable Diffusion 1.5's size
+# One text for every encoder, or one for each.
+Texts: TypeAlias = str | Sequence[str]
 
 
 class PromptTruncated(UserWarning):
@@ -23,70 +24,119 @@ class PromptTruncated(UserWarning):
 
 
 class TextEncoder:
-    """A model's tokenizer and text encoder, which keeps what it computed for the prompts last asked for.
+    """A model's tokenizers and text encoders, which keep what they computed for the prompts last asked for.
 
     Prompts go through one by one, so that what comes of one does not depend on its neighbours.
     """
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
-        self._kept: dict[tuple[bytes, int], Array] = {}  # used last, last
+        self._kept: dict[tuple[bytes, int], Conditioning] = {}  # used last, last
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The first text encoder's."""
+        return self.tokenizers[0]
 
     @cached_property
-    def tokenizer(self) -> Tokenizer:
-        """The model's tokenizer."""
-        model = self._networks.model
-        return load_tokenizer(model.root / "tokenizer", model.text_positions)
+    def tokenizers(self) -> tuple[Tokenizer, ...]:
+        """That of each text encoder; of `text_encoder_2` it is in the folder `tokenizer_2`."""
+        root = self._networks.model.root
+        return tuple(
+            load_tokenizer(
+                root / component.name.replace("text_encoder", "tokenizer"),
+                component.options.number("max_position_embeddings", 77),
+            )
+            for component in self._components
+        )
 
     def encode(
-        self, prompts: Sequence[str], clip_skip: int | None = None, called: Sequence[str] | None = None
-    ) -> Array:
-        """Hidden states (len(prompts), s, d), float32. The network is loaded and run for new prompts alone.
+        self, prompts: Sequence[Texts], clip_skip: int | None = None, called: Sequence[str] | None = None
+    ) -> list[Conditioning]:
+        """What the UNet is told of each prompt. Networks are loaded and run for new prompts alone.
 
         Args:
             prompts: each is cut at the tokenizer's limit with a `PromptTruncated` warning that says what was lost.
             clip_skip: see `hidden_states`.
             called: what that warning calls each of them; None: "prompt" for all.
+
+        Returns:
+            for each prompt, arrays without a batch in front.
+
+        Raises:
+            ModelError: a prompt holds a token that a text encoder has no row for.
         """
         called = ["prompt"] * len(prompts) if called is None else called
-        encodings = [self.tokenizer.encode(prompt) for prompt in prompts]
-        for name, encoding in zip(called, encodings, strict=True):
-            self._refuse_rowless(name, encoding)
-            if encoding.truncated:
-                warnings.warn(
-                    f"the {name} is longer than the {self.tokenizer.max_length} tokens that this model takes; "
-                    f"cut off: {encoding.truncated!r}",
-                    PromptTruncated,
-                    stacklevel=2,
-                )
         skipped = 0 if clip_skip is None else clip_skip
-        ids = {(encoding.ids.tobytes(), skipped): encoding.ids for encoding in encodings}
-        states = {key: self._kept[key] for key in ids if key in self._kept}
-        with self._networks.stage("text_encoder") as runner:
-            for key, row in ids.items():
-                if key not in states:
-                    states[key] = hidden_states(runner, row[None], skipped)[0]
-        older = [(key, kept) for key, kept in self._kept.items() if key not in states]
-        self._kept = dict([*older, *states.items()][-_KEPT:])
-        return np.stack([states[encoding.ids.tobytes(), skipped] for encoding in encodings])
+        rows = [self._tokenized(texts, name) for texts, name in zip(prompts, called, strict=True)]
+        keys = [(b"".join(encoding.ids.tobytes() for encoding in row), skipped) for row in rows]
+        made = {key: self._kept[key] for key in keys if key in self._kept}
+        missing = {key: row for key, row in zip(keys, rows, strict=True) if key not in made}
+        said: dict[tuple[bytes, int], list[Conditioning]] = {key: [] for key in missing}
+        for index, component in enumerate(self._components):
+            with self._networks.stage(component.name) as runner:
+                for key, row in missing.items():
+                    ids = row[index].ids[None]
+                    if self._networks.model.is_xl:
+                        last = index == len(self._components) - 1
+                        said[key].append(xl_conditioning(runner, ids, skipped, pools=last))
+                    else:
+                        said[key].append({"encoder_hidden_states": hidden_states(runner, ids, skipped)})
+        made |= {key: _joined(parts) for key, parts in said.items()}
+        older = [(key, kept) for key, kept in self._kept.items() if key not in made]
+        self._kept = dict([*older, *made.items()][-_KEPT:])
+        return [{name: value.copy() for name, value in made[key].items()} for key in keys]
 
     def forget(self) -> None:
         """Free what is kept."""
         self._kept = {}
 
-    def _refuse_rowless(self, name: str, encoding: Encoding) -> None:
-        """Refuse a token that was added to the tokenizer, and not to the text encoder.
-
-        Raises:
-            ModelError: names it.
-        """
+    @property
+    def _components(self) -> list[Component]:
         model = self._networks.model
-        rowless = encoding.ids[encoding.ids >= model.vocab_size]
-        if len(rowless):
-            path = model.components["text_encoder"].config_path
-            raise ModelError(
-                f"{model.root / 'tokenizer'}: the {name}'s token {self.tokenizer.token(int(rowless[0]))!r} has the id "
-                f"{rowless[0]}, and the text encoder has rows for {model.vocab_size} tokens alone (vocab_size of "
-                f"{path}): its embedding is missing. Write the prompt without it, or take the text encoder that it "
-                "was added to"
-            )
+        return [model.components[name] for name in model.text_encoders]
+
+    def _tokenized(self, texts: Texts, called: str) -> list[Encoding]:
+        """The tokens of a prompt, for each text encoder."""
+        texts = [texts] * len(self.tokenizers) if isinstance(texts, str) else texts
+        encodings = [tokenizer.encode(text) for tokenizer, text in zip(self.tokenizers, texts, strict=True)]
+        told = set()
+        for text, tokenizer, encoding, component in zip(
+            texts, self.tokenizers, encodings, self._components, strict=True
+        ):
+            _refuse_rowless(called, tokenizer, encoding, component)
+            if encoding.truncated and (text, encoding.truncated) not in told:
+                told.add((text, encoding.truncated))
+                warnings.warn(
+                    f"the {called} is longer than the {tokenizer.max_length} tokens that this model takes; "
+                    f"cut off: {encoding.truncated!r}",
+                    PromptTruncated,
+                    stacklevel=3,
+                )
+        return encodings
+
+
+def _joined(parts: Sequence[Conditioning]) -> Conditioning:
+    """What several text encoders say, as one: their states side by side."""
+    said: dict[str, Array] = {name: value[0] for part in parts for name, value in part.items()}
+    if len(parts) > 1:
+        said["encoder_hidden_states"] = np.concatenate(
+            [part["encoder_hidden_states"][0] for part in parts], axis=-1
+        )
+    return said
+
+
+def _refuse_rowless(called: str, tokenizer: Tokenizer, encoding: Encoding, component: Component) -> None:
+    """Refuse a token that was added to the tokenizer, and not to the text encoder.
+
+    Raises:
+        ModelError: names it.
+    """
+    rows = component.options.number("vocab_size", 49408)
+    rowless = encoding.ids[encoding.ids >= rows]
+    if len(rowless):
+        raise ModelError(
+            f"{component.config_path}: the {called}'s token {tokenizer.token(int(rowless[0]))!r} has the id "
+            f"{rowless[0]}, and the text encoder has rows for {rows} tokens alone (vocab_size): its embedding is "
+            "missing. Write the prompt without it, or take the text encoder that it was added to"
+        )

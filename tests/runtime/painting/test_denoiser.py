@@ -31,7 +31,7 @@ class Unet:
 
 
 def denoiser(unet, sampler, schedule):
-    prompt, negative = np.full((2, 3, 5), 0.5, np.float32), np.full((2, 3, 5), -0.25, np.float32)
+    prompt, negative = ({"encoder_hidden_states": np.full((2, 3, 5), x, np.float32)} for x in (0.5, -0.25))
     guidance = make_guidance(POINTS, len(schedule), schedule.order)
     return Denoiser(unet.run, prompt, negative, guidance, sampler.prediction, CHANNELS)
 

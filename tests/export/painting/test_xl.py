@@ -1,0 +1,257 @@
+"""SDXL and its kin against diffusers in torch, in small widths with random weights, as folders that it saved."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="compares with torch")
+
+import diffusers  # noqa: E402
+from checkpoints import make_xl  # noqa: E402
+from PIL import Image  # noqa: E402
+
+import latentrt  # noqa: E402
+from latentrt import SettingError  # noqa: E402
+
+STEPS = 8
+SIZE = {"width": 80, "height": 64}
+SETTINGS = {"num_inference_steps": STEPS, "guidance_scale": 5.0}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Makes a folder of what it is asked for, once, and gives it with the pipeline that diffusers loads of it."""
+    kept = {}
+
+    def make(name="base", kind=diffusers.StableDiffusionXLPipeline, **config):
+        if name not in kept:
+            folder = tmp_path_factory.mktemp("models") / name
+            make_xl(**config).save_pretrained(folder)
+            kept[name] = folder
+        theirs = kind.from_pretrained(kept[name], local_files_only=True)
+        theirs.set_progress_bar_config(disable=True)
+        return kept[name], theirs
+
+    return make
+
+
+def seeded(seed=7):
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+def latents_of(theirs, *arguments, **settings):
+    return theirs(*arguments, generator=seeded(), output_type="latent", **settings).images.numpy()
+
+
+def compare(ours, theirs, bound=1e-3):
+    assert ours.shape == theirs.shape
+    assert np.abs(theirs).max() > 0.5
+    assert np.abs(ours - theirs).max() < bound * max(1, np.abs(theirs).max())
+
+
+def painted(folder, run="txt2img", *arguments, **settings):
+    with latentrt.load(folder, device="cpu") as pipeline:
+        return getattr(pipeline, run)(*arguments, seed=7, **settings)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"negative_prompt": "b c"},
+        {},  # zeros stand for the negative prompt
+        {"negative_prompt": ""},  # and the empty text for this one
+        {"prompt_2": "c", "negative_prompt": "b", "negative_prompt_2": "a c"},
+        {"negative_prompt": "b", "original_size": (100, 200), "crops_coords_top_left": (3, 5), "target_size": (70, 90)},
+        {
+            "original_size": (100, 200), "negative_original_size": (30, 40), "negative_target_size": (50, 60),
+            "crops_coords_top_left": (3, 5),
+        },
+        {
+            "negative_prompt": "b", "negative_original_size": (30, 40), "negative_target_size": (50, 60),
+            "negative_crops_coords_top_left": (7, 9),
+        },
+        {"guidance_scale": 1.0},
+        {"negative_prompt": "c", "guidance_rescale": 0.7},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_txt2img(saved, given):
+    folder, theirs = saved()
+    settings = {**SIZE, **SETTINGS, **given}
+    compare(
+        painted(folder, "txt2img", "ab a c", **settings).latents, latents_of(theirs, "ab a c", **settings)
+    )
+
+
+def test_the_empty_text_for_every_negative_prompt_where_the_index_says_so(saved):
+    folder, theirs = saved("playground", force_zeros_for_empty_prompt=False)
+    compare(
+        painted(folder, "txt2img", "ab", **SIZE, **SETTINGS).latents,
+        latents_of(theirs, "ab", **SIZE, **SETTINGS),
+    )
+
+
+def test_batches(saved):
+    folder, theirs = saved()
+    wanted = theirs(
+        "ab a", negative_prompt="b", num_images_per_prompt=3, generator=[seeded(seed) for seed in (7, 8, 2)],
+        output_type="latent", **SIZE, **SETTINGS,
+    ).images.numpy()  # fmt: skip
+    with latentrt.load(folder, device="cpu") as pipeline:
+        ours = pipeline.txt2img("ab a", negative_prompt="b", seed=[7, 8, 2], batch_size=2, **SIZE, **SETTINGS)
+    compare(ours.latents, wanted)
+
+
+def test_pictures_and_the_default_size(saved):
+    folder, theirs = saved()
+    settings = {"num_inference_steps": 3, "guidance_scale": 3.0, "negative_prompt": "b"}
+    picture = theirs("ab", generator=seeded(), **settings).images[0]
+    result = painted(folder, "txt2img", "ab", **settings)
+    assert result.images[0].size == picture.size == (64, 64)
+    levels = np.abs(np.asarray(result.images[0]).astype(int) - np.asarray(picture))
+    assert np.mean(levels <= 1) >= 0.999 and np.asarray(picture).std() > 1
+
+
+def test_clip_skip_leaves_out_layers_of_both_encoders(saved):
+    """diffusers leaves them out for the prompt alone; so its negative prompt is handed over as it is for the prompt."""
+    folder, theirs = saved()
+    embeds, _, pooled, _ = theirs.encode_prompt("b", clip_skip=1, do_classifier_free_guidance=False)
+    wanted = latents_of(
+        theirs,
+        "ab",
+        negative_prompt_embeds=embeds,
+        negative_pooled_prompt_embeds=pooled,
+        clip_skip=1,
+        **SIZE,
+        **SETTINGS,
+    )
+    compare(
+        painted(folder, "txt2img", "ab", negative_prompt="b", clip_skip=1, **SIZE, **SETTINGS).latents, wanted
+    )
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"original_size": (10, 20), "negative_target_size": (30, 40)}], ids=str
+)
+@pytest.mark.parametrize("strength", [0.4, 1.0])
+def test_img2img(saved, strength, given):
+    folder, theirs = saved(kind=diffusers.StableDiffusionXLImg2ImgPipeline)
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 80, 3), np.uint8))
+    settings = {**SETTINGS, "negative_prompt": "b", "strength": strength, **given}
+    wanted = latents_of(theirs, "ab", image=picture, **settings)
+    compare(painted(folder, "img2img", "ab", picture, **settings).latents, wanted)
+
+
+@pytest.mark.parametrize("channels", [4, 9])
+def test_inpaint(saved, channels):
+    folder, theirs = saved(
+        f"inpaint{channels}", kind=diffusers.StableDiffusionXLInpaintPipeline, unet={"in_channels": channels}
+    )
+    rng = np.random.default_rng(1)
+    picture = Image.fromarray(rng.integers(0, 256, (64, 80, 3), np.uint8))
+    mask = np.zeros((64, 80), np.uint8)
+    mask[16:48, 24:64] = 255
+    settings = {**SETTINGS, "negative_prompt": "b", "strength": 0.6}
+    wanted = latents_of(
+        theirs, "ab", image=picture, mask_image=Image.fromarray(mask), height=64, width=80, **settings
+    )
+    ours = painted(
+        folder, "inpaint", "ab", picture, Image.fromarray(mask), mask_blur=0, overlay=False, **settings
+    )
+    compare(ours.latents, wanted)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"aesthetic_score": 7.5, "negative_aesthetic_score": 1.0, "original_size": (9, 8)}], ids=str
+)
+def test_a_refiner_paints_over_pictures(saved, given):
+    folder, theirs = saved(
+        "refiner",
+        kind=diffusers.StableDiffusionXLImg2ImgPipeline,
+        refiner=True,
+        force_zeros_for_empty_prompt=False,
+    )
+    theirs.register_to_config(requires_aesthetics_score=True)
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 80, 3), np.uint8))
+    settings = {**SETTINGS, "negative_prompt": "b", "strength": 0.5, **given}
+    wanted = latents_of(theirs, "ab", image=picture, **settings)
+    compare(painted(folder, "img2img", "ab", picture, **settings).latents, wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "unet"),
+    [
+        ("ssd-1b", {
+            "mid_block_type": "UNetMidBlock2D", "transformer_layers_per_block": [[1], [2], [2]],
+            "reverse_transformer_layers_per_block": [[2, 3], [2, 1], [1, 1]],
+        }),
+        ("koala", {"mid_block_type": None}),
+    ],
+)  # fmt: skip
+def test_distilled_unets(saved, name, unet):
+    folder, theirs = saved(name, unet=unet)
+    settings = {**SIZE, **SETTINGS, "negative_prompt": "b"}
+    compare(painted(folder, "txt2img", "ab", **settings).latents, latents_of(theirs, "ab", **settings))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        ("EulerAncestralDiscreteScheduler", {"timestep_spacing": "trailing"}),  # Turbo, Lightning
+        (
+            "EulerDiscreteScheduler",
+            {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True},
+        ),  # NoobAI
+        ("EDMDPMSolverMultistepScheduler", {"sigma_max": 80.0, "sigma_min": 0.002}),  # Playground
+        ("LCMScheduler", {}),  # DMD2
+        ("TCDScheduler", {}),  # Hyper-SD
+    ],
+)
+def test_schedulers_of_its_kin(saved, sampler, options, tmp_path):
+    _, theirs = saved()
+    kind = getattr(diffusers, sampler)
+    own = {"sigma_max": 80.0} if sampler.startswith("EDM") else {**theirs.scheduler.config, **options}
+    theirs.scheduler = kind.from_config(own)
+    root = tmp_path / "model"
+    theirs.save_pretrained(root)
+    settings = {**SIZE, "num_inference_steps": 4, "guidance_scale": 1.0}
+    if sampler == "TCDScheduler":
+        settings["eta"] = 0.3  # its own default, in place of which diffusers' pipelines hand over 0
+    compare(painted(root, "txt2img", "ab", **settings).latents, latents_of(theirs, "ab", **settings))
+
+
+def test_latents_with_statistics(saved, tmp_path):
+    _, theirs = saved()
+    root = tmp_path / "model"
+    theirs.save_pretrained(root)
+    path = root / "vae" / "config.json"
+    statistics = {
+        "latents_mean": [-1.6, 1.8, -1.3, 2.5],
+        "latents_std": [8.4, 5.9, 6.5, 5.2],
+        "scaling_factor": 0.5,
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | statistics))
+    theirs = diffusers.StableDiffusionXLImg2ImgPipeline.from_pretrained(root, local_files_only=True)
+    theirs.set_progress_bar_config(disable=True)
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 80, 3), np.uint8))
+    settings = {**SETTINGS, "negative_prompt": "b", "strength": 0.5}
+    wanted = latents_of(theirs, "ab", image=picture, **settings)
+    result = painted(root, "img2img", "ab", picture, **settings)
+    compare(result.latents, wanted)
+    picture = theirs("ab", image=picture, generator=seeded(), **settings).images[0]
+    assert np.mean(np.abs(np.asarray(result.images[0]).astype(int) - np.asarray(picture)) <= 1) >= 0.999
+
+
+def test_what_does_nothing_is_refused(saved):
+    folder, _ = saved()
+    with latentrt.load(folder, device="cpu") as pipeline:
+        with pytest.raises(SettingError, match="aesthetic_score: does nothing here: base is told no scores"):
+            pipeline.txt2img("a", aesthetic_score=5)
+        with pytest.raises(SettingError, match="negative_prompt_2: does nothing without negative_prompt"):
+            pipeline.txt2img("a", negative_prompt_2="b")
+    with latentrt.load("demo", device="cpu") as pipeline:
+        with pytest.raises(SettingError, match="target_size: does nothing here: demo is told no sizes"):
+            pipeline.txt2img("a", target_size=(1, 2))
+        with pytest.raises(SettingError, match="prompt_2: does nothing here: demo has one text encoder"):
+            pipeline.txt2img("a", prompt_2="b")
