@@ -26,7 +26,7 @@ import argparse, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from latentrt.cli import console
 from test_command import conduct_sleepers
-with console.ends_at_ctrl_c(last=False):
+with console.ends_at_signals(last=False):
     sys.exit(conduct_sleepers(sys.argv[1], [1.1], [1.1, 1.1, 1.1, 60.0]))
 """
 
