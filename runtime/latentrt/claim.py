@@ -123,7 +123,7 @@ class Claim:
         except FileExistsError:
             path = self.appear_beside()
             message = (
-                f"{self.target}: something else has appeared there, and is left alone; written to {path}"
+                f"{self.target}: something else stands there by now, and is left alone; written to {path}"
             )
             warnings.warn(TargetTaken(message), stacklevel=2)
             return path

@@ -115,7 +115,7 @@ class TestAppearing:
                 target.unlink(missing_ok=True)
                 target.mkdir() if by == "folder" else target.symlink_to("nowhere")
             standing = moves.standing_at(target)
-            with pytest.warns(TargetTaken, match=r"a\.b\.png: something else has appeared.*a\.b-2\.png"):
+            with pytest.warns(TargetTaken, match=r"a\.b\.png: something else stands there.*a\.b-2\.png"):
                 assert write(claim) == tmp_path / "a.b-2.png"
         assert moves.standing_at(target) == standing
         assert (tmp_path / "a.b-2.png").read_text() == "ours"
