@@ -22,7 +22,7 @@ from latentrt.moves import move_new, remove, standing_at, taken
 
 _LOCK = re.compile(r"\.(.+)\.latentrt-lock", re.DOTALL)
 _HIDDEN = re.compile(r"\.latentrt-\w+$")
-_PATIENCE_S = 0.5  # who removes what was left holds its lock for a moment
+_PATIENCE_S = 1.0  # who removes what was left holds its lock for a moment
 
 
 class TargetTaken(UserWarning):
@@ -36,6 +36,7 @@ class Claim:
         target: a file or folder, there or not, in a folder that exists.
         replaces: what stands there now may be replaced; what appears later never is. A link is replaced itself, and
             what it leads to stays.
+        sweeps: look first for what killed processes left in the folder.
 
     Attributes:
         target: as given.
@@ -46,7 +47,7 @@ class Claim:
         OSError: nothing can be written beside it; names the target.
     """
 
-    def __init__(self, target: Path, replaces: bool = False) -> None:
+    def __init__(self, target: Path, replaces: bool = False, sweeps: bool = True) -> None:
         self.target = target
         self._target = target.absolute()  # wherever the process goes
         self.new, self._old = _beside(self._target, "new"), _beside(self._target, "old")
@@ -54,7 +55,8 @@ class Claim:
         self._lock: Lock | None = None
         _held[self] = os.getpid()
         try:
-            sweep(self._target.parent)
+            if sweeps:
+                sweep(self._target.parent)
             self._lock = self._acquire()
             _clear(self._target)
             self._seen = standing_at(self._target)
@@ -169,6 +171,8 @@ class Claim:
         remove(self._old)
 
 
+_swept: set[Path] = set()  # folders
+
 # What this process is writing, and which process that was: one that was forked off has none of it.
 _held: dict[Claim, int] = {}
 
@@ -207,8 +211,14 @@ def check_file(target: Path) -> None:
 
 
 def draft(target: Path) -> Claim:
-    """A claim of a name that nobody else has: for what is moved to its place, `target` or another, by the caller."""
-    return Claim(target.with_name(f"{target.name}.{os.urandom(4).hex()}"))
+    """A claim of a name that nobody else has: for what is moved to its place, `target` or another, by the caller.
+
+    There may be many, in a folder of many files: it is swept once in a process.
+    """
+    folder = target.absolute().parent
+    claim = Claim(target.with_name(f"{target.name}.{os.urandom(4).hex()}"), sweeps=folder not in _swept)
+    _swept.add(folder)
+    return claim
 
 
 @contextlib.contextmanager
@@ -231,7 +241,8 @@ def put_new(claim: Claim, next_name: Callable[[], Path]) -> Path:
 def sweep(folder: Path) -> None:
     """Remove what processes that were killed left in a folder; what they were replacing goes back to its place."""
     try:
-        names = [match[1] for path in folder.iterdir() if (match := _LOCK.fullmatch(path.name)) is not None]
+        with os.scandir(folder) as entries:  # of 100,000 pictures, twice as fast as Path.iterdir
+            names = [match[1] for entry in entries if (match := _LOCK.fullmatch(entry.name)) is not None]
     except OSError:  # whoever is about to write there will say so
         return
     for name in names:
