@@ -20,7 +20,7 @@ from latentrt.models.manifest import (
     write_manifest,
 )
 from latentrt_export.bundle.source import FOLDERS, Source, open_source
-from latentrt_export.bundle.staging import staged, sweep
+from latentrt_export.bundle.staging import staged
 from latentrt_export.bundle.writer import write_component
 from latentrt_export.proof.parity import VECTORS_FILE, prove
 
@@ -48,21 +48,20 @@ def export_model(
     """Write the bundle of a checkpoint to the folder `out`; return its manifest.
 
     It is made in a folder beside `out` and renamed when it is whole and proven; when anything fails, or at Ctrl-C,
-    nothing is left and `out` is as it was. What a killed export left is removed by the next one to the same `out`.
-    `overwrite` replaces an earlier bundle, never a folder of another kind.
+    nothing is left and `out` is as it was. What a killed export left is removed by the next one beside it.
+    `overwrite` replaces the bundle that is there now, never a folder of another kind, nor what appears later.
 
     Raises:
-        InputError: `out` is taken, or cannot be written.
+        InputError: `out` is taken, is being written by another process, or cannot be written.
         ModelError: the checkpoint is not of a kind that can be exported, or its weights are not whole.
         ParityError: a graph differs from torch by more than is allowed.
-        LatentrtError: the disk is full.
+        LatentrtError: the disk is full; or something has appeared at `out` meanwhile: the bundle stands beside it.
     """
     target = Path(out).expanduser()
     source = open_source(model)
-    sweep(target)
-    _check_target(target, source, overwrite)
+    _check_place(target, source)
     stop = threading.Event()
-    with staged(target) as bundle:
+    with staged(target, lambda target: _check_free(target, overwrite)) as bundle:
         try:
             return interruptible(lambda: _make(bundle, source, progress, stop))
         except KeyboardInterrupt:  # torch and ONNX Runtime are not waited for
@@ -135,11 +134,18 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _check_target(target: Path, source: Source, overwrite: bool) -> None:
+def _check_place(target: Path, source: Source) -> None:
+    """Refuse what no folder can be renamed to, or should be."""
     if target.resolve().is_relative_to(source.root.resolve()):
         raise InputError(
             f"{target}: lies in the checkpoint itself; expected a folder outside of {source.root}"
         )
+    if target.is_dir() and (target.is_mount() or target.samefile(Path.cwd())):
+        what = "a mount point" if target.is_mount() else "the current folder"
+        raise InputError(f"{target}: is {what}, which cannot be replaced; expected a folder in it")
+
+
+def _check_free(target: Path, overwrite: bool) -> None:
     if target.is_dir():
         if not any(target.iterdir()):
             return

@@ -20,6 +20,7 @@ import torch
 from checkpoints import make_text_encoder, make_unet, make_vae, save_pipeline
 from safetensors.torch import load_file, save_file
 
+from latentrt.claim import sweep
 from latentrt.engine.verify import verify_bundle
 from latentrt.errors import InputError, LatentrtError, ModelError, WeightsError
 from latentrt.models.manifest import RELATIVE_BOUNDS, read_manifest
@@ -515,7 +516,8 @@ def test_out_is_never_taken_from_anybody(damaged, bundle, tmp_path, unproven):
     export_model(damaged, earlier, overwrite=True)
     assert not (earlier / "stale").exists()
     (tmp_path / "empty").mkdir()
-    (tmp_path / ".empty.k3v9x_a1.part").mkdir()  # of an export that was killed
+    (tmp_path / ".empty.latentrt-lock").touch()  # of an export that was killed
+    (tmp_path / ".empty.latentrt-new").mkdir()
     export_model(damaged, tmp_path / "empty")
     read_manifest(tmp_path / "empty")
     assert left(tmp_path) == ["earlier", "empty", "file", "mine"]
@@ -533,18 +535,10 @@ def test_a_full_disk_leaves_nothing(damaged, bundle, tmp_path, monkeypatch):
     read_manifest(earlier)
 
 
-COMMAND = """
-import sys, argparse
-from latentrt_export import cli
-parser = argparse.ArgumentParser()
-cli.add_arguments(parser)
-sys.exit(cli.run(parser.parse_args()))
-"""
-
-
-def test_interrupt_leaves_nothing(damaged, tmp_path):
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGKILL", -9)])
+def test_a_signal_leaves_nothing(damaged, tmp_path, name, code):
     """While torch or onnxruntime computes, too: the main thread does not wait for them."""
-    command = [sys.executable, "-c", COMMAND, str(damaged), str(tmp_path / "out")]
+    command = [sys.executable, "-m", "latentrt", "export", str(damaged), str(tmp_path / "out")]
     terminal, end = os.openpty()  # progress is for terminals
     process = subprocess.Popen(command, stderr=end)
     os.close(end)
@@ -553,14 +547,17 @@ def test_interrupt_leaves_nothing(damaged, tmp_path):
         data = os.read(terminal, 4096)
         assert data, shown
         shown += data
-    assert len(left(tmp_path)) == 1
-    process.send_signal(signal.SIGINT)
+    assert left(tmp_path) == [".out.latentrt-lock", ".out.latentrt-new"]
+    process.send_signal(getattr(signal, name))
     started = time.monotonic()
     with contextlib.suppress(OSError):  # Linux's way to say that nobody has the other end any more
         while data := os.read(terminal, 4096):
             shown += data
     os.close(terminal)
-    assert process.wait(timeout=60) != 0, shown
+    assert process.wait(timeout=60) == code, shown
+    if name == "SIGKILL":  # the next one that writes there cleans up
+        assert left(tmp_path) == [".out.latentrt-lock", ".out.latentrt-new"]
+        sweep(tmp_path)
     assert left(tmp_path) == []
     assert time.monotonic() - started < 60
 
