@@ -188,7 +188,12 @@ def make_request(
         scale = float(model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE))
     with _named("sampler", "schedule", "eta", "num_inference_steps", "strength"):
         asked_sampler = model.defaults.get("sampler") if asked["sampler"] is None else asked["sampler"]
-        sampler = resolve(asked_sampler, model.scheduler_config, asked["schedule"])
+        sampler = resolve(
+            asked_sampler,
+            model.scheduler_config,
+            asked["schedule"],
+            where=model.root / "scheduler" / "scheduler_config.json",
+        )
         if asked["eta"] is not None:
             sampler.check_options(eta=asked["eta"])
         schedule = sampler.schedule(steps)

@@ -70,4 +70,4 @@ def _deviation(
     if variance_type == "learned":
         return np.sqrt(learned)
     share = (learned + 1) / 2  # arXiv:2102.09672 eq. 15
-    return np.exp(0.5 * (share * math.log(beta) + (1 - share) * math.log(small)))
+    return np.exp(0.5 * (share * math.log(max(beta, _LEAST)) + (1 - share) * math.log(small)))
