@@ -124,7 +124,7 @@ def make_schedule(
         except ArithmeticError:
             pass
         if schedule is None or flaw:
-            expected = "expected finite noise levels above 0 that descend to the last"
+            expected = "expected finite noise levels above 0 that descend"
             if given:
                 raise InputError(f"{given[0]}: {flaw}; {expected}")
             raise ConfigError(
@@ -152,7 +152,8 @@ def _flaw(schedule: Schedule, *, rescaled: bool) -> str:
         return f"σ = {sigmas[step]:g} at step {step + 1}"
     if not 0 <= last <= MOST:
         return f"σ = {last:g} at its end"
-    begins = np.append(sigmas[:: schedule.order], last)
+    # Where the run ends may lie above: diffusers takes a sigma of training for it, whatever those of the run are.
+    begins = sigmas[:: schedule.order]
     rises = np.flatnonzero(np.diff(begins) > _ROUNDING * begins[:-1])
     if len(rises) and not rescaled:
         step = int(rises[0])

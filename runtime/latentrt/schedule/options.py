@@ -222,7 +222,10 @@ OPTIONS: dict[str, Kind] = {
     "rescale_betas_zero_snr": _flag(),
     # what the network puts out
     "prediction_type": _word("epsilon", "v_prediction", "sample"),
-    "variance_type": _optional(_word("learned", "learned_range")),
+    # DDPM's own fixed ones mean nothing to the others, and are passed over.
+    "variance_type": _optional(
+        _word("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range")
+    ),
     "sigma_data": _positive(),
     # which of the noise levels a run visits
     "timestep_spacing": _word("leading", "linspace", "trailing"),
