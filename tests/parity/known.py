@@ -32,6 +32,10 @@ def _pndm_of_two(case: Case) -> bool:
     return case.class_name == "PNDMScheduler" and case.count == 2 and bool(case.config["skip_prk_steps"])
 
 
+def _ancestral_of_two(case: Case) -> bool:
+    return case.class_name == "KDPM2AncestralDiscreteScheduler" and case.count == 2
+
+
 _RAMPS = ("use_flow_sigmas", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
 
@@ -76,6 +80,11 @@ KNOWN: dict[str, tuple[Callable[[Case], bool], str]] = {
         _pndm_of_two,
         "Its noise is taken back out of float32 x₀, (x − x₀)/σ at σ = 0.01 to 0.03, good to 1e-5, and multiplied by a "
         "larger σ. The float64 runs agree.",
+    ),
+    "KDPM2 ancestral of 2 steps": (
+        _ancestral_of_two,
+        "σ_down² is a difference of two squares that agree in all but their last digits of float32, so that the middle "
+        "shows each rounding of a square root, and torch's is not the same on every processor. The float64 runs agree.",
     ),
     "ramps over zero SNR": (
         _ramp_over_zero_snr,
