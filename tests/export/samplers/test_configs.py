@@ -15,6 +15,9 @@ from parity.compare import Comparison
 from parity.oracle import case_scheduler, scheduler_class
 from parity.verdict import EQUAL, ROUNDING, TIMESTEP, judge
 
+# Of diffusers' KDPM2 under numpy 2, which is none of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
+
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 # As diffusers wrote them, from its first release on: with keys that it dropped since (tensor_format, timestep_values,
 # predict_epsilon), without those that came later, and with those of kindred classes.
