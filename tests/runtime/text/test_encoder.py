@@ -135,7 +135,8 @@ def test_the_warning_says_which_prompt_was_cut(pipeline, prompt, negative, scale
     lost = pipeline.text.tokenizer.encode(LONG).truncated
     assert lost.endswith("the very end")
     assert [str(one.message) for one in told] == [
-        f"the {name} is longer than the {limit} tokens that this model takes; cut off: {lost!r}" for name in cut
+        f"the {name} is longer than the {limit} tokens that this model takes; cut off: {lost!r}"
+        for name in cut
     ]
 
 
