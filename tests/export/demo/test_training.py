@@ -23,8 +23,6 @@ from latentrt_export.demo import (
     tokenizer,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory):
