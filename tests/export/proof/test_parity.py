@@ -312,3 +312,21 @@ def test_a_class_that_refuses_the_config_is_our_error(tmp_path):
         reference.reference_outputs(
             "vae_decoder", {**arguments[2], "act_fn": "none"}, Path(arguments[0]) / "model.safetensors", []
         )
+
+
+CONFIGS = {"unet": dict(make_unet().config), "vae_encoder": dict(make_vae().config)}
+CONFIGS["vae_decoder"] = CONFIGS["vae_encoder"]
+BAD = (0, -1, 0.5, 1e-300, 1e300, float("nan"), "x", [], [0], {}, True, None, 10**400, 2**31, [1, 2])
+
+
+@given(st.sampled_from(("unet", "vae_encoder", "vae_decoder")), st.data())
+def test_no_config_ends_in_another_error(component, data):
+    """Whatever one setting says: trials are made, or our error names it."""
+    config = CONFIGS[component]
+    changed = data.draw(st.sampled_from(sorted(key for key in config if not key.startswith("_"))))
+    try:
+        cases = trials(component, {**config, changed: data.draw(st.sampled_from(BAD))})
+    except ModelError as error:
+        assert changed in str(error) or "block" in str(error)
+        return
+    assert all(np.isfinite(value).all() for case in cases for value in case.values())
