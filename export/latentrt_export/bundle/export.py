@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentrt.engine.interrupt import interruptible
-from latentrt.errors import InputError
+from latentrt.errors import InputError, SettingError
 from latentrt.models.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -21,8 +21,8 @@ from latentrt.models.manifest import (
 )
 from latentrt_export.bundle.source import FOLDERS, Source, open_source
 from latentrt_export.bundle.staging import staged
-from latentrt_export.bundle.writer import write_component
-from latentrt_export.proof.parity import VECTORS_FILE, prove
+from latentrt_export.bundle.writer import STORED, write_component
+from latentrt_export.proof.parity import VECTORS_FILE, prove, trials
 
 _COPIED = ("model_index.json", "generation_config.json")
 _COPIED_FOLDERS = ("scheduler", "tokenizer")
@@ -43,6 +43,7 @@ def export_model(
     model: str | Path,
     out: str | Path,
     overwrite: bool = False,
+    dtype: str = "fp16",
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Manifest:
     """Write the bundle of a checkpoint to the folder `out`; return its manifest.
@@ -51,32 +52,46 @@ def export_model(
     nothing is left and `out` is as it was. What a killed export left is removed by the next one beside it.
     `overwrite` replaces the bundle that is there now, never a folder of another kind, nor what appears later.
 
+    Args:
+        model: the folder of a diffusers checkpoint, or "demo".
+        out: the folder to write to.
+        overwrite: see above.
+        dtype: what weights are stored in. "fp16": rounded to float16. "fp32": float32, so that a checkpoint of fp32,
+            bf16 or fp16 is kept exactly. What it cost is in the manifest (`Rounding`).
+        progress: is told what is being done.
+
     Raises:
         InputError: `out` is taken, is being written by another process, or cannot be written.
-        ModelError: the checkpoint is not of a kind that can be exported, or its weights are not whole.
+        SettingError: there is no such `dtype`.
+        ModelError: the checkpoint is not of a kind that can be exported, its weights are not whole, or one exceeds the
+            range of `dtype`.
         ParityError: a graph differs from torch by more than is allowed.
         LatentrtError: the disk is full; or something has appeared at `out` meanwhile: the bundle stands beside it.
     """
+    if dtype not in STORED:
+        raise SettingError("dtype", expected=" or ".join(STORED), got=dtype)
     target = Path(out).expanduser()
     source = open_source(model)
     _check_place(target, source)
     stop = threading.Event()
     with staged(target, lambda target: _check_free(target, overwrite)) as bundle:
         try:
-            return interruptible(lambda: _make(bundle, source, progress, stop))
+            return interruptible(lambda: _make(bundle, source, dtype, progress, stop))
         except KeyboardInterrupt:  # torch and ONNX Runtime are not waited for
             stop.set()
             raise
 
 
 def _make(
-    bundle: Path, source: Source, progress: Callable[[Progress], None], stop: threading.Event
+    bundle: Path, source: Source, dtype: str, progress: Callable[[Progress], None], stop: threading.Event
 ) -> Manifest:
     def tell(message: str, fraction: float | None = None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         progress(Progress(message, fraction))
 
+    for name, config in source.configs.items():  # what a config says wrong is said before anything is written
+        trials(name, config, str(source.config_path(name)))
     _copy_rest(source, bundle)
     components = {}
     for name in FOLDERS:
@@ -88,9 +103,10 @@ def _make(
             folder,
             name,
             source,
+            dtype,
             lambda done, total, name=name: tell(f"{name}: weights", done / total),  # type: ignore[misc]
         )
-        proof = prove(folder, name, source.configs[name], tell)
+        proof = prove(folder, name, source.configs[name], source.tensors(name), tell)
         components[name] = ComponentEntry(
             config=f"{name}/config.json",
             weights=f"{name}/{WEIGHTS_FILE}",
@@ -98,6 +114,8 @@ def _make(
             graphs=graphs,
             parity=proof.parity,
             fp32_only=proof.fp32_only,
+            reference=proof.reference,
+            rounding=proof.rounding,
         )
     tell("hashes")
     files = sorted(path for path in bundle.rglob("*") if path.is_file())

@@ -29,8 +29,6 @@ from latentrt_export.demo import (
     train,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory):
