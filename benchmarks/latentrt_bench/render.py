@@ -6,7 +6,7 @@ from pathlib import Path
 
 from latentrt.cli.console import fail
 from latentrt.errors import InputError
-from latentrt_bench.command import write_page
+from latentrt_bench.command import claim_page, write_page
 from latentrt_bench.report import read_report
 from latentrt_bench.tables import table
 
@@ -41,9 +41,10 @@ def run(args: argparse.Namespace) -> int:
     if out.resolve() == args.file.resolve():
         raise InputError(f"--out {out}: is the report itself; expected another file")
     try:
-        write_page(report, out)
+        with claim_page(out, named=args.out is not None) as claim:
+            written = write_page(report, claim)
     except OSError as error:
         return fail(f"{out}: {error.strerror or error}")
     print(table(report, sys.stdout.isatty()))
-    print(f"written: {out}", file=sys.stderr)
+    print(f"written: {written}", file=sys.stderr)
     return 0

@@ -2,20 +2,23 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from latentrt.cli.console import progress_line
-from latentrt.models.manifest import RELATIVE_BOUNDS, Manifest
+from latentrt.models.manifest import RELATIVE_BOUNDS, Manifest, Parity
 from latentrt.networks import COMPUTES
+from latentrt_export.bundle.writer import STORED
 
 EXAMPLES = """\
 examples:
   latentrt export demo demo-bundle
   latentrt export path/to/checkpoint path/to/bundle
+  latentrt export path/to/checkpoint path/to/bundle --dtype fp32
   latentrt export path/to/checkpoint path/to/bundle --overwrite --json
 
 The checkpoint is a diffusers folder of the Stable Diffusion 1.x kind. Every network is compared with torch; nothing is
-written if one differs by more than the bounds in the table.
+written if one differs by more than the bounds in the first table. The second says what rounding the weights cost.
 """
 
 
@@ -23,6 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("model", metavar="MODEL", help="demo, or the folder of a diffusers checkpoint")
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write the bundle to")
+    parser.add_argument(
+        "--dtype",
+        choices=tuple(STORED),
+        default="fp16",
+        help="what weights are stored in: fp16 (default), rounded, at half the size; or fp32, which keeps checkpoints "
+        "of fp32, bf16 and fp16 exactly",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a bundle")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -37,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         def tell(progress: Progress) -> None:
             show(progress.message + ("" if progress.fraction is None else f" {progress.fraction:4.0%}"))
 
-        manifest = export_model(args.model, args.out, args.overwrite, tell)
+        manifest = export_model(args.model, args.out, args.overwrite, args.dtype, tell)
     print(json.dumps(summary(manifest, args.out)) if args.json else table(manifest, args.out))
     return 0
 
@@ -51,6 +61,8 @@ def summary(manifest: Manifest, out: Path) -> dict[str, object]:
         "components": {
             name: {
                 "fp32_only": component.fp32_only,
+                "reference": component.reference,
+                "rounding": None if component.rounding is None else asdict(component.rounding),
                 **{compute: vars(component.parity[compute]) for compute in COMPUTES},
             }
             for name, component in manifest.components.items()
@@ -59,16 +71,31 @@ def summary(manifest: Manifest, out: Path) -> dict[str, object]:
 
 
 def table(manifest: Manifest, out: Path) -> str:
-    """The errors against torch, one line for each network and compute type."""
-    lines = [f"{'network':<14} {'compute':<8} {'max abs error':>13} {'relative':>10} {'bound':>10}"]
+    """The errors against torch, one line for each network and compute type, and what rounding the weights cost."""
+    lines = [f"{'network':<14} {'compute':<8} {'max abs error':>13} {'relative':>10} {'bound':>10}  torch in"]
     for name, component in manifest.components.items():
         for compute in COMPUTES:
             parity, bound = component.parity[compute], RELATIVE_BOUNDS[compute]
-            if parity.max_abs is None or parity.relative is None:
+            if parity.max_abs is None:
                 errors = f"{'overflows: is computed in fp32':>35}"
             else:
-                errors = f"{parity.max_abs:>13.2e} {parity.relative:>10.2e} {bound:>10.0e}"
+                errors = f"{_errors(parity)} {bound:>10.0e}  {component.reference}"
             lines.append(f"{name:<14} {compute:<8} {errors}")
+    lines += ["", f"{'rounding':<14} {'from':<8} {'to':<4} {'of weights':>20} {'of outputs':>24}"]
+    for name, component in manifest.components.items():
+        if (cost := component.rounding) is not None:
+            what = f"{name:<14} {'/'.join(cost.read):<8} {cost.stored:<4}"
+            if cost.weights.max_abs == 0:
+                lines.append(f"{what} none: every weight is the checkpoint's")
+            else:
+                lines.append(f"{what} {_errors(cost.weights)} {_errors(cost.outputs)}")
     size = sum(entry.size for entry in manifest.files.values())
-    lines.append(f"{out}: {len(manifest.files)} files, {size / 1e6:.1f} MB")
+    lines += ["", f"{out}: {len(manifest.files)} files, {size / 1e6:.1f} MB"]
     return "\n".join(lines)
+
+
+def _errors(parity: Parity) -> str:
+    """The largest absolute and the relative error."""
+    if parity.max_abs is None or parity.relative is None:
+        return f"{'not finite':>24}"
+    return f"{parity.max_abs:>13.2e} {parity.relative:>10.2e}"

@@ -7,6 +7,7 @@
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from latentrt import errors
@@ -22,6 +23,10 @@ from latentrt.errors import (
     SettingError,
     WeightsError,
 )
+
+# ONNX Runtime writes a device's id and a queue of events into the user's cache, and sends them, unless it finds this
+# when it is imported. Processes that are started from here inherit it. Whoever has set it, to whatever, is heeded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from latentrt import noise, preview, samplers, schedule

@@ -1,12 +1,12 @@
-"""Files appear whole or not at all: written beside their place, then renamed. JSON and paths that are not trusted."""
+"""Files that appear whole or not at all; JSON and paths that are not trusted."""
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from latentrt.claim import check_file, draft, naming
 from latentrt.errors import ModelError
 
 MAX_TEXT_BYTES = 64 << 20  # about 30 times a CLIP vocabulary, the largest text of a model
@@ -14,22 +14,19 @@ MAX_TEXT_BYTES = 64 << 20  # about 30 times a CLIP vocabulary, the largest text 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path`; rename it to `path` when the block ends, remove it when it fails.
+    """Open a hidden file beside `path`; it takes that place when the block ends, and is gone when that fails.
+
+    Whatever is there is replaced, also what appears meanwhile. Who writes for long claims the name first (`claim.py`).
 
     Raises:
+        InputError: no file may take that name (`check_file`).
         OSError: the folder cannot be written, or the disk is full; `path` is then as it was.
     """
-    part = path.parent / f".{path.name}.{os.urandom(8).hex()}.part"
-    file = part.open("xb")  # made here or not at all; the kernel applies the umask
-    try:
-        with file:
+    check_file(path)
+    with naming(path), draft(path) as claim:
+        with claim.open() as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        claim.new.replace(path)
 
 
 def contained(folder: Path, name: str, called: str = "model's folder") -> Path:

@@ -82,6 +82,13 @@ class Talker:
         return "an answer"
 
 
+class Surroundings:
+    """Tells the variables that it was given."""
+
+    def run(self) -> dict[str, str]:
+        return dict(os.environ)
+
+
 class Crowded:
     """Runs out of memory at the first call that counts, but not if it has a second chance: a file tells."""
 

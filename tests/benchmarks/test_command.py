@@ -1,15 +1,18 @@
 """What is left of a run, however it ends; and what the command line refuses."""
 
 import argparse
+import contextlib
 import json
 import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
+from latentrt.claim import TargetTaken, claim_file
 from latentrt.cli.main import main
 from latentrt.errors import InputError
 from latentrt_bench import command
@@ -26,7 +29,7 @@ import argparse, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from latentrt.cli import console
 from test_command import conduct_sleepers
-with console.ends_at_ctrl_c(last=False):
+with console.ends_at_signals(last=False):
     sys.exit(conduct_sleepers(sys.argv[1], [1.1], [1.1, 1.1, 1.1, 60.0]))
 """
 
@@ -152,6 +155,112 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path: Path) -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_the_exit_code_says_which_signal_it_was(tmp_path: Path, name: str, code: int) -> None:
+    if not hasattr(signal, name):
+        pytest.skip(f"no {name} here")
+
+    def measure(report: Report, tell: command.Tell) -> None:
+        report.rows.append(Row("LDM-1", {}, {"step": Measurement(rounds=[[1.0]], macs=1)}))
+        signal.raise_signal(getattr(signal, name))
+
+    assert command.conduct(asked(tmp_path), "latent-vs-pixel", {}, measure, lambda report: {}) == code
+    assert not read_report(tmp_path / "run.json").complete
+    assert left(tmp_path) == ["run.json"]
+
+
+def asked(folder: Path, out: str | None = "run.json", report: bool = False) -> argparse.Namespace:
+    path = None if out is None else folder / out
+    return argparse.Namespace(out=path, report=report, json=False, quiet=True)
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def nothing(report: Report) -> dict[str, object]:
+    return {}
+
+
+def measure_step(report: Report, tell: command.Tell) -> None:
+    where = {"model": "LDM-1", "f": 1, "width": 256, "height": 256, "batch": 1}
+    report.rows.append(Row("LDM-1", where, {"step": Measurement(rounds=[[1.0]], macs=1)}))
+
+
+def test_a_report_that_appears_meanwhile_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(report: Report, tell: command.Tell) -> None:
+        measure_step(report, tell)
+        (tmp_path / "run.json").write_text("theirs")
+
+    with pytest.warns(TargetTaken, match=r"run\.json: something else"):
+        assert command.conduct(asked(tmp_path), "latent-vs-pixel", {}, measure, nothing) == 0
+    assert (tmp_path / "run.json").read_text() == "theirs"
+    assert read_report(tmp_path / "run-2.json").complete
+    assert f"written: {tmp_path / 'run-2.json'}\n" in capsys.readouterr().err
+    assert left(tmp_path) == ["run-2.json", "run.json"]
+
+
+def test_of_two_to_one_report_the_second_is_refused_before_it_measures(tmp_path: Path) -> None:
+    def never(report: Report, tell: command.Tell) -> None:
+        pytest.fail("it may not begin")
+
+    with claim_file(tmp_path / "run.json"), pytest.raises(InputError, match="is being written already"):
+        command.conduct(asked(tmp_path), "latent-vs-pixel", {}, never, nothing)
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("stands", ["notes", "page", None])
+def test_a_page_replaces_an_earlier_page_and_nothing_else(tmp_path: Path, stands: str | None) -> None:
+    """The user has named the report, and no page."""
+    html = tmp_path / "run.html"
+    if stands == "notes":
+        html.write_text("<!doctype html><title>My notes</title>")
+    elif stands == "page":
+        assert command.conduct(asked(tmp_path, report=True), "latent-vs-pixel", {}, measure_step, derive) == 0
+        html.write_text(html.read_text() + "<!-- an earlier one -->")
+    before = html.read_text() if stands else ""
+    with pytest.warns(TargetTaken) if stands == "notes" else contextlib.nullcontext():
+        assert command.conduct(asked(tmp_path, report=True), "latent-vs-pixel", {}, measure_step, derive) == 0
+    if stands == "notes":
+        assert html.read_text() == before
+        assert command.GENERATOR.decode() in (tmp_path / "run-2.html").read_text()
+    else:
+        assert html.read_text() != before
+        assert left(tmp_path) == ["run.html", "run.json"]
+
+
+def test_a_name_that_nobody_gave_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls(2026, 11, 23, 12, 0, 0, tzinfo=tz)
+
+    monkeypatch.setattr(command, "datetime", Clock)
+    (tmp_path / "model-20261123-120000.json").write_text("theirs")
+    with pytest.warns(TargetTaken):
+        assert command.conduct(asked(tmp_path, out=None), "model", {}, measure_step, nothing) == 0
+    assert left(tmp_path) == ["model-20261123-120000-2.json", "model-20261123-120000.json"]
+    assert (tmp_path / "model-20261123-120000.json").read_text() == "theirs"
+
+
+def test_a_killed_run_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    out = tmp_path / "run.json"
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stderr is not None
+        next(line for line in run.stderr if "LDM-1" in line)
+        assert left(tmp_path) == [".run.json.latentrt-lock"]
+        run.kill()
+        run.communicate()
+    assert command.conduct(asked(tmp_path), "latent-vs-pixel", {}, measure_step, nothing) == 0
+    assert left(tmp_path) == ["run.json"]
 
 
 def test_the_page_does_not_take_the_reports_place(tmp_path: Path) -> None:

@@ -140,7 +140,16 @@ SPACES: dict[str, Space] = {
         **_FINAL,
         "*bounds": ({}, {}, {"sigma_min": 0.1, "sigma_max": 10.0}, {"sigma_max": 20.0}),
         "interpolation_type": ("linear", "log_linear"),
-        "timestep_type": ("discrete", "continuous"),
+        "*type": (
+            {"timestep_type": "discrete"},
+            {"timestep_type": "continuous"},
+            {"timestep_type": "continuous", "prediction_type": "v_prediction"},
+            {
+                "timestep_type": "continuous",
+                "prediction_type": "v_prediction",
+                "interpolation_type": "log_linear",
+            },
+        ),
         "given": (None, None, None, "timesteps", "sigmas"),
         **_STRENGTH,
     },

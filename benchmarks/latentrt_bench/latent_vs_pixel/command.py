@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from latentrt.claim import scratch
 from latentrt.cli.arguments import natural, size
 from latentrt.engine.providers import choose
 from latentrt.errors import InputError
@@ -106,9 +107,9 @@ def run(args: argparse.Namespace) -> int:
             left_out += [f"LDM-{f}" for f in LDMS if args.model is None and f not in settings["models"]]
             least = "; LDM-2 gains least of all" if "LDM-2" in left_out else ""
             report.warnings.append(f"--quick leaves out {', '.join(left_out)}{least}")
-        with tempfile.TemporaryDirectory(prefix="latentrt-", dir=args.scratch) as scratch:
+        with scratch(args.scratch or Path(tempfile.gettempdir()), "latentrt-bench") as folder:
             try:
-                _measure(report, settings, Path(scratch), tell)
+                _measure(report, settings, folder, tell)
                 add_ceilings(report, {(provider.name, dtype)}, tell)
             finally:
                 predict(report)

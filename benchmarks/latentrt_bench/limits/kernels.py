@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from latentrt.engine.providers import Provider
+from latentrt.engine.providers import Provider, open_session
 from latentrt.models.weights import DTYPE_NAMES
 from latentrt.networks.proto import ONNX_TYPES, ModelProto
 
@@ -114,7 +114,7 @@ def _kernel(
     output = ort.OrtValue.ortvalue_from_shape_and_type(list(shape), numpy_type, device, 0)
     inputs = {key: value.shape() for key, value in values.items()}
     data = _graph(name, nodes, constants, inputs, shape, np.dtype(numpy_type))
-    session = ort.InferenceSession(data, provider.session_options(dtype))
+    session = open_session(data, provider.session_options(dtype))
     binding = session.io_binding()
     for key, value in values.items():
         binding.bind_ortvalue_input(key, value)

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from latentrt.claim import scratch
 from latentrt.cli import arguments
 from latentrt.errors import InputError
 from latentrt.models.bundle import Model, open_model
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
     settings = _settings(args, name, model) | {"peers": names}
 
     def measure(report: Report, tell: Tell) -> None:
-        with alone_in(folder), tempfile.TemporaryDirectory(prefix="latentrt-peers-") as scratch:
+        with alone_in(folder), scratch(Path(tempfile.gettempdir()), "latentrt-peers") as work_folder:
             source = model_folder(name, folder, tell)
             work = settings | _latents(open_model(source)) | {"cores": _cores()}
             if LAST_TIMESTEP % max(settings["steps"] - 1, 1):
@@ -108,7 +109,7 @@ def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
                     "its way: pictures differ by that too; those of 4, 10 and 28 steps do not"
                 )
             racers = prepare(
-                report, names, source, folder, Path(scratch), work, args.limit, tell, catalogue or Catalogue()
+                report, names, source, folder, work_folder, work, args.limit, tell, catalogue or Catalogue()
             )
             race(racers, settings["rounds"], settings["pictures"], args.limit, tell)
 

@@ -3,17 +3,17 @@
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from latentrt.claim import Claim
 from latentrt.errors import InputError
 from latentrt.files import read_json
+from latentrt.lock import Lock
 from latentrt.models.bundle import open_model
 from latentrt_bench.peers import sd15
 from latentrt_bench.peers.catalogue import Material
@@ -126,13 +126,15 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(folder / ".lock").acquire(timeout=0)  # it goes with the process, however that ends
-    except Timeout:
+        lock = Lock(folder / ".lock")  # it goes with the process, however that ends
+    except BlockingIOError:
         raise InputError(
             f"{folder}: in use by another `bench peers`; expected --envs with a folder of its own"
         ) from None
-    with lock:
+    try:
         yield
+    finally:
+        lock.drop()
 
 
 @contextmanager
@@ -142,12 +144,10 @@ def _made_whole(home: Path) -> Iterator[Path | None]:
         yield None
         return
     home.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{home.name}.", suffix=".part", dir=home.parent))
-    try:
-        yield part
-        part.rename(home)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with Claim(home) as claim:
+        claim.new.mkdir()
+        yield claim.new
+        claim.appear()
 
 
 def _link(source: Path, target: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentrt.engine.interrupt import interruptible
-from latentrt.errors import InputError
+from latentrt.errors import InputError, SettingError
 from latentrt.models.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -20,9 +20,9 @@ from latentrt.models.manifest import (
     write_manifest,
 )
 from latentrt_export.bundle.source import FOLDERS, Source, open_source
-from latentrt_export.bundle.staging import staged, sweep
-from latentrt_export.bundle.writer import write_component
-from latentrt_export.proof.parity import VECTORS_FILE, prove
+from latentrt_export.bundle.staging import staged
+from latentrt_export.bundle.writer import STORED, write_component
+from latentrt_export.proof.parity import VECTORS_FILE, prove, trials
 
 _COPIED = ("model_index.json", "generation_config.json")
 _COPIED_FOLDERS = ("scheduler", "tokenizer")
@@ -43,41 +43,55 @@ def export_model(
     model: str | Path,
     out: str | Path,
     overwrite: bool = False,
+    dtype: str = "fp16",
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Manifest:
     """Write the bundle of a checkpoint to the folder `out`; return its manifest.
 
     It is made in a folder beside `out` and renamed when it is whole and proven; when anything fails, or at Ctrl-C,
-    nothing is left and `out` is as it was. What a killed export left is removed by the next one to the same `out`.
-    `overwrite` replaces an earlier bundle, never a folder of another kind.
+    nothing is left and `out` is as it was. What a killed export left is removed by the next one beside it.
+    `overwrite` replaces the bundle that is there now, never a folder of another kind, nor what appears later.
+
+    Args:
+        model: the folder of a diffusers checkpoint, or "demo".
+        out: the folder to write to.
+        overwrite: see above.
+        dtype: what weights are stored in. "fp16": rounded to float16. "fp32": float32, so that a checkpoint of fp32,
+            bf16 or fp16 is kept exactly. What it cost is in the manifest (`Rounding`).
+        progress: is told what is being done.
 
     Raises:
-        InputError: `out` is taken, or cannot be written.
-        ModelError: the checkpoint is not of a kind that can be exported, or its weights are not whole.
+        InputError: `out` is taken, is being written by another process, or cannot be written.
+        SettingError: there is no such `dtype`.
+        ModelError: the checkpoint is not of a kind that can be exported, its weights are not whole, or one exceeds the
+            range of `dtype`.
         ParityError: a graph differs from torch by more than is allowed.
-        LatentrtError: the disk is full.
+        LatentrtError: the disk is full; or something has appeared at `out` meanwhile: the bundle stands beside it.
     """
+    if dtype not in STORED:
+        raise SettingError("dtype", expected=" or ".join(STORED), got=dtype)
     target = Path(out).expanduser()
     source = open_source(model)
-    sweep(target)
-    _check_target(target, source, overwrite)
+    _check_place(target, source)
     stop = threading.Event()
-    with staged(target) as bundle:
+    with staged(target, lambda target: _check_free(target, overwrite)) as bundle:
         try:
-            return interruptible(lambda: _make(bundle, source, progress, stop))
+            return interruptible(lambda: _make(bundle, source, dtype, progress, stop))
         except KeyboardInterrupt:  # torch and ONNX Runtime are not waited for
             stop.set()
             raise
 
 
 def _make(
-    bundle: Path, source: Source, progress: Callable[[Progress], None], stop: threading.Event
+    bundle: Path, source: Source, dtype: str, progress: Callable[[Progress], None], stop: threading.Event
 ) -> Manifest:
     def tell(message: str, fraction: float | None = None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         progress(Progress(message, fraction))
 
+    for name, config in source.configs.items():  # what a config says wrong is said before anything is written
+        trials(name, config, str(source.config_path(name)))
     _copy_rest(source, bundle)
     components = {}
     for name in FOLDERS:
@@ -89,9 +103,10 @@ def _make(
             folder,
             name,
             source,
+            dtype,
             lambda done, total, name=name: tell(f"{name}: weights", done / total),  # type: ignore[misc]
         )
-        proof = prove(folder, name, source.configs[name], tell)
+        proof = prove(folder, name, source.configs[name], source.tensors(name), tell)
         components[name] = ComponentEntry(
             config=f"{name}/config.json",
             weights=f"{name}/{WEIGHTS_FILE}",
@@ -99,6 +114,8 @@ def _make(
             graphs=graphs,
             parity=proof.parity,
             fp32_only=proof.fp32_only,
+            reference=proof.reference,
+            rounding=proof.rounding,
         )
     tell("hashes")
     files = sorted(path for path in bundle.rglob("*") if path.is_file())
@@ -135,11 +152,18 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _check_target(target: Path, source: Source, overwrite: bool) -> None:
+def _check_place(target: Path, source: Source) -> None:
+    """Refuse what no folder can be renamed to, or should be."""
     if target.resolve().is_relative_to(source.root.resolve()):
         raise InputError(
             f"{target}: lies in the checkpoint itself; expected a folder outside of {source.root}"
         )
+    if target.is_dir() and (target.is_mount() or target.samefile(Path.cwd())):
+        what = "a mount point" if target.is_mount() else "the current folder"
+        raise InputError(f"{target}: is {what}, which cannot be replaced; expected a folder in it")
+
+
+def _check_free(target: Path, overwrite: bool) -> None:
     if target.is_dir():
         if not any(target.iterdir()):
             return

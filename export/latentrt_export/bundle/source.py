@@ -13,10 +13,10 @@ from latentrt.files import contained, read_json
 from latentrt.models.bundle import model_folder
 from latentrt.models.manifest import MANIFEST_NAME
 from latentrt.models.weight_files import find_weight_files
-from latentrt.models.weights import Weights, extends, names_of
+from latentrt.models.weights import DTYPE_NAMES, Weights, extends, names_of
 from latentrt.networks import BUILDERS
 
-Half = npt.NDArray[np.float16]
+Array = npt.NDArray[Any]
 
 # Where a diffusers folder keeps each of our components, and the class that it has to be: the usual one.
 FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "vae_encoder": "vae", "vae_decoder": "vae"}
@@ -29,12 +29,16 @@ _MAPPED_BYTES = 256 << 20  # how much of a mapped file may be touched before the
 class Tensors(Protocol):
     """The weights of one component, asked for by their current names."""
 
-    def half(self, name: str, shape: tuple[int, ...]) -> Half:
-        """The tensor rounded to float16.
+    def read(self, name: str, shape: tuple[int, ...]) -> Array:
+        """The tensor's finite floating-point numbers as they are stored; bf16 as float32, which holds it exactly.
 
         Raises:
-            WeightsError: it is missing, has another shape, holds NaN or infinity, or exceeds float16's range.
+            WeightsError: it is missing, has another shape or type, or holds NaN or infinity.
         """
+        ...
+
+    def dtype(self, name: str) -> str:
+        """The type that it is stored in, as safetensors names it: "BF16"."""
         ...
 
 
@@ -109,14 +113,18 @@ class _Safetensors:
         self._weights = Weights(files)
         self._touched = 0
 
-    def half(self, name: str, shape: tuple[int, ...]) -> Half:
+    def read(self, name: str, shape: tuple[int, ...]) -> Array:
         tensor = self._weights.find(name)
         if tensor is None:
             raise _missing(self._folder, name, shape)
         if self._touched > _MAPPED_BYTES:  # pages of a mapping count as ours until it goes
             self._weights, self._touched = Weights(self._weights.files), 0
         self._touched += tensor.end - tensor.start
-        return _to_half(self._folder, tensor.name, self._weights.read(tensor), shape)
+        return _checked(self._folder, tensor.name, self._weights.read(tensor), shape)
+
+    def dtype(self, name: str) -> str:
+        tensor = self._weights.find(name)
+        return "none" if tensor is None else tensor.dtype
 
 
 class _Pickles:
@@ -138,14 +146,30 @@ class _Pickles:
                 ) from error
             self._tensors.update(state)
 
-    def half(self, name: str, shape: tuple[int, ...]) -> Half:
+    def read(self, name: str, shape: tuple[int, ...]) -> Array:
         import torch
 
-        found = next((alias for alias in names_of(name) if alias in self._tensors), name)
+        found = self._find(name)
         tensor = self._tensors.get(found)
         if not isinstance(tensor, torch.Tensor):
             raise _missing(self._folder, name, shape)
-        return _to_half(self._folder, found, tensor.detach().float().numpy(), shape)
+        tensor = tensor.detach()
+        # numpy has no bf16
+        array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+        return _checked(self._folder, found, array, shape)
+
+    def dtype(self, name: str) -> str:
+        import torch
+
+        tensor = self._tensors.get(self._find(name))
+        if not isinstance(tensor, torch.Tensor):
+            return "none"
+        if tensor.dtype == torch.bfloat16:
+            return "BF16"
+        return DTYPE_NAMES[torch.empty(0, dtype=tensor.dtype).numpy().dtype]
+
+    def _find(self, name: str) -> str:
+        return next((alias for alias in names_of(name) if alias in self._tensors), name)
 
 
 def _find_pickles(folder: Path) -> list[Path]:
@@ -167,16 +191,13 @@ def _missing(folder: Path, name: str, shape: tuple[int, ...]) -> WeightsError:
     )
 
 
-def _to_half(folder: Path, name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> Half:
+def _checked(folder: Path, name: str, array: Array, shape: tuple[int, ...]) -> Array:
     if not extends(array.shape, shape):
         raise WeightsError(f"{folder}: tensor {name} has shape {array.shape}; config.json asks for {shape}")
     if array.dtype.kind != "f":
         raise WeightsError(
             f"{folder}: tensor {name} has dtype {array.dtype}; expected floating-point numbers"
         )
-    with np.errstate(over="ignore"):
-        half = array.reshape(shape).astype(np.float16, copy=False)
-    if not np.isfinite(half).all():
-        what = "exceeds the range of float16 (65504)" if np.isfinite(array).all() else "holds NaN or infinity"
-        raise WeightsError(f"{folder}: tensor {name} {what}; such weights cannot be exported")
-    return half
+    if not np.isfinite(array).all():
+        raise WeightsError(f"{folder}: tensor {name} holds NaN or infinity; such weights cannot be exported")
+    return array.reshape(shape)

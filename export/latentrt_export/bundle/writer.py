@@ -5,33 +5,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from latentrt.errors import WeightsError
 from latentrt.models.manifest import GRAPH_FILES, WEIGHTS_FILE, GraphEntry, ValueInfo
 from latentrt.models.weights import ALIGNMENT, safetensors_header
 from latentrt.networks import COMPUTES, Graph, Place, Value, Variant, build
 from latentrt_export.bundle.source import Source, Tensors
 
-_ITEM_BYTES = 2  # float16
+# What weights are stored in: its name in safetensors, and how numpy writes it.
+STORED: Mapping[str, tuple[str, str]] = {"fp16": ("F16", "<f2"), "fp32": ("F32", "<f4")}
 
 
 def write_component(
     folder: Path,
     component: str,
     source: Source,
+    dtype: str = "fp16",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, GraphEntry]:
     """Write `model.safetensors`, `model.onnx` and `model.fp32.onnx` into `folder`; return the graphs by compute type.
 
-    Weights pass through memory one tensor at a time. `progress` is told the bytes written, and how many there will be.
+    Weights pass through memory one tensor at a time. Where they are stored as fp32, the graph of fp16 compute casts
+    each of them. `progress` is told the bytes written, and how many there will be.
 
     Raises:
         ModelError: config.json has a setting without a graph; WeightsError: a tensor cannot be taken.
         OSError: the disk is full or cannot be written.
     """
     config, where = source.configs[component], str(source.config_path(component))
-    graphs = {compute: build(component, config, Variant(compute), where) for compute in COMPUTES}
+    variants = {compute: Variant(compute, any_weights=dtype != "fp16") for compute in COMPUTES}
+    graphs = {compute: build(component, config, variant, where) for compute, variant in variants.items()}
     shapes = {parameter.name: parameter.shape for parameter in graphs["fp16"].parameters}
-    places = _write_weights(folder / WEIGHTS_FILE, shapes, source.tensors(component), progress)
+    places = _write_weights(folder / WEIGHTS_FILE, shapes, source.tensors(component), dtype, progress)
     entries = {}
     for compute, graph in graphs.items():
         graph.place(places)
@@ -44,18 +50,21 @@ def _write_weights(
     path: Path,
     shapes: Mapping[str, tuple[int, ...]],
     tensors: Tensors,
+    dtype: str,
     progress: Callable[[int, int], None],
 ) -> dict[str, Place]:
     """Where in the file each tensor lies.
 
     The format allows no gaps between tensors, so those whose size would push the next off a cache line come last.
     """
-    sizes = {name: int(np.prod(shape)) * _ITEM_BYTES for name, shape in shapes.items()}
+    stored, numpy_type = STORED[dtype]
+    sizes = {name: int(np.prod(shape)) * np.dtype(numpy_type).itemsize for name, shape in shapes.items()}
     order = sorted(shapes, key=lambda name: sizes[name] % ALIGNMENT != 0)
     entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     at = 0
     for name in order:
-        entries[name] = {"dtype": "F16", "shape": list(shapes[name]), "data_offsets": [at, at + sizes[name]]}
+        span = [at, at + sizes[name]]
+        entries[name] = {"dtype": stored, "shape": list(shapes[name]), "data_offsets": span}
         at += sizes[name]
     header = safetensors_header(entries)
     places = {}
@@ -63,11 +72,25 @@ def _write_weights(
         file.write(header)
         for name in order:
             start = entries[name]["data_offsets"][0]
-            half = np.ascontiguousarray(tensors.half(name, shapes[name]), "<f2")
-            file.write(half.data)
-            places[name] = Place("F16", WEIGHTS_FILE, len(header) + start, sizes[name])
+            array = _convert(path, name, tensors.read(name, shapes[name]), numpy_type)
+            file.write(array.data)
+            places[name] = Place(stored, WEIGHTS_FILE, len(header) + start, sizes[name])
             progress(start + sizes[name], at)
     return places
+
+
+def _convert(path: Path, name: str, array: npt.NDArray[Any], numpy_type: str) -> npt.NDArray[Any]:
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(array, numpy_type)
+    if not np.isfinite(converted).all():
+        largest = float(np.abs(array).max())
+        limit = float(np.finfo(converted.dtype).max)
+        advice = "; export with --dtype fp32, which keeps it" if largest <= np.finfo(np.float32).max else ""
+        raise WeightsError(
+            f"{path.parent.name}: tensor {name} holds {largest:.3g}, which exceeds the range of {converted.dtype} "
+            f"({limit:.5g}){advice}"
+        )
+    return converted
 
 
 def _entry(folder: str, file: str, graph: Graph) -> GraphEntry:

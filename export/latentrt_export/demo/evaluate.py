@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from latentrt.files import atomic_write
 from latentrt.models.demo.drawing import SIZE, render
 from latentrt.models.demo.scenes import Scene, caption, sample, sample_any, sample_held_out
 
@@ -94,7 +95,9 @@ def grid(prompts: list[Prompt], pictures: list[np.ndarray], path: Path, columns:
         draw.multiline_text((x - 6, y + SIZE + 2), "\n".join([*lines, line]), fill="black", spacing=1)
     # 256 colours of its own, dithered: a third of the size, and no bands in the backgrounds.
     palette = sheet.quantize(256, method=Image.Quantize.MAXCOVERAGE)
-    sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    picture = sheet.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    with atomic_write(path) as file:
+        picture.save(file, "PNG", optimize=True)
 
 
 def diffusers_painter(folder: Path, *, steps: int, guidance_scale: float, scheduler: str = "ddim") -> Painter:
@@ -194,7 +197,8 @@ def main(argv: list[str] | None = None) -> int:
     }  # fmt: skip
     print(json.dumps(figures, indent=2))
     if args.out:
-        args.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        with atomic_write(args.out) as file:
+            file.write((json.dumps(figures, indent=2) + "\n").encode())
     if args.grid:
         grid(prompts[:24], pictures[:24], args.grid)
     return 0

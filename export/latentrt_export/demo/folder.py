@@ -7,9 +7,12 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 from transformers import CLIPTextModel
+
+from latentrt.errors import InputError
+from latentrt.files import atomic_write, read_json
 
 from .autoencoder import make_autoencoder
 from .denoiser import SCHEDULER, make_denoiser
@@ -34,9 +37,28 @@ GENERATION = {"num_inference_steps": 25, "guidance_scale": 2.0}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder whose files are not those of an earlier training, which are replaced stage by stage.
+
+    Raises:
+        InputError: it holds something else, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; expected a folder, or a name that is not taken")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    there = read_json(folder / "unet" / "config.json", optional=True)
+    ours = _diffusers_config(make_denoiser())
+    if any(there.get(key) != value for key, value in ours.items() if not key.startswith("_")):
+        raise InputError(
+            f"{folder}: is a folder with other files; expected a new or empty folder, or an earlier demo model"
+        )
+
+
 def _write_json(path: Path, content: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with atomic_write(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def _diffusers_config(model: AutoencoderKL | UNet2DConditionModel) -> dict:
@@ -53,11 +75,12 @@ def write_vae_config(folder: Path, scaling_factor: float) -> None:
 
 def write_configs(folder: Path) -> None:
     """Everything but the weights: tokenizer, scheduler and the configurations of untrained models."""
+    # First, since it is what `check_folder` knows the folder by.
+    _write_json(folder / "unet" / "config.json", _diffusers_config(make_denoiser()))
     write_tokenizer(folder / "tokenizer")
     _write_json(folder / "model_index.json", MODEL_INDEX)
     _write_json(folder / "generation_config.json", GENERATION)
     _write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
-    _write_json(folder / "unet" / "config.json", _diffusers_config(make_denoiser()))
     write_vae_config(folder, 1.0)
     text = make_text_encoder(load_tokenizer(folder / "tokenizer")).config
     config = text.to_dict() | {"architectures": ["CLIPTextModel"], "torch_dtype": "float16"}
@@ -73,8 +96,8 @@ def _write_weights(path: Path, model: nn.Module, prefix: str = "") -> None:
         if w.is_floating_point()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(weights, path, metadata={"format": "pt"})
-    path.chmod(0o644)  # safetensors leaves it readable by its owner alone
+    with atomic_write(path) as file:
+        file.write(save(weights, metadata={"format": "pt"}))
 
 
 def write_vae(folder: Path, model: AutoencoderKL) -> None:

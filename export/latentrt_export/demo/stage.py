@@ -15,6 +15,8 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
+from latentrt.files import atomic_write
+
 from .optim import Average
 
 
@@ -69,9 +71,8 @@ class Budget:
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    with atomic_write(path) as file:
+        torch.save(state, file)
 
 
 def load(path: Path) -> dict[str, Any] | None:

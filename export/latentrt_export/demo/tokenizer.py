@@ -11,6 +11,7 @@ import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import CLIPTokenizer
 
+from latentrt.files import atomic_write
 from latentrt.models.demo.scenes import caption, sample_any
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -93,11 +94,10 @@ def write_tokenizer(folder: Path) -> None:
         (END, vocab[END]), (START, vocab[START]), trim_offsets=False, add_prefix_space=False
     )
     fast.add_special_tokens([AddedToken(t, special=True, normalized=t == START) for t in (START, END)])
-    fast.save(str(folder / "tokenizer.json"))
-
-    (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False) + "\n", encoding="utf-8")
+    texts = {"tokenizer.json": fast.to_str(pretty=True)}
+    texts["vocab.json"] = json.dumps(vocab, ensure_ascii=False) + "\n"
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges), ""]
-    (folder / "merges.txt").write_text("\n".join(lines), encoding="utf-8")
+    texts["merges.txt"] = "\n".join(lines)
     special = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
     config = {
         **special,
@@ -109,7 +109,10 @@ def write_tokenizer(folder: Path) -> None:
         "tokenizer_class": "CLIPTokenizer",
     }
     for name, content in (("special_tokens_map", special), ("tokenizer_config", config)):
-        (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        texts[f"{name}.json"] = json.dumps(content, indent=2) + "\n"
+    for name, text in texts.items():
+        with atomic_write(folder / name) as file:
+            file.write(text.encode())
 
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:

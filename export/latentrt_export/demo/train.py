@@ -7,7 +7,10 @@ Every stage resumes from its checkpoint in the run folder; a stage whose budget 
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
+
+from latentrt.claim import Claim
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +40,25 @@ def run(args: argparse.Namespace) -> int:
     # Ten seconds of importing, which --help and a wrong option need not wait for.
     import torch
 
+    from .folder import check_folder
+
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    check_folder(args.out)
+    with contextlib.ExitStack() as held:
+        for folder in (args.run_folder, args.out):  # two trainings would take each other's checkpoints
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(Claim(folder))
+        _train(args)
+    print(f"wrote {args.out}: measure it with python -m latentrt_export.demo.evaluate --model {args.out}")
+    return 0
+
+
+def _train(args: argparse.Namespace) -> None:
     from . import autoencoder, diffusion, stage, text
     from .folder import write_configs, write_text_encoder, write_unet, write_vae, write_vae_config
     from .tokenizer import load_tokenizer
 
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
     common = {"dtype": args.dtype, "seed": args.seed}
     args.run_folder.mkdir(parents=True, exist_ok=True)
     write_configs(args.out)
@@ -74,8 +90,6 @@ def run(args: argparse.Namespace) -> int:
         args.run_folder, budget, batch=args.polish_batch, compiled=args.compile, polish=vae, **common
     )
     write_vae(args.out, vae)
-    print(f"wrote {args.out}: measure it with python -m latentrt_export.demo.evaluate --model {args.out}")
-    return 0
 
 
 def main(argv: list[str] | None = None) -> int:

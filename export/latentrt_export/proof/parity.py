@@ -15,12 +15,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from latentrt.engine.verify import INPUT_PREFIX, OUTPUT_PREFIX, errors, plain_session, run_plain
-from latentrt.errors import LatentrtError
-from latentrt.models.manifest import GRAPH_FILES, RELATIVE_BOUNDS, WEIGHTS_FILE, Parity
+from latentrt.engine.verify import INPUT_PREFIX, OUTPUT_PREFIX, plain_session, run_plain
+from latentrt.models.manifest import (
+    GRAPH_FILES,
+    REFERENCES,
+    RELATIVE_BOUNDS,
+    WEIGHTS_FILE,
+    Parity,
+    Rounding,
+)
 from latentrt.models.weights import write_safetensors
 from latentrt.networks import COMPUTES, Graph, build
 from latentrt.networks.options import Options
+from latentrt_export.bundle.source import Tensors
+from latentrt_export.proof.norms import described, graph_norms
+from latentrt_export.proof.rounding import ParityError, compare_weights, worst_errors
 
 Array = npt.NDArray[Any]
 
@@ -29,41 +38,89 @@ BATCHES = (1, 2)
 MAX_FLOAT16 = float(np.finfo(np.float16).max)
 _SEED = 20221215
 _MAX_TIMESTEP = 999.0
-
-
-class ParityError(LatentrtError):
-    """A graph does not compute what torch computes."""
+_MOST_FINER = 128  # pixels of a trial's picture for each of its coarsest level, as far as more is not needed
+_LEAST_SCALE = 1e-30  # latents of 10 divided by this are within float32's range
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What was measured of one component. `parity` is by "fp16" and "fp32"; `fp32_only`: it overflows in fp16."""
+    """What was measured of one component; see `latentrt.models.manifest.ComponentEntry`."""
 
     parity: Mapping[str, Parity]
     fp32_only: bool
+    reference: str
+    rounding: Rounding
 
 
 def prove(
     folder: Path,
     component: str,
     config: Mapping[str, Any],
+    tensors: Tensors,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Proof:
-    """Compare both graphs in `folder` with torch at two sizes and batch 1 and 2, and keep the first trial as vectors.
+    """Hold what was written in `folder` to the checkpoint, and keep the first trial as vectors.
 
-    torch runs first and is gone before ONNX Runtime begins, so that never both hold the weights.
+    The weights are compared with the checkpoint's number by number, the norms of both graphs with those of torch's
+    class, and what both compute with what torch computes, at two sizes and batch 1 and 2. torch computes in float32;
+    where a graph differs from that by more than its bound, in float64 as well, and then that is what both graphs are
+    held to: of two that disagree in float32, either may be the one that errs.
+    Never do torch and ONNX Runtime hold weights at the same time.
 
     Raises:
-        ParityError: an error exceeds `RELATIVE_BOUNDS` of the manifest, or the fp32 graph gives NaN or infinity.
+        ParityError: the weights or the norms are not the checkpoint's, an error exceeds `RELATIVE_BOUNDS` of the
+            manifest, or the fp32 graph gives NaN or infinity.
+        ModelError: config.json holds something that no trial can be made from.
     """
     # Seconds to import, and nothing else here needs torch.
     from latentrt_export.proof.reference import reference_outputs
 
+    weights = folder / WEIGHTS_FILE
+    progress(f"{component}: compare weights")
+    stored = compare_weights(component, weights, tensors)
     cases = trials(component, config)
     progress(f"{component}: torch")
-    reference = reference_outputs(component, config, folder / WEIGHTS_FILE, cases)
+    reference = reference_outputs(component, config, weights, cases)
     expected = reference.outputs
+    _check_finite(component, cases, expected)
+    for compute in COMPUTES:
+        norms = graph_norms(folder / GRAPH_FILES[compute])
+        if norms != reference.norms:
+            raise ParityError(
+                f"{component}: the {compute} graph has {described(norms - reference.norms)} where torch has "
+                f"{described(reference.norms - norms)}"
+            )
+    cost = Parity(0.0, 0.0)
+    if stored.weights.max_abs:
+        progress(f"{component}: torch, with the weights before they were rounded")
+        unrounded = reference_outputs(component, config, weights, cases, read=tensors.read).outputs
+        cost = worst_errors(expected, unrounded)
     gc.collect()
+    got = {}
+    for compute in COMPUTES:
+        progress(f"{component}: onnxruntime {compute}")
+        session = plain_session(folder / GRAPH_FILES[compute])
+        got[compute] = [run_plain(session, case) for case in cases]
+        del session
+    decides = REFERENCES[0]
+    parity = {compute: worst_errors(outputs, expected) for compute, outputs in got.items()}
+    if any(_exceeds(compute, measured) for compute, measured in parity.items()):
+        progress(f"{component}: torch in float64")
+        decides = REFERENCES[1]
+        expected = reference_outputs(component, config, weights, cases, decides).outputs
+        parity = {compute: worst_errors(outputs, expected) for compute, outputs in got.items()}
+    if max(reference.largest, stored.largest) > MAX_FLOAT16:
+        parity["fp16"] = Parity(None, None)
+    rounding = Rounding(stored.read, stored.stored, stored.weights, cost)
+    proof = Proof(parity, parity["fp16"].relative is None, decides, rounding)
+    _check(component, proof)
+    vectors = {f"{INPUT_PREFIX}{name}": np.asarray(value) for name, value in cases[0].items()}
+    vectors |= {f"{OUTPUT_PREFIX}{name}": value.astype(np.float32) for name, value in expected[0].items()}
+    write_safetensors(folder / VECTORS_FILE, vectors)
+    return proof
+
+
+def _check_finite(component: str, cases: list[dict[str, Array]], expected: list[dict[str, Array]]) -> None:
     for case, outputs in zip(cases, expected, strict=True):
         bad = [name for name, value in outputs.items() if not np.isfinite(value).all()]
         if bad:
@@ -71,29 +128,31 @@ def prove(
                 f"{component}: torch itself gives NaN or infinity in {', '.join(bad)} for random inputs of shapes "
                 f"{[value.shape for value in case.values()]}; the weights are not those of a working model"
             )
-    parity = {}
-    for compute in COMPUTES:
-        progress(f"{component}: onnxruntime {compute}")
-        parity[compute] = _measure(folder / GRAPH_FILES[compute], cases, expected)
-    if reference.largest > MAX_FLOAT16:
-        parity["fp16"] = Parity(None, None)
-    proof = Proof(parity, fp32_only=parity["fp16"].relative is None)
-    _check(component, proof)
-    vectors = {f"{INPUT_PREFIX}{name}": np.asarray(value) for name, value in cases[0].items()}
-    vectors |= {f"{OUTPUT_PREFIX}{name}": value for name, value in expected[0].items()}
-    write_safetensors(folder / VECTORS_FILE, vectors)
-    return proof
 
 
-def trials(component: str, config: Mapping[str, Any]) -> list[dict[str, Array]]:
+def trials(component: str, config: Mapping[str, Any], where: str | None = None) -> list[dict[str, Array]]:
     """Random inputs: two sizes, each with batch 1 and 2, of the spread that the pipeline gives. The same at every call.
 
-    Floats are float32 that float16 holds exactly, so that all computations start from the same numbers.
+    Floats are float32 that float16 holds exactly, so that all computations start from the same numbers; where they
+    exceed its range, float32.
+
+    Args:
+        component: "text_encoder", "unet", "vae_encoder" or "vae_decoder".
+        config: its config.json.
+        where: what that was read from, for messages.
+
+    Raises:
+        ModelError: a setting has no graph, or is one that latents cannot be divided by.
     """
     rng = np.random.default_rng(_SEED)
-    graph = build(component, config)
+    where = f"{component}: config.json" if where is None else where
+    graph = build(component, config, where=where)
     # What the pipeline divides latents by.
-    scale = Options(f"{component}: config.json", config).real("scaling_factor", 0.18215)
+    options = Options(where, config)
+    scale = options.real("scaling_factor", 0.18215)
+    if abs(scale) < _LEAST_SCALE:
+        said = options.get("scaling_factor")
+        raise options.unsupported("scaling_factor", said, "a number that latents can be divided by")
     cases = []
     for size in (0, 1):
         for batch in BATCHES:
@@ -105,7 +164,10 @@ def _trial(
     rng: np.random.Generator, component: str, graph: Graph, scale: float, size: int, batch: int
 ) -> dict[str, Array]:
     def normal(*shape: int, std: float = 1.0) -> Array:
-        return (rng.standard_normal(shape) * std).astype(np.float16).astype(np.float32)
+        wide = (rng.standard_normal(shape) * std).astype(np.float32)
+        with np.errstate(over="ignore"):
+            half = wide.astype(np.float16)
+        return half.astype(np.float32) if np.isfinite(half).all() else wide
 
     parameters = {parameter.name: parameter.shape for parameter in graph.parameters}
     if component == "text_encoder":
@@ -117,11 +179,20 @@ def _trial(
     levels = 1 + max(
         int(level) for name in parameters for level in re.findall(r"(?:down|up)_blocks\.(\d+)", name)
     )
-    # So many pixels at the coarsest level: oblong, then square. Small, since a check waits for it.
+    # So many pixels at the coarsest level: oblong, then square. Small, since a check waits for it; and since ONNX
+    # Runtime's norms sum in float32, which over a million pixels errs by 1e-4 (docs/export.md).
     rows, columns = ((1, 2), (2, 2))[size]
-    h, w = rows * 2 ** (levels - 1), columns * 2 ** (levels - 1)
-    finer = 4 if component == "vae_encoder" else 1
-    sizes = {"batch": batch, "sequence": (77, 154)[size], "height": finer * h, "width": finer * w}
+    finer = 2 ** (levels - 1)
+    if component == "vae_encoder":
+        finer *= max(1, min(4, _MOST_FINER // finer))
+    if component == "vae_decoder":  # whose input is its coarsest level
+        finer = min(finer, _MOST_FINER // finer or 1)
+    sizes = {
+        "batch": batch,
+        "sequence": (77, 154)[size],
+        "height": finer * rows,
+        "width": finer * columns,
+    }
     shapes = {key: [int(sizes.get(str(d), d)) for d in value.shape] for key, value in graph.inputs.items()}
     if component == "unet":
         return {
@@ -134,25 +205,17 @@ def _trial(
     return {"latent_sample": normal(*shapes["latent_sample"], std=1.0 / scale)}
 
 
-def _measure(graph: Path, cases: list[dict[str, Array]], expected: list[dict[str, Array]]) -> Parity:
-    session = plain_session(graph)
-    max_abs = relative = 0.0
-    for case, wanted in zip(cases, expected, strict=True):
-        got = run_plain(session, case)
-        for name, value in wanted.items():
-            error = errors(got[name], value)
-            max_abs, relative = max(max_abs, error[0]), max(relative, error[1])
-    finite = np.isfinite(relative)
-    return Parity(max_abs if finite else None, relative if finite else None)
+def _exceeds(compute: str, measured: Parity) -> bool:
+    return measured.relative is not None and measured.relative > RELATIVE_BOUNDS[compute]
 
 
 def _check(component: str, proof: Proof) -> None:
     for compute, measured in proof.parity.items():
-        bound = RELATIVE_BOUNDS[compute]
         if measured.relative is None and compute == "fp32":
             raise ParityError(f"{component}: the fp32 graph gives NaN or infinity where torch does not")
-        if measured.relative is not None and measured.relative > bound:
+        if _exceeds(compute, measured):
             raise ParityError(
-                f"{component}: the {compute} graph differs from torch by {measured.relative:.1e} (relative), more "
-                f"than the {bound:.0e} allowed; largest absolute error {measured.max_abs:.1e}"
+                f"{component}: the {compute} graph differs from torch in {proof.reference} by "
+                f"{measured.relative:.1e} (relative), more than the {RELATIVE_BOUNDS[compute]:.0e} allowed; largest "
+                f"absolute error {measured.max_abs:.1e}"
             )

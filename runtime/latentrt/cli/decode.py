@@ -49,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
 
     model = "demo" if args.model is None else args.model
     files = []
-    with latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline:
+    with (
+        output.claimed() as save,
+        latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline,
+    ):
         height, width = (side * pipeline.model.vae_scale_factor for side in tensor.shape[2:])
         if width * height > MAX_PIXELS:
             raise InputError(
@@ -61,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             say_tiles(pipeline, width, height)
         for index in range(len(latents)):
             for image in pipeline.decode(latents[index : index + 1]):
-                path = output.save(image, index)
+                path = save(image, index)
                 files.append(str(path))
                 if not args.json:
                     print(path, flush=True)

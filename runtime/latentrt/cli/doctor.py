@@ -31,6 +31,10 @@ CPU_FEATURES = (
     *("amx_bf16", "amx_fp16", "amx_int8", "amx_tile", "asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve"),
 )
 
+TELEMETRY = "ORT_DISABLE_TELEMETRY"
+# What ONNX Runtime 1.32 takes for yes, in upper case too; all else, "2" and an empty value too, leaves it on.
+_YES = ("1", "true", "yes", "on")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -53,6 +57,7 @@ def describe() -> dict[str, Any]:
         "cpu": _cpu(),
         "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
         "onnxruntime": None,
+        "telemetry": _telemetry(),
         "providers": [],
         "auto": None,
     }
@@ -86,6 +91,12 @@ def describe() -> dict[str, Any]:
     return facts
 
 
+def _telemetry() -> dict[str, Any]:
+    """Whether ONNX Runtime keeps its events to itself: `import latentrt` sees to it, unless the user has said more."""
+    value = os.environ[TELEMETRY]
+    return {"off": value.strip().lower() in _YES, "set_by": f"{TELEMETRY}={value}"}
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -108,6 +119,7 @@ def _cpu() -> dict[str, Any]:
 
 def _text(facts: dict[str, Any]) -> str:
     cpu, runtime, auto = facts["cpu"], facts["onnxruntime"], facts["auto"]
+    telemetry = facts["telemetry"]
     lines = [
         f"latentrt {facts['latentrt']}, Python {facts['python']}, {facts['platform']}",
         f"cpu          {cpu['name']}, {cpu['cores']} cores, {' '.join(cpu['flags']) or 'flags unknown'}",
@@ -118,6 +130,7 @@ def _text(facts: dict[str, Any]) -> str:
     else:
         lines.append(f"onnxruntime  {runtime['version']}, built with {', '.join(runtime['built_with'])}")
         lines.append(f"             {runtime['build']}")
+    lines.append(f"telemetry    {'off' if telemetry['off'] else 'on'}, by {telemetry['set_by']}")
     lines.append("providers")
     lines += [
         f"  {'yes' if entry['available'] else 'no ':3} {entry['name']:10} {entry['reason']}"

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from latentrt.claim import claim_file
 from latentrt.cli import arguments
 from latentrt.cli.console import say
 from latentrt.cli.output import check_folder
@@ -50,10 +51,13 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out.parent)
 
     import latentrt
-    from latentrt.models.weights import write_safetensors
+    from latentrt.models.weights import dump_safetensors
 
     model = "demo" if args.model is None else args.model
-    with latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline:
+    with (
+        claim_file(args.out) as claim,
+        latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline,
+    ):
         factor = pipeline.model.vae_scale_factor
         own = tuple(max(side // factor, 1) * factor for side in image.size)
         width, height = own if args.size is None else args.size
@@ -65,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
             say_tiles(pipeline, width, height)
         latents = pipeline.encode(resize_to(image, width, height), seed=args.seed)
         metadata = {"model": pipeline.model.name, "width": str(width), "height": str(height)}
-    write_safetensors(args.out, {"latents": latents}, metadata)
+        out = claim.write(lambda file: dump_safetensors(file, {"latents": latents}, metadata))
     if args.json:
-        print(json.dumps({"files": [str(args.out)], "shape": latents.shape, **metadata}))
+        print(json.dumps({"files": [str(out)], "shape": latents.shape, **metadata}))
     else:
-        print(args.out)
+        print(out)
     return 0

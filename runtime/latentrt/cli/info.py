@@ -62,9 +62,9 @@ def describe(model: "Model") -> dict[str, Any]:
         sides = {"width": None, "height": None, "size_error": str(error)}
     prediction_type = str(model.scheduler_config.get("prediction_type", "epsilon"))
     try:
-        sampler = resolve(model.defaults.get("sampler"), model.scheduler_config)
+        sampler = resolve(model.defaults.get("sampler"), model.scheduler_config, where=model.scheduler_path)
         sampler_name, prediction_type = sampler.label, sampler.prediction_type
-    except InputError as error:
+    except (InputError, ModelError) as error:
         sampler_name = f"none ({error})"
     return {
         "name": model.name,

@@ -30,13 +30,13 @@ examples:
   latentrt img2img "a watercolour of a house" --image photo.jpg --strength 0.6 --model path/to/checkpoint
   latentrt doctor
 
-exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted
+exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP)
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    with console.warnings_as_lines(), console.ends_at_ctrl_c(last=argv is None):
+    """Run the command line; return the exit code: 0 done, 1 failed, 2 wrong usage, 128 and a signal's number."""
+    with console.warnings_as_lines(), console.ends_at_signals(last=argv is None) as ending:
         try:
             console.take_any_path()
             code = _run(argv)
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except SystemExit as stop:  # argparse's, after --help or a usage error
             return stop.code if isinstance(stop.code, int) else 1
         except KeyboardInterrupt:
-            return console.interrupted(last=argv is None)
+            return ending.done()
         except LatentrtError as error:
             from latentrt.cli.options import in_options
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ImportError as error:  # what Ctrl-C becomes while a native module is loaded
             if not isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
                 raise
-            return console.interrupted(last=argv is None)
+            return ending.done()
         except OSError as error:
             console.drop_stdout()
             return console.fail(_describe(error))

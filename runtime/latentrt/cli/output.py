@@ -1,20 +1,35 @@
 """Where results go: names for one picture or many, checked before the minutes of computing."""
 
+import contextlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from latentrt.claim import claim_file, draft, naming, put_new, sweep
 from latentrt.errors import InputError
 from latentrt.pictures.names import PLACEHOLDER, filled
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Of 255 on most file systems: the file is written under a longer name first, and may get a number.
+# Of 255 on most file systems: the file is written under a longer name first (`claim.py`), and may get a number.
 _MAX_NAME_BYTES = 220
+
+
+class Save(Protocol):
+    """Writes the next picture and tells where.
+
+    Raises:
+        ImageError: the picture cannot be encoded.
+        OSError: it cannot be written; names the path.
+    """
+
+    def __call__(self, image: "Image", seed: int, parameters: str | None = None) -> Path:  # noqa: D102
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,30 +65,49 @@ class Output:
             raise InputError(f"--out: expected a file name of at most {_MAX_NAME_BYTES} bytes, got {length}")
         check_folder(self.folder, self.make_folder)
 
-    def save(self, image: "Image", seed: int, parameters: str | None = None) -> Path:
-        """Write the next picture and tell where.
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator["Save"]:
+        """Take the one file that the user named, so that nobody else writes it meanwhile; gives what writes pictures.
 
-        A name that was not given in full is held by an empty file while the picture is written, so that of two
-        processes neither takes the other's.
+        What a killed process left in the folder goes.
+
+        Raises:
+            InputError: somebody is writing that file, or no file may take that name.
+        """
+        if not self.exact:
+            sweep(self.folder)
+            yield self._save_new
+            return
+        with claim_file(self.folder / self.pattern) as claim:
+
+            def save(image: "Image", seed: int, parameters: str | None = None) -> Path:
+                from latentrt.pictures.images import picture_file
+
+                data = picture_file(image, claim.target, parameters)
+                return claim.write(lambda file: file.write(data))
+
+            yield save
+
+    def save(self, image: "Image", seed: int, parameters: str | None = None) -> Path:
+        """Write the next picture and tell where, as what `claimed` gives does.
 
         Raises:
             ImageError: the picture cannot be encoded.
             OSError: it cannot be written; names the path.
         """
-        from latentrt.pictures.images import save_image
+        with self.claimed() as save:
+            return save(image, seed, parameters)
+
+    def _save_new(self, image: "Image", seed: int, parameters: str | None = None) -> Path:
+        """Write under a name that nothing has, not even by then."""
+        from latentrt.pictures.images import picture_file
 
         path = self.next_path(seed)
-        if self.exact:
-            save_image(image, path, parameters)
-            return path
-        while not _claimed(path):
-            path = self.next_path(seed)
-        try:
-            save_image(image, path, parameters)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return path
+        data = picture_file(image, path, parameters)
+        with naming(path), draft(path) as claim:
+            with claim.open() as file:
+                file.write(data)
+            return put_new(claim, lambda: self.next_path(seed))
 
     def next_path(self, seed: int) -> Path:
         """A path for the next picture; makes the folder if need be."""
@@ -135,11 +169,3 @@ def check_folder(folder: Path, may_make: bool = False) -> None:
             pass
     except OSError as error:
         raise OSError(error.errno, f"cannot write into this folder: {error.strerror}", str(folder)) from None
-
-
-def _claimed(path: Path) -> bool:
-    try:
-        path.touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentrt.cli import arguments, options, previews, seeding
 from latentrt.cli.console import say
-from latentrt.cli.output import Output, plan
+from latentrt.cli.output import Save, plan
 from latentrt.painting.picture_settings import RUNS
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.setting import record
@@ -67,14 +67,17 @@ def paint(
     output = plan(args.out, seeding.count(settings))
     prompts = format_parameters(GenerationParameters(prompt, settings.get("negative_prompt") or ""))
     output.check(_size(settings), prompts)
-    shown = previews.Previews(args)
     batches = seeding.batches(settings, one_stream=args.one_stream, low_memory=args.low_memory)
 
     import latentrt
 
     model = "demo" if args.model is None else args.model
     placed: dict[str, Any] = {"dtype": args.dtype, "low_memory": args.low_memory, "tile": args.tile}
-    with latentrt.load(model, device=args.device, **placed) as pipeline:
+    with (
+        output.claimed() as save,
+        previews.Previews(args) as shown,
+        latentrt.load(model, device=args.device, **placed) as pipeline,
+    ):
         shown.open(pipeline)
         painted = _Painted()
         generations = (start(pipeline, batch) for batch in batches)
@@ -86,7 +89,7 @@ def paint(
                     previews.say_tiles(pipeline, generation.request.width, generation.request.height)
                 result = bar.run(generation, shown)
                 painted.add(result)
-                for file in _write(result, output):
+                for file in _write(result, save):
                     painted.files.append(str(file))
                     if not args.json:
                         bar.print(str(file))
@@ -166,11 +169,11 @@ def _size(settings: "Settings") -> tuple[int, int] | None:
     return None if width is None or height is None else (width, height)
 
 
-def _write(result: "Result", output: Output) -> Iterator[Path]:
+def _write(result: "Result", save: Save) -> Iterator[Path]:
     from latentrt.pictures.metadata import format_parameters
 
     for image, seed, parameters in zip(result.images, result.seeds, result.parameters, strict=True):
-        yield output.save(image, seed, format_parameters(parameters))
+        yield save(image, seed, format_parameters(parameters))
 
 
 def _report(painted: _Painted, pipeline: "Pipeline") -> dict[str, Any]:

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latentrt.claim import Claim, claim_file
 from latentrt.cli import arguments
 from latentrt.cli.console import say
-from latentrt.cli.output import check_folder
+from latentrt.cli.output import Output, check_folder
 from latentrt.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,18 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Previews:
-    """Writes a step's pictures side by side.
+    """Writes a step's pictures side by side, until it is closed.
+
+    The one file that `--preview` names is replaced by each step; in a folder no file is.
 
     Args:
         args: of the command.
 
     Raises:
-        InputError: an unknown suffix, no such folder, or an option that does nothing without `--preview`.
+        InputError: an unknown suffix, no such folder, a file that somebody else is writing, or an option that does
+            nothing without `--preview`.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
         self._preview: Preview | None = None
+        self._claim: Claim | None = None
         if args.preview is None:
             for name in ("preview_every", "taesd"):
                 if getattr(args, name) is not None:
@@ -60,6 +65,15 @@ class Previews:
         if not self._fills_folder:
             output_format(self._path)
         check_folder(self._path if self._fills_folder else self._path.parent, may_make=self._fills_folder)
+        if not self._fills_folder:
+            self._claim = claim_file(self._path)
+
+    def __enter__(self) -> "Previews":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._claim is not None:
+            self._claim.release()
 
     def open(self, pipeline: "Pipeline") -> None:
         """Find what makes the pictures, and say which it is."""
@@ -76,13 +90,20 @@ class Previews:
         every = 1 if self._args.preview_every is None else self._args.preview_every
         if self._preview is None or ((step.index + 1) % every and step.index + 1 < step.total):
             return
-        from latentrt.pictures.images import beside, save_image
+        from latentrt.pictures.images import beside, picture_file
 
-        path = self._path
-        if self._fills_folder:
-            path.mkdir(parents=True, exist_ok=True)
-            path = path / f"{seeds.batches[0].seeds[0]}-{step.index + 1:03d}.png"
-        save_image(beside(self._preview(step.denoised)), path)
+        picture = beside(self._preview(step.denoised))
+        if self._claim is None:
+            first = seeds.batches[0].seeds[0]
+            Output(self._path, f"{{seed}}-{step.index + 1:03d}.png", make_folder=True).save(picture, first)
+            return
+        data = picture_file(picture, self._path)
+        written = self._claim.write(lambda file: file.write(data))
+        if (
+            written != self._claim.target
+        ):  # something has appeared there: the next steps go where this one went
+            self._claim.release()
+            self._claim = claim_file(written)
 
 
 def say_tiles(pipeline: "Pipeline", width: int, height: int) -> None:

@@ -1,6 +1,7 @@
 """`latentrt sweep`: a grid of pictures over one to three axes, AUTOMATIC1111's X/Y/Z plot."""
 
 import argparse
+import contextlib
 import json
 import time
 from dataclasses import dataclass, replace
@@ -104,7 +105,11 @@ def run(args: argparse.Namespace) -> int:
     pictures: dict[tuple[int, int, int], Image] = {}
     made: dict[tuple[int, int, int], GenerationParameters] = {}
     files = []
-    with latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline:
+    with (
+        output.claimed() as save_grid,
+        contextlib.nullcontext() if kept is None else kept.claimed() as keep,
+        latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline,
+    ):
         cells = _cells(pipeline, args.prompt, image, shared, (x, y, z))
         _check_size(cells, args.out)
         if not args.quiet:
@@ -116,14 +121,14 @@ def run(args: argparse.Namespace) -> int:
                     show(f"picture {number} of {count}, step {step.index + 1} of {step.total}")
                 result = cell.generation.result()
                 pictures[cell.place], made[cell.place] = result.images[0], result.parameters[0]
-                if kept is not None:
+                if keep is not None:
                     text = format_parameters(result.parameters[0])
-                    files.append(str(kept.save(result.images[0], result.seeds[0], text)))
+                    files.append(str(keep(result.images[0], result.seeds[0], text)))
         summary = f"{count} pictures, {pipeline.provider.name} {pipeline.dtype}"
-    first = made[0, 0, 0]
-    extra = (("Script", "X/Y/Z plot"), *_entries("X", x), *_entries("Y", y), *_entries("Z", z))
-    text = format_parameters(replace(first, extra=first.extra + extra))
-    grid = output.save(_draw(pictures, (x, y, z)), seed, text)
+        first = made[0, 0, 0]
+        extra = (("Script", "X/Y/Z plot"), *_entries("X", x), *_entries("Y", y), *_entries("Z", z))
+        text = format_parameters(replace(first, extra=first.extra + extra))
+        grid = save_grid(_draw(pictures, (x, y, z)), seed, text)
     seconds = time.perf_counter() - started
     if args.json:
         names = ("x", "y", "z")

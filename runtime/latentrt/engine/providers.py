@@ -103,6 +103,20 @@ def survey() -> list[ProviderStatus]:
     return [_probe(provider.name) for provider in _PREFERENCE]
 
 
+def open_session(model: bytes | str, options: ort.SessionOptions) -> ort.InferenceSession:
+    """ONNX Runtime's session of a graph, on the providers of its options, or an error.
+
+    Its Python layer would print a failure to stdout, and try again with the CPU and other options.
+
+    Raises:
+        ProviderError: the graph is refused, or resources are wanting; in ONNX Runtime's words.
+    """
+    try:
+        return ort.InferenceSession(model, options, enable_fallback=0)
+    except Exception as error:  # a class for each of its status codes
+        raise ProviderError(str(error)) from error
+
+
 def _attach_cpu(options: ort.SessionOptions, dtype: str) -> None:
     options.add_provider("CPUExecutionProvider", {})
 
@@ -175,7 +189,7 @@ def _probe(name: str) -> ProviderStatus:
                 "the plugin offers no device here: it takes Intel hardware only. On other processors Intel's own "
                 "build, onnxruntime-openvino in place of onnxruntime, can serve"
             )
-        session = ort.InferenceSession(identity_graph(), provider.session_options(provider.dtype))
+        session = open_session(identity_graph(), provider.session_options(provider.dtype))
         if name == "cuda" and _CUDA not in session.get_providers():
             # onnxruntime itself goes on with the CPU here, and says so in its log only
             raise ProviderError("its driver, CUDA or cuDNN libraries are missing or of another version")

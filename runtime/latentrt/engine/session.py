@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from latentrt.engine.interrupt import interruptible
-from latentrt.engine.providers import Provider
+from latentrt.engine.providers import Provider, open_session
 from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
 from latentrt.models.weights import DTYPE_NAMES, Tensor, Weights
 from latentrt.networks import Graph, Parameter, Place
@@ -77,9 +77,9 @@ class Session:
         data = graph.serialize()
         try:
             self._session: Any = interruptible(
-                lambda: ort.InferenceSession(data, options), lambda: options.set_load_cancellation_flag(True)
+                lambda: open_session(data, options), lambda: options.set_load_cancellation_flag(True)
             )
-        except Exception as error:
+        except ProviderError as error:
             raise ProviderError(f"{component}: {provider.name} refused {graph.name}: {error}") from error
         weights.release()
         self.load_seconds = time.perf_counter() - started

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from latentrt.engine.interrupt import interruptible
+from latentrt.engine.providers import open_session
 from latentrt.errors import ModelError
 from latentrt.files import contained
 from latentrt.models.manifest import MANIFEST_NAME, RELATIVE_BOUNDS, ComponentEntry, hash_file, read_manifest
@@ -101,7 +102,8 @@ def plain_session(path: Path) -> ort.InferenceSession:
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.disable_prepacking", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.add_provider("CPUExecutionProvider", {})
+    return open_session(str(path), options)
 
 
 def run_plain(

@@ -23,6 +23,10 @@ COMPONENTS = ("text_encoder", "unet", "vae_encoder", "vae_decoder")
 GRAPH_FILES = {"fp16": "model.onnx", "fp32": "model.fp32.onnx"}  # of a component, by compute
 # ‖ours − torch's‖ / ‖torch's‖ that a graph may have; docs/export.md has what is measured.
 RELATIVE_BOUNDS: Mapping[str, float] = {"fp32": 3e-5, "fp16": 2e-2}
+REFERENCES = (
+    "float32",
+    "float64",
+)  # what torch computes in: the second decides where a graph and the first disagree
 _CHUNK = 1 << 22
 
 
@@ -53,8 +57,32 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """What it cost that a component's weights are stored in another type than the checkpoint's; zeros where nothing.
+
+    Attributes:
+        read: the checkpoint's types, and `stored` the bundle's, as safetensors names them: ("BF16",) and "F16".
+        weights: how far the stored weights are from the checkpoint's, all of them together.
+        outputs: how far torch's float32 outputs from the one are from those from the other, the worst of all trials.
+    """
+
+    read: tuple[str, ...]
+    stored: str
+    weights: Parity
+    outputs: Parity
+
+
+@dataclass(frozen=True)
 class ComponentEntry:
-    """One network. `graphs` and `parity` are by "fp16" and "fp32"; `fp32_only`: it overflows in fp16."""
+    """One network.
+
+    Attributes:
+        graphs, parity: by "fp16" and "fp32".
+        fp32_only: it overflows in fp16.
+        reference: what torch computed in where `parity` was measured: "float32", or "float64" where a graph and float32
+            torch disagreed. Bundles of versions that did not say so have "float32".
+        rounding: None in bundles of versions that did not measure it.
+    """
 
     config: str
     weights: str
@@ -62,6 +90,8 @@ class ComponentEntry:
     graphs: Mapping[str, GraphEntry]
     parity: Mapping[str, Parity]
     fp32_only: bool
+    reference: str = "float32"
+    rounding: Rounding | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +170,7 @@ def hash_file(path: Path) -> FileEntry:
 
 
 def _component(data: Any) -> ComponentEntry:
-    graphs = {_compute(k): _graph(v) for k, v in data["graphs"].items()}
+    graphs = {_one_of(COMPUTES, k): _graph(v) for k, v in data["graphs"].items()}
     if set(graphs) != set(COMPUTES):
         raise ValueError(f"graphs are {sorted(graphs)}, expected {COMPUTES}")
     if not isinstance(data["fp32_only"], bool):
@@ -150,11 +180,23 @@ def _component(data: Any) -> ComponentEntry:
         weights=_text(data["weights"]),
         vectors=_text(data["vectors"]),
         graphs=graphs,
-        parity={
-            _compute(k): Parity(_error(v["max_abs"]), _error(v["relative"]))
-            for k, v in data["parity"].items()
-        },
+        parity={_one_of(COMPUTES, k): _parity(v) for k, v in data["parity"].items()},
         fp32_only=data["fp32_only"],
+        reference=_one_of(REFERENCES, data.get("reference", REFERENCES[0])),
+        rounding=None if data.get("rounding") is None else _rounding(data["rounding"]),
+    )
+
+
+def _parity(data: Any) -> Parity:
+    return Parity(_error(data["max_abs"]), _error(data["relative"]))
+
+
+def _rounding(data: Any) -> Rounding:
+    return Rounding(
+        read=tuple(_text(dtype) for dtype in data["read"]),
+        stored=_text(data["stored"]),
+        weights=_parity(data["weights"]),
+        outputs=_parity(data["outputs"]),
     )
 
 
@@ -180,9 +222,9 @@ def _file(data: Any) -> FileEntry:
     return FileEntry(size, digest)
 
 
-def _compute(value: Any) -> str:
-    if value not in COMPUTES:
-        raise ValueError(f"{value!r} is none of {COMPUTES}")
+def _one_of(known: tuple[str, ...], value: Any) -> str:
+    if value not in known:
+        raise ValueError(f"{value!r} is none of {known}")
     return str(value)
 
 

@@ -76,7 +76,8 @@ def _with(
 ) -> tuple[dict[str, Any], tuple[Repair, ...]]:
     """The config with what is meant, told where the config's own class would have taken something else."""
     repaired, repairs = dict(config), []
-    ignored = config.get("_use_default_values") or ()
+    ignored = config.get("_use_default_values")
+    ignored = ignored if isinstance(ignored, list) else []
     own = CLASSES.get(str(config.get("_class_name")))
     for key, after in meant.items():
         given = None if key in ignored else config.get(key)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -180,22 +180,40 @@ def read_safetensors(path: Path) -> dict[str, Array]:
 def write_safetensors(
     path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write arrays under their names; the file appears whole or not at all."""
+    """Write arrays under their names; the file appears whole or not at all.
+
+    Raises:
+        ModelError: an array's type is none of safetensors'.
+    """
+    with atomic_write(path) as file:
+        try:
+            dump_safetensors(file, tensors, metadata)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from None
+
+
+def dump_safetensors(
+    file: BinaryIO, tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays under their names into an open file.
+
+    Raises:
+        ModelError: an array's type is none of safetensors'.
+    """
     entries: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
     offset = 0
     for name, array in tensors.items():
         if array.dtype.newbyteorder("<") not in DTYPE_NAMES:
-            raise ModelError(f"{path}: tensor {name} has dtype {array.dtype}, which safetensors cannot hold")
+            raise ModelError(f"tensor {name} has dtype {array.dtype}, which safetensors cannot hold")
         entries[name] = {
             "dtype": DTYPE_NAMES[array.dtype.newbyteorder("<")],
             "shape": list(array.shape),
             "data_offsets": [offset, offset + array.nbytes],
         }
         offset += array.nbytes
-    with atomic_write(path) as file:
-        file.write(safetensors_header(entries))
-        for array in tensors.values():
-            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    file.write(safetensors_header(entries))
+    for array in tensors.values():
+        file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
 
 
 def safetensors_header(entries: Mapping[str, Any]) -> bytes:

@@ -30,6 +30,7 @@ class Emitter:
         self.variant = variant
         self.is_half = variant.compute == "fp16"
         self.float_type = FLOAT16 if self.is_half else FLOAT
+        self._casts_parameters = variant.any_weights or not self.is_half
         self._numpy_float = np.dtype(np.float16 if self.is_half else np.float32)
         self._model = ModelProto(ir_version=IR_VERSION, producer_name=PRODUCER)
         self._model.opset_import.add(domain="", version=OPSET)
@@ -88,9 +89,9 @@ class Emitter:
             tensor.data_location = EXTERNAL
             tensor.external_data.add(key="location", value=WEIGHTS_LOCATION)
             used = full
-            if not self.is_half:
-                used = f"{full}/fp32"
-                self._nodes.append(("Cast", (full,), [used], {"to": FLOAT}))
+            if self._casts_parameters:
+                used = f"{full}/{'fp16' if self.is_half else 'fp32'}"
+                self._nodes.append(("Cast", (full,), [used], {"to": self.float_type}))
             self._params[full] = used
         return self._params[full]
 

@@ -17,7 +17,10 @@ class Variant:
         compute: what the graph computes in; its parameters are FLOAT16 in either.
         norms: whose moments the group norms take. "own": of what they are given. "told": likewise, and each tells them
             as outputs. "given": from inputs, for a network that sees a picture one tile at a time (`norms.py`).
+        any_weights: cast every parameter, so that the file that it is placed in may hold any float type. A graph of
+            fp32 compute always does; one of fp16 compute else takes FLOAT16 alone.
     """
 
     compute: Compute = "fp32"
     norms: Norms = "own"
+    any_weights: bool = False

@@ -209,7 +209,7 @@ def make_request(
     with _named("sampler", "schedule", "eta", "num_inference_steps", "strength"):
         config = model.scheduler_config if mask is None else for_inpainting(model.scheduler_config)
         asked_sampler = model.defaults.get("sampler") if asked["sampler"] is None else asked["sampler"]
-        sampler = resolve(asked_sampler, config, asked["schedule"])
+        sampler = resolve(asked_sampler, config, asked["schedule"], where=model.scheduler_path)
         if asked["eta"] is not None:
             sampler.check_options(eta=asked["eta"])
         schedule = sampler.schedule(steps)

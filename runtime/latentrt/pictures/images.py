@@ -136,29 +136,32 @@ def check_writable(file_format: str, size: tuple[int, int] | None = None, prompt
 
 
 def save_image(image: Image.Image, path: Path | str, parameters: str | None = None) -> None:
-    """Write a picture, whole or not at all, in the format of the path's suffix.
+    """Write a picture, whole or not at all, in the format of the path's suffix; a file that is there is replaced.
 
     `parameters` goes where AUTOMATIC1111 puts it: the PNG text `parameters`, or the EXIF UserComment of JPEG and WebP.
     JPEG and WebP are written at quality 95, JPEG without chroma subsampling.
 
     Raises:
-        InputError: unknown suffix, or the format cannot hold so large a picture or so long parameters.
+        InputError: unknown suffix, the format cannot hold so large a picture or so long parameters, or no file may
+            take that name.
         ImageError: the picture cannot be encoded; names the path.
         OSError: it cannot be written; names the path.
     """
     path = Path(path)
+    data = picture_file(image, path, parameters)
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def picture_file(image: Image.Image, path: Path, parameters: str | None = None) -> bytes:
+    """The bytes of the file that a path's suffix asks for; see `save_image`. Errors name the path."""
     file_format = output_format(path)
     try:
-        data = encode_image(image, file_format, parameters)
+        return encode_image(image, file_format, parameters)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (ValueError, OSError) as error:  # what Pillow's encoders raise
         raise ImageError(f"{path}: cannot be written as {file_format}: {error}") from error
-    try:
-        with atomic_write(path) as file:
-            file.write(data)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
 
 def encode_image(image: Image.Image, file_format: str, parameters: str | None = None) -> bytes:

@@ -8,14 +8,16 @@ import numpy as np
 
 from latentrt.samplers.step import Clip, Latents
 
+_MOST = float(np.finfo(np.float32).max)  # a wider bound bounds nothing, and latents hold no such number
+
 
 def clip_of(options: Mapping[str, Any]) -> Clip | None:
     """Choose what a scheduler config asks for; thresholding wins where both are set, as in diffusers."""
     if options.get("thresholding"):
-        ratio, ceiling = float(options["dynamic_thresholding_ratio"]), float(options["sample_max_value"])
+        ratio, ceiling = options["dynamic_thresholding_ratio"], min(options["sample_max_value"], _MOST)
         return partial(threshold, ratio=ratio, ceiling=ceiling)
     if options.get("clip_sample"):
-        bound = float(options["clip_sample_range"])
+        bound = min(options["clip_sample_range"], _MOST)
         return partial(np.clip, a_min=-bound, a_max=bound)
     return None
 

@@ -8,7 +8,7 @@ import numpy as np
 from latentrt.errors import InputError
 from latentrt.noise import NoiseSource
 from latentrt.samplers.step import Clip, Denoise, Latents, Step, draw
-from latentrt.schedule import Schedule
+from latentrt.schedule import ZERO_SNR_SIGMA, Schedule
 
 _LEAST = 1e-20  # of a variance whose logarithm is taken, as in diffusers
 
@@ -42,7 +42,8 @@ def ddpm(
         denoised, learned = output[:, :channels], output[:, channels:]
         if clip is not None:
             denoised = clip(denoised)
-        ratio = (at.sigma_next / at.sigma) ** 2
+        # From pure noise nothing is carried over; what stands for an infinite σ would carry 5e-10.
+        ratio = 0.0 if at.sigma == ZERO_SNR_SIGMA > at.sigma_next else (at.sigma_next / at.sigma) ** 2
         x = denoised + ratio * (x - denoised)  # eq. 7: β/(1 − ᾱ) is 1 − ratio in sigma space
         if at.timestep > 0:
             deviation = _deviation(variance_type, at.sigma, at.sigma_next, learned, channels)
@@ -70,4 +71,4 @@ def _deviation(
     if variance_type == "learned":
         return np.sqrt(learned)
     share = (learned + 1) / 2  # arXiv:2102.09672 eq. 15
-    return np.exp(0.5 * (share * math.log(beta) + (1 - share) * math.log(small)))
+    return np.exp(0.5 * (share * math.log(max(beta, _LEAST)) + (1 - share) * math.log(small)))

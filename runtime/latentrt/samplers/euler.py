@@ -38,7 +38,8 @@ def euler(
         s_tmax: the highest.
         s_noise: the deviation of that noise.
     """
-    most = min(s_churn / schedule.num_inference_steps, _MOST_CHURN)
+    spread = schedule.num_inference_steps if schedule.churn_steps is None else schedule.churn_steps
+    most = min(s_churn / spread, _MOST_CHURN)
     for at in schedule:
         denoised, from_sigma = denoise(x, at), at.sigma
         if most > 0 and s_tmin <= at.sigma <= s_tmax:

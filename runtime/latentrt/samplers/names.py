@@ -1,6 +1,7 @@
 """Names: those of diffusers, k-diffusion and ComfyUI, and AUTOMATIC1111."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from latentrt.errors import InputError
@@ -15,6 +16,7 @@ from latentrt.samplers.registry import (
 )
 from latentrt.samplers.sampler import Sampler
 from latentrt.schedule import CLASSES, from_config
+from latentrt.schedule.options import ConfigError, blamed_on, shown
 from latentrt.schedule.prediction import Prediction
 
 
@@ -23,7 +25,13 @@ def names() -> list[str]:
     return list(REGISTRY)
 
 
-def resolve(name: str | None, scheduler_config: Mapping[str, Any], schedule: str | None = None) -> Sampler:
+def resolve(
+    name: str | None,
+    scheduler_config: Mapping[str, Any],
+    schedule: str | None = None,
+    *,
+    where: str | Path | None = None,
+) -> Sampler:
     """Find a sampler by any of its names, and settle its options by the model's scheduler config.
 
     Args:
@@ -33,12 +41,14 @@ def resolve(name: str | None, scheduler_config: Mapping[str, Any], schedule: str
         scheduler_config: a parsed `scheduler_config.json`, of any class.
         schedule: one of ComfyUI's sigma schedules, by its name or AUTOMATIC1111's, in place of the class's own spacing
             and of what the name says; "automatic" or None: none.
+        where: the file that the config comes from, which errors then name; None: it is the caller's.
 
     Raises:
         InputError: an unknown name, a class that is not built, an option that is not supported, a schedule that the
             sampler cannot take, or a sampler for networks of another family than the config's class.
+        ModelError: with `where`, an option of the config is out of range or of another kind.
     """
-    sampler = _named(name, scheduler_config)
+    sampler = _named(name, scheduler_config, where)
     if name is not None:
         _refuse_other_family(sampler, scheduler_config)
     if schedule is None or normalized(schedule) == "automatic":
@@ -51,18 +61,19 @@ def resolve(name: str | None, scheduler_config: Mapping[str, Any], schedule: str
     return sampler.with_schedule(found)
 
 
-def _named(name: str | None, config: Mapping[str, Any]) -> Sampler:
+def _named(name: str | None, config: Mapping[str, Any], where: str | Path | None) -> Sampler:
     if name is None:
         asked = config.get("_class_name")
         if not isinstance(asked, str):
-            raise InputError(
-                f"scheduler config: expected a _class_name, got {asked!r}; or name a sampler: {_listed()}"
-            )
+            with blamed_on(where):
+                raise ConfigError(
+                    f"_class_name: expected a word, got {shown(asked)}; or name a sampler: {_listed()}"
+                )
     else:
         asked = name
     class_name = next((known for known in CLASSES if normalized(known) == normalized(asked)), None)
     if class_name is not None:
-        return _of_class(class_name, config)
+        return _of_class(class_name, config, where)
     if name is None:
         raise InputError(f"sampler: the model's scheduler, {asked}, is not built; name another: {_listed()}")
     found = find(name)
@@ -72,28 +83,28 @@ def _named(name: str | None, config: Mapping[str, Any]) -> Sampler:
             f"{', '.join(SCHEDULE_LABELS)}"
         )
     spec = REGISTRY[found.key]
-    options = from_config(spec.class_name, config, **found.overrides)
-    return Sampler(found.key, spec, options, found.sigma_schedule)
+    options = from_config(spec.class_name, config, where=where, **found.overrides)
+    return Sampler(found.key, spec, options, found.sigma_schedule, where)
 
 
-def _of_class(class_name: str, config: Mapping[str, Any]) -> Sampler:
+def _of_class(class_name: str, config: Mapping[str, Any], where: str | Path | None) -> Sampler:
     """Take the config as it is; of the class's rows, the name is that whose overrides agree with it best."""
-    options = from_config(class_name, config)
+    options = from_config(class_name, config, where=where)
 
     def disagreements(spec: Spec) -> int:
         return sum(options.get(key, value) != value for key, value in spec.overrides.items())
 
     rows = [(name, spec) for name, spec in REGISTRY.items() if spec.class_name == class_name]
     name, spec = min(rows, key=lambda row: disagreements(row[1]))
-    return Sampler(name, spec, options)
+    return Sampler(name, spec, options, where=where)
 
 
 def _refuse_other_family(sampler: Sampler, config: Mapping[str, Any]) -> None:
     """A network trained for flow matching, or with the preconditioning of Karras et al., speaks to its like alone."""
     class_name = config.get("_class_name")
-    if class_name not in CLASSES:
+    if not isinstance(class_name, str) or class_name not in CLASSES:
         return
-    options = from_config(class_name, config)
+    options = from_config(class_name, config, where=sampler.where)
     asked, trained = _family(sampler.prediction), _family(CLASSES[class_name].predicts(options))
     if asked != trained:
         raise InputError(

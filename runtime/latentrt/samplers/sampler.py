@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from latentrt.errors import InputError
@@ -12,8 +13,7 @@ from latentrt.samplers.clip import clip_of
 from latentrt.samplers.registry import FLAG_LABELS, REGISTRY, SCHEDULE_LABELS, Spec, find
 from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import CLASSES, Schedule, make_schedule
-from latentrt.schedule.comfy import EVALUATES, comfy_schedule
-from latentrt.schedule.config import check_count
+from latentrt.schedule.comfy import EVALUATES
 from latentrt.schedule.prediction import Prediction
 
 # The entry of a picture's metadata that wins over its "Sampler"; see `Sampler.metadata`.
@@ -44,12 +44,14 @@ class Sampler:
         spec: what stands there.
         options: every option of the diffusers class.
         sigma_schedule: one of ComfyUI's schedules, in place of the class's own.
+        where: the file of the scheduler config, which errors name.
     """
 
     key: str
     spec: Spec = field(repr=False)
     options: Mapping[str, Any] = field(repr=False)
     sigma_schedule: str | None = None
+    where: str | Path | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -138,15 +140,17 @@ class Sampler:
 
         Raises:
             InputError: a number out of range, or something that the class does not take.
+            ModelError: of the options of a model no schedule can be made.
         """
-        if self.sigma_schedule is not None:
-            for key, value in (("timesteps", timesteps), ("sigmas", sigmas), ("mu", mu)):
-                if value is not None:
-                    raise InputError(f"{key}: expected None with the schedule {self.sigma_schedule}")
-            count = check_count(num_inference_steps, self.options["num_train_timesteps"])
-            return comfy_schedule(self.sigma_schedule, self.spec.class_name, self.options, count)
         return make_schedule(
-            self.spec.class_name, self.options, num_inference_steps, timesteps=timesteps, sigmas=sigmas, mu=mu
+            self.spec.class_name,
+            self.options,
+            num_inference_steps,
+            timesteps=timesteps,
+            sigmas=sigmas,
+            mu=mu,
+            sigma_schedule=self.sigma_schedule,
+            where=self.where,
         )
 
     @property

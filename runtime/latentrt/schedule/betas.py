@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentrt.errors import InputError
+from latentrt.schedule.options import ConfigError
 
 Float32 = NDArray[np.float32]
 
@@ -29,7 +29,7 @@ def make_alphas_cumprod(
     """Compute ᾱ_t = ∏(1 − β), float32 (num_train_timesteps,), falling; 0 at the end after a zero-SNR rescaling.
 
     Raises:
-        InputError: an unknown `beta_schedule`, or betas outside [0, 1].
+        ConfigError: betas outside [0, 1], or not as many as timesteps; betas that cannot be rescaled.
     """
     if trained_betas is not None:
         betas = np.asarray(trained_betas, dtype=np.float32)
@@ -41,15 +41,22 @@ def make_alphas_cumprod(
         logits = linspace(-6, 6, num_train_timesteps).astype(np.float64)
         rising = (1 / (1 + np.exp(-logits))).astype(np.float32)
         betas = rising * np.float32(beta_end - beta_start) + np.float32(beta_start)
-    elif beta_schedule in _ALPHA_BARS:
-        betas = _betas_of(_ALPHA_BARS[beta_schedule], num_train_timesteps)
     else:
-        known = ", ".join(("linear", "scaled_linear", "sigmoid", *_ALPHA_BARS))
-        raise InputError(f"scheduler config, beta_schedule: expected one of {known}, got {beta_schedule!r}")
-    if betas.shape != (num_train_timesteps,) or not np.all((betas >= 0) & (betas <= 1)):
-        raise InputError(f"scheduler config, betas: expected {num_train_timesteps} values in [0, 1]")
+        betas = _betas_of(_ALPHA_BARS[beta_schedule], num_train_timesteps)
+    if betas.shape != (num_train_timesteps,):
+        raise ConfigError(
+            f"trained_betas: expected {num_train_timesteps} of them, as num_train_timesteps says, got {len(betas)}"
+        )
+    if not np.all((betas >= 0) & (betas <= 1)):
+        raise ConfigError(f"beta_schedule: {beta_schedule} leads outside of 0 to 1")
     if rescale_betas_zero_snr:
-        betas = _rescale_zero_terminal_snr(betas)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            betas = _rescale_zero_terminal_snr(betas)
+        if not np.isfinite(betas).all():
+            raise ConfigError(
+                "rescale_betas_zero_snr: the betas leave nothing to rescale; expected noise that grows with the "
+                "timesteps and leaves some of the picture"
+            )
     return _cumprod(1 - betas)
 
 

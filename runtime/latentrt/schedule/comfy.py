@@ -18,6 +18,9 @@ from latentrt.schedule.schedule import Schedule
 
 Table = NDArray[np.float32]  # σ of every training timestep, rising
 
+# ᾱ of the last timestep at zero terminal SNR, where diffusers has 2⁻²⁴: σ = 4518.8.
+_LAST_ALPHA = 4.8973451890853435e-08
+
 
 def _simple(table: Table, count: int) -> Float64:
     stride = len(table) / count
@@ -125,7 +128,7 @@ def comfy_schedule(name: str, class_name: str, options: Options, count: int) -> 
             f"schedule: {class_name} has sigmas of its own and takes none of ComfyUI's; expected None, or a sampler of "
             f"{', '.join(EVALUATES)}"
         )
-    table = ve_sigmas(options)
+    table = ve_sigmas(options, _LAST_ALPHA)
     if class_name in _WITHOUT_PENULTIMATE:
         sigmas = np.delete(SIGMA_SCHEDULES[name](table, count + 1), -2)
     else:

@@ -1,61 +1,74 @@
 """What a `scheduler_config.json` means to a diffusers class: its options settled and checked, its schedule made."""
 
-import math
 import operator
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from latentrt.checks import number
 from latentrt.errors import InputError
 from latentrt.schedule.classes import CLASSES
-from latentrt.schedule.classes.common import Steps
+from latentrt.schedule.classes.common import SchedulerClass, Steps
+from latentrt.schedule.comfy import comfy_schedule
+from latentrt.schedule.options import LEAST, MOST, ConfigError, blamed_on, settle, shown
 from latentrt.schedule.schedule import Schedule
 
-# What is supported where a class says nothing else.
-_SUPPORTED = {
-    "prediction_type": ("epsilon", "v_prediction", "sample"),
-    "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2"),
-}
 _EXCLUSIVE = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+# A sigma found by another way than its neighbour may lie above it by so much, of itself: float32's rounding.
+_ROUNDING = 1e-6
 
 
-def from_config(class_name: str, config: Mapping[str, Any], **overrides: Any) -> dict[str, Any]:
+def from_config(
+    class_name: str, config: Mapping[str, Any], *, where: str | Path | None = None, **overrides: Any
+) -> dict[str, Any]:
     """Settle every option as diffusers' `Class.from_config(config, **overrides)` does.
 
-    Options of other classes are passed over, as there; so are those that the config names in `_use_default_values`.
-    An override of an option that the class lacks is passed over, too.
+    Options of other classes are passed over, as there, and so are those that no class has (any more), and those that
+    the config names in `_use_default_values`. An override of an option that the class lacks is passed over, too.
 
     Args:
         class_name: a key of `CLASSES`.
         config: a parsed `scheduler_config.json`, of this class or of another.
-        overrides: options that win over the config.
+        where: the file that it comes from, which errors then name; None: it is the caller's.
+        overrides: options that win over the config, of the caller.
 
     Raises:
-        InputError: an option has a value that is not supported; a number is out of range.
+        InputError: an override is of another kind or out of range; without `where` any option.
+        ModelError: with `where`, an option of the config is.
     """
     built = CLASSES[class_name]
     defaults = {**built.defaults, **built.carried}
-    ignored = config.get("_use_default_values") or ()
-    options = {
-        **defaults,
-        **{key: value for key, value in config.items() if key in defaults and key not in ignored},
-        **{key: value for key, value in overrides.items() if key in defaults},
-    }
-    for key, renamed in built.renamed.items():
-        options[key] = next((new for old, new in renamed.items() if old == options[key]), options[key])
-    for key, values in {**_SUPPORTED, **built.supported}.items():
-        if key in options and options[key] not in values:
-            known = ", ".join(str(value) for value in values)
-            raise InputError(
-                f"scheduler config of {class_name}: {key} = {options[key]!r} is not supported; supported: {known}"
-            )
-    if sum(bool(options.get(key)) for key in _EXCLUSIVE) > 1:
-        raise InputError(f"scheduler config of {class_name}: only one of {', '.join(_EXCLUSIVE)} can be true")
-    for key, value in options.items():
-        _check(key, value, defaults[key])
+    won = {key: value for key, value in overrides.items() if key in defaults}
+    with blamed_on(where):
+        ignored = config.get("_use_default_values") or ()
+        if not isinstance(ignored, list | tuple):
+            raise ConfigError(f"_use_default_values: expected a list of names, got {shown(ignored)}")
+        said = {
+            key: value
+            for key, value in config.items()
+            if key in defaults and key not in ignored and key not in won
+        }
+        try:
+            options = {**defaults, **{key: _settled(built, key, value) for key, value in said.items()}}
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        try:
+            options |= {key: _settled(built, key, value) for key, value in won.items()}
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        if sum(options.get(key, False) for key in _EXCLUSIVE) > 1:
+            raise ConfigError(f"only one of {', '.join(_EXCLUSIVE)} can be true")
     return options
+
+
+def _settled(built: SchedulerClass, key: str, value: Any) -> Any:
+    """An option as the class takes it. Raises ValueError."""
+    if isinstance(value, str):
+        value = built.renamed.get(key, {}).get(value, value)
+    return settle(key, value, built.supported.get(key))
 
 
 def make_schedule(
@@ -66,6 +79,8 @@ def make_schedule(
     timesteps: Sequence[float] | None = None,
     sigmas: Sequence[float] | None = None,
     mu: float | None = None,
+    sigma_schedule: str | None = None,
+    where: str | Path | None = None,
 ) -> Schedule:
     """Make the schedule of a run, as the class's `set_timesteps` does.
 
@@ -76,29 +91,83 @@ def make_schedule(
         timesteps: to be visited, descending, where the class takes them.
         sigmas: in the class's own terms and length, where it takes them.
         mu: the shift of flow matching, where `use_dynamic_shifting` is set.
+        sigma_schedule: one of ComfyUI's, in place of the class's own.
+        where: the file that the options come from, which errors then name; None: they are the caller's.
 
     Raises:
-        InputError: a number of steps out of range; options that lead outside of the training timesteps; something that
-            the class does not take.
+        InputError: a number of steps out of range; something that the class does not take. Without `where` also options
+            that contradict each other, or of which no run can be made: noise levels that are infinite, 0 or rising.
+        ModelError: with `where`, the options do so.
     """
     built = CLASSES[class_name]
-    for key, value in (("timesteps", timesteps), ("sigmas", sigmas), ("mu", mu)):
-        if value is not None and key not in built.custom:
+    own = {"timesteps": timesteps, "sigmas": sigmas, "mu": mu}
+    given = [key for key, value in own.items() if value is not None]
+    for key in given:
+        if sigma_schedule is not None:
+            raise InputError(f"{key}: expected None with the schedule {sigma_schedule}")
+        if key not in built.custom:
             takers = ", ".join(name for name, other in CLASSES.items() if key in other.custom)
             raise InputError(f"{key}: {class_name} takes none; expected None, or a class that does: {takers}")
     custom = {key: _numbers(key, value) for key, value in (("timesteps", timesteps), ("sigmas", sigmas))}
     lengths = [len(values) for values in custom.values() if values is not None]
-    if not lengths:
-        return built.build(
-            options, Steps(check_count(num_inference_steps, options["num_train_timesteps"]), mu=mu)
-        )
-    schedule = built.build(options, Steps(lengths[0], **custom, mu=mu))
-    if num_inference_steps not in (None, schedule.num_inference_steps):
+    count = lengths[0] if lengths else check_count(num_inference_steps, options["num_train_timesteps"])
+    steps = Steps(count, **custom, mu=None if mu is None else number("mu", mu))
+    with blamed_on(where):
+        schedule, flaw = None, "numbers beyond what a float64 holds"
+        try:
+            with np.errstate(all="ignore"):
+                if sigma_schedule is not None:
+                    schedule = comfy_schedule(sigma_schedule, class_name, options, count)
+                else:
+                    schedule = built.build(options, steps)
+            flaw = _flaw(schedule, rescaled=bool(options.get("rescale_betas_zero_snr")))
+        except ArithmeticError:
+            pass
+        if schedule is None or flaw:
+            expected = "expected finite noise levels above 0 that descend"
+            if given:
+                raise InputError(f"{given[0]}: {flaw}; {expected}")
+            raise ConfigError(
+                f"{_unusual(built, options)}: a run of {count} steps would have {flaw}; {expected}"
+            )
+    if lengths and num_inference_steps not in (None, schedule.num_inference_steps):
         raise InputError(
             f"num_inference_steps: {', '.join(key for key in custom if custom[key] is not None)} of {class_name} make "
             f"{schedule.num_inference_steps} steps; expected that or None, got {num_inference_steps!r}"
         )
     return schedule
+
+
+def _flaw(schedule: Schedule, *, rescaled: bool) -> str:
+    """What of the schedule no run can go by; empty where all is well.
+
+    Args:
+        schedule: to be looked at.
+        rescaled: to zero terminal SNR, where the last σ of training may be less than the last but one.
+    """
+    sigmas, last = schedule.sigmas[:-1], float(schedule.sigmas[-1])
+    wrong = ~((sigmas >= LEAST) & (sigmas <= MOST))
+    if wrong.any():
+        step = int(wrong.argmax())
+        return f"σ = {sigmas[step]:g} at step {step + 1}"
+    if not 0 <= last <= MOST:
+        return f"σ = {last:g} at its end"
+    # Where the run ends may lie above: diffusers takes a sigma of training for it, whatever those of the run are.
+    begins = sigmas[:: schedule.order]
+    rises = np.flatnonzero(np.diff(begins) > _ROUNDING * begins[:-1])
+    if len(rises) and not rescaled:
+        step = int(rises[0])
+        return f"σ rising from {begins[step]:g} to {begins[step + 1]:g} at step {step + 1}"
+    if not np.isfinite(schedule.timesteps).all():
+        return f"the timestep {schedule.timesteps[~np.isfinite(schedule.timesteps)][0]:g}"
+    return ""
+
+
+def _unusual(built: SchedulerClass, options: Mapping[str, Any]) -> str:
+    """The options that are not as the class has them by itself, among which is the fault."""
+    defaults = {**built.defaults, **built.carried}
+    said = [f"{key} {shown(value)}" for key, value in options.items() if value != defaults.get(key)]
+    return ", ".join(said) or "the class's defaults"
 
 
 def check_count(value: Any, train: int) -> int:
@@ -131,37 +200,3 @@ def _numbers(key: str, values: Sequence[float] | None) -> NDArray[np.float64] | 
     if numbers.ndim != 1 or len(numbers) == 0 or not np.isfinite(numbers).all():
         raise InputError(f"{key}: expected a list of finite numbers, at least one, got {values!r:.80}")
     return numbers
-
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "num_train_timesteps": (1, 1_000_000),
-    "steps_offset": (0, 1_000_000),
-    "beta_start": (0, 1),
-    "beta_end": (0, 1),
-    "dynamic_thresholding_ratio": (0, 1),
-    "clip_sample_range": (0, math.inf),
-    "sample_max_value": (0, math.inf),
-}
-
-
-def _check(key: str, value: Any, default: Any) -> None:
-    """Hold a value against the kind of its default and the range of its key.
-
-    Raises:
-        InputError: it is of another kind, NaN, or out of range.
-    """
-    if isinstance(default, (bool, list)) or default is None:
-        return  # true and false, and None for false, as they are; the rest is checked where it is used
-    kinds: dict[type, tuple[tuple[type, ...], str]] = {
-        int: ((int,), "an integer"),
-        float: ((int, float), "a number"),
-        str: ((str,), "a word"),
-    }
-    accepted, called = kinds[type(default)]
-    if isinstance(value, bool) or not isinstance(value, accepted) or value != value:
-        raise InputError(f"scheduler config: {key}: expected {called}, got {value!r}")
-    low, high = _RANGES.get(key, (-math.inf, math.inf))
-    if isinstance(value, (int, float)) and not low <= value <= high:
-        raise InputError(
-            f"scheduler config: {key}: expected {called} from {low:g} to {high:g}, got {value!r}"
-        )

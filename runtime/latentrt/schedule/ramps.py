@@ -3,7 +3,6 @@
 All take the highest and lowest sigma and give `count` of them, descending, float64.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +22,7 @@ def karras(highest: float, lowest: float, count: int, rho: float = 7.0) -> Float
 
 def exponential(highest: float, lowest: float, count: int) -> Float64:
     """Even steps of log σ."""
-    return np.exp(np.linspace(math.log(highest), math.log(lowest), count))
+    return np.exp(np.linspace(np.log(highest), np.log(lowest), count))
 
 
 def lu(highest: float, lowest: float, count: int) -> Float64:
@@ -58,11 +57,11 @@ def sigma_to_timestep(
         single: compute the last step in float32, too, as diffusers does where sigmas are a tensor.
     """
     log_sigmas = np.log(np.maximum(sigmas, 1e-10))
-    # The last training sigma at or below each (not by bisection: at zero SNR the very last may be below those before
-    # it); that the very highest has a neighbour above, one earlier.
-    reached = log_train_sigmas[::-1] <= log_sigmas[:, np.newaxis]
-    low = len(log_train_sigmas) - 1 - reached.argmax(axis=1)
-    low = np.where(reached.any(axis=1), low, 0).clip(max=len(log_train_sigmas) - 2)
+    # The last training sigma at or below each; that the very highest has a neighbour above, one earlier. At zero SNR
+    # the very last may be below those before it: hence the least of each and all after it, which does rise.
+    least_from = np.minimum.accumulate(log_train_sigmas[::-1])[::-1]
+    low = np.searchsorted(least_from, log_sigmas, side="right") - 1
+    low = low.clip(0, len(log_train_sigmas) - 2)
     below, above = log_train_sigmas[low], log_train_sigmas[low + 1]
     weight = np.clip((below - log_sigmas) / (below - above), 0, 1)
     if single:

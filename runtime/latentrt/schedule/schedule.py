@@ -14,9 +14,13 @@ from latentrt.schedule.prediction import FORMS
 Float64 = NDArray[np.float64]
 Latents = NDArray[np.floating[Any]]
 
-# Stands for the infinite σ of a zero-terminal-SNR schedule. A power of two scales float32 without loss; this one leaves
-# x₀ far below float32's last bit, and its square is still a float32.
+# Stands for the infinite σ of a zero-terminal-SNR schedule in the classes that step by ᾱ, which is exactly 0 there
+# (DDIM, DDPM, LCM, TCD), and of pure noise in flow matching and IPNDM. A power of two scales float32 without loss; this
+# one leaves x₀ far below float32's last bit, and its square is still a float32: in float32 it is infinity. The classes
+# that look σ up have a finite one instead, `LAST_ALPHA`.
 ZERO_SNR_SIGMA = 2.0**40
+# Likewise for the σ of 0 at which a network is asked where the first betas are 0: noise that float32 does not see.
+NO_NOISE_SIGMA = 2.0**-40
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class Schedule:
     """Noise levels and timesteps of one run, in sigma space: a state is x = x₀ + σ·ε.
 
     Attributes:
-        sigmas: float64 (n + 1,), never rising: evaluation i happens at `sigmas[i]`, and the last, 0 or not, is where
-            the run ends.
+        sigmas: float64 (n + 1,), never rising but by the rounding of diffusers: evaluation i happens at `sigmas[i]`,
+            and the last, 0 or not, is where the run ends.
         timesteps: float64 (n,): what the network is told at evaluation i; whole numbers, but for Karras and the like.
         num_inference_steps: what was asked for. n is larger where a solver evaluates more often than it steps, and
             smaller in a truncated schedule.
@@ -60,6 +64,7 @@ class Schedule:
             `timesteps` (TCD); None where none does.
         added: float64 (n,), variance-preserving sigmas that `noised` brings clean latents to instead of `sigmas`, where
             a class adds noise by other sigmas than it steps along (SA-Solver with Karras' and the like); else None.
+        churn_steps: over how many steps `s_churn` is spread; None: `num_inference_steps`.
     """
 
     sigmas: Float64
@@ -72,6 +77,7 @@ class Schedule:
     order: int = 1
     train_sigmas: Float64 | None = None
     added: Float64 | None = None
+    churn_steps: int | None = None
 
     def __post_init__(self) -> None:
         for array in (self.sigmas, self.timesteps, self.stops, self.starts):

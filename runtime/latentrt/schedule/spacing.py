@@ -7,14 +7,12 @@ from latentrt.errors import InputError
 
 Float64 = NDArray[np.float64]
 
-SPACINGS = ("leading", "linspace", "trailing")
-
 
 def spaced(spacing: str, count: int, train: int, offset: int, *, integral: bool = True) -> Float64:
     """Timesteps of DDIM, PNDM (`integral`) and the Euler classes, whose linspace keeps fractions; descending, (count,).
 
     Args:
-        spacing: `leading` (0, r, 2r, … + offset), `linspace` (both ends), `trailing` (train − 1 and down).
+        spacing: by the config: `leading` (0, r, 2r, … + offset), `linspace` (both ends), `trailing` (from train − 1).
         count: num_inference_steps, 1 … train.
         train: num_train_timesteps.
         offset: `steps_offset`; of `leading` alone.
@@ -26,9 +24,7 @@ def spaced(spacing: str, count: int, train: int, offset: int, *, integral: bool 
         return np.linspace(0, train - 1, count, dtype=np.float32)[::-1].astype(np.float64)
     if spacing == "leading":
         return np.arange(count, dtype=np.float64)[::-1] * (train // count) + offset
-    if spacing == "trailing":
-        return _trailing(train, train / count)[:count]
-    raise _unknown(spacing)
+    return _trailing(train, train / count)[:count]
 
 
 def spaced_multistep(spacing: str, count: int, train: int, last: int, offset: int) -> Float64:
@@ -41,17 +37,10 @@ def spaced_multistep(spacing: str, count: int, train: int, last: int, offset: in
                 f"num_inference_steps: expected at most {last - 1} with leading spacing, got {count}"
             )
         return np.arange(count + 1, dtype=np.float64)[::-1][:-1] * (last // (count + 1)) + offset
-    if spacing == "trailing":
-        return _trailing(last, train / count)[:count]
-    raise _unknown(spacing)
+    return _trailing(last, train / count)[:count]
 
 
 def _trailing(start: int, step: float) -> Float64:
     # For some counts (61, 103, …) rounding makes `arange` one element too long, and diffusers then runs one more step,
     # at timestep −1. The callers cut it off.
     return np.arange(start, 0, -step).round() - 1
-
-
-def _unknown(spacing: str) -> InputError:
-    known = ", ".join(SPACINGS)
-    return InputError(f"scheduler config, timestep_spacing: expected one of {known}, got {spacing!r}")

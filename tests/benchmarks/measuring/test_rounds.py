@@ -1,6 +1,7 @@
 """Timing, against contenders of known duration."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from latentrt_bench.measuring import rounds
 from latentrt_bench.measuring.process import Job, Process, WorkerError
 from latentrt_bench.measuring.rounds import Task, run_rounds
+from latentrt_bench.peers.environment import clean_environment
 from latentrt_bench.report import Measurement
 
 STAND_IN = Path(__file__).parents[1] / "stand_in.py"
@@ -239,6 +241,16 @@ def test_peak_memory_is_the_workers_own() -> None:
 def test_answers_are_not_mixed_with_what_is_printed() -> None:
     with contextlib.closing(Process(job("Talker"))) as process:
         assert process.call("run").result == "an answer"
+
+
+def test_nobody_s_onnxruntime_sends_events() -> None:
+    """Workers and peers' environments inherit what `import latentrt` has set."""
+    process = Process(job("Surroundings"))
+    try:
+        assert process.call("run").result["ORT_DISABLE_TELEMETRY"] == os.environ["ORT_DISABLE_TELEMETRY"]
+    finally:
+        process.close()
+    assert clean_environment()["ORT_DISABLE_TELEMETRY"] == os.environ["ORT_DISABLE_TELEMETRY"]
 
 
 def test_a_worker_ends_with_its_parent() -> None:

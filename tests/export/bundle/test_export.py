@@ -20,8 +20,11 @@ import torch
 from checkpoints import make_text_encoder, make_unet, make_vae, save_pipeline
 from safetensors.torch import load_file, save_file
 
+import latentrt
+from latentrt.claim import sweep
+from latentrt.cli import main
 from latentrt.engine.verify import verify_bundle
-from latentrt.errors import InputError, LatentrtError, ModelError, WeightsError
+from latentrt.errors import InputError, LatentrtError, ModelError, SettingError, WeightsError
 from latentrt.models.manifest import RELATIVE_BOUNDS, read_manifest
 from latentrt_export.bundle import writer
 from latentrt_export.bundle.export import export_model
@@ -62,9 +65,11 @@ def copied(bundle, tmp_path):
 @pytest.fixture
 def unproven(monkeypatch):
     """Export without the proof, which these tests are not about."""
-    proof = parity.Proof({c: parity.Parity(0.0, 0.0) for c in RELATIVE_BOUNDS}, fp32_only=False)
+    exact = parity.Parity(0.0, 0.0)
+    rounding = parity.Rounding(("F32",), "F16", exact, exact)
+    proof = parity.Proof(dict.fromkeys(RELATIVE_BOUNDS, exact), False, "float32", rounding)
 
-    def prove(folder, component, config, progress):
+    def prove(folder, component, config, tensors, progress):
         (folder / parity.VECTORS_FILE).write_bytes(b"")
         return proof
 
@@ -256,7 +261,9 @@ def test_a_graph_that_differs_leaves_nothing(checkpoint, tmp_path, monkeypatch):
         return graph
 
     monkeypatch.setattr(writer, "build", wrong)
-    with pytest.raises(ParityError, match=r"unet: the fp(16|32) graph differs from torch by .* allowed"):
+    with pytest.raises(
+        ParityError, match=r"unet: the fp(16|32) graph differs from torch in float64 by .* allowed"
+    ):
         export_model(model, tmp_path / "out")
     assert left(tmp_path) == []
 
@@ -272,8 +279,10 @@ def test_small_mistakes_exceed_the_fp32_bound(checkpoint, tmp_path):
         if node.op_type == "Gelu":
             node.attribute.append(onnx.helper.make_attribute("approximate", "tanh"))
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ParityError, match=r"unet: the fp32 graph differs from torch by [345]\.\de-05"):
-        parity.prove(tmp_path, "unet", config)
+    with pytest.raises(
+        ParityError, match=r"unet: the fp32 graph differs from torch in float64 by [345]\.\de-05"
+    ):
+        parity.prove(tmp_path, "unet", config, source.tensors("unet"))
 
 
 @pytest.mark.parametrize(
@@ -334,7 +343,89 @@ def test_overflow_in_fp16_is_found_and_recorded(damaged, tmp_path):
     assert ("vae_decoder", "fp16") not in {(r.component, r.compute) for r in report.replays}
 
 
+# ---- fp32
+
+
+@pytest.fixture(scope="module")
+def wide(checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wide") / "bundle"
+    return folder, export_model(checkpoint, folder, dtype="fp32")
+
+
+def test_fp32_keeps_the_weights_and_both_graphs_run_over_them(checkpoint, wide):
+    folder, manifest = wide
+    before, after = load_file(checkpoint / UNET_FILE), load_file(folder / "unet" / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    exact = parity.Parity(0.0, 0.0)
+    for component in manifest.components.values():
+        assert component.rounding == parity.Rounding(("F32",), "F32", exact, exact)
+        assert not component.fp32_only
+        assert 0 < component.parity["fp32"].relative < 1e-5
+        assert 1e-5 < component.parity["fp16"].relative < 5e-3
+    assert read_manifest(folder) == manifest
+    report = verify_bundle(folder)
+    assert report.ok and len(report.replays) == 8
+    for component in manifest.components:
+        for file, dtype in (("model.onnx", "tensor(float16)"), ("model.fp32.onnx", "tensor(float)")):
+            onnx.checker.check_model(str(folder / component / file), full_check=True)
+            graph = ort.InferenceSession(str(folder / component / file), providers=["CPUExecutionProvider"])
+            assert graph.get_outputs()[0].type == dtype
+
+
+def test_the_runtime_paints_the_checkpoints_pictures_from_an_fp32_bundle(checkpoint, bundle, wide):
+    settings = {"seed": 1, "num_inference_steps": 2, "width": 32, "height": 32}
+    latents = {}
+    for name, folder in {"checkpoint": checkpoint, "fp32": wide[0], "fp16": bundle}.items():
+        for dtype in ("fp32", "fp16"):
+            with latentrt.load(folder, device="cpu", dtype=dtype) as pipeline:
+                latents[name, dtype] = pipeline.txt2img("a b", **settings).latents
+    for dtype in ("fp32", "fp16"):
+        np.testing.assert_array_equal(latents["fp32", dtype], latents["checkpoint", dtype])
+    assert not np.array_equal(latents["fp16", "fp32"], latents["checkpoint", "fp32"])
+
+
+def test_fp32_keeps_what_exceeds_fp16_which_then_is_not_computed_in(damaged, tmp_path):
+    rewrite(damaged / UNET_FILE, exceed)
+    manifest = export_model(damaged, tmp_path / "out", dtype="fp32")
+    assert manifest.components["unet"].fp32_only
+    assert not manifest.components["vae_decoder"].fp32_only
+    assert load_file(tmp_path / "out/unet/model.safetensors")["conv_out.bias"][1] == 1e6
+    assert verify_bundle(tmp_path / "out").ok
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "auto", None, 16])
+def test_other_types_are_refused(checkpoint, tmp_path, dtype):
+    with pytest.raises(SettingError, match="dtype: expected fp16 or fp32, got"):
+        export_model(checkpoint, tmp_path / "out", dtype=dtype)
+
+
+# ---- configs
+
+
+@pytest.mark.parametrize("value", [0, 1e-300, "much"])
+def test_a_scaling_factor_of_zero_is_said_before_anything_is_written(damaged, tmp_path, value, capsys):
+    rewrite_config(damaged / "vae", {"scaling_factor": value})
+    assert main(["export", str(damaged), str(tmp_path / "out"), "--quiet"]) == 1
+    error = capsys.readouterr().err
+    where = damaged / "vae" / "config.json"
+    assert error.startswith(f"latentrt: error: {where}: scaling_factor is {value!r}; expected a ")
+    assert error.count("\n") == 1
+    assert left(tmp_path) == []
+
+
 # ---- verify
+
+
+def test_manifests_of_versions_that_measured_no_rounding_are_read(copied):
+    path = copied / "latentrt.json"
+    manifest = json.loads(path.read_text())
+    for component in manifest["components"].values():
+        del component["rounding"], component["reference"]
+    path.write_text(json.dumps(manifest))
+    read = read_manifest(copied)
+    assert {(c.reference, c.rounding) for c in read.components.values()} == {("float32", None)}
+    assert verify_bundle(copied).ok
 
 
 def test_verify_replays_both_graphs(bundle):
@@ -397,6 +488,12 @@ def test_verify_finds_a_graph_that_computes_something_else(copied):
         (lambda m: m["components"]["unet"].update(config="unet/other.json"), "lists no size and hash"),
         (lambda m: m["components"]["unet"].pop("graphs"), "not a valid manifest: KeyError: 'graphs'"),
         (lambda m: m["components"]["unet"].update(fp32_only="no"), "not a valid manifest: ValueError"),
+        (lambda m: m["components"]["unet"].update(rounding=[]), "not a valid manifest: TypeError"),
+        (lambda m: m["components"]["unet"].update(reference="bf16"), "not a valid manifest: ValueError"),
+        (
+            lambda m: m["components"]["unet"]["rounding"]["weights"].update(relative=-1),
+            "not a valid manifest",
+        ),
         (lambda m: m.update(components=[1]), "not a valid manifest: AttributeError"),
     ],
 )
@@ -441,7 +538,11 @@ def exceed(tensors):
         (drop, r"tensor mid_block\.attentions\.0\.proj_in\.weight is missing; .* shape \(64, 64, 1, 1\)"),
         (reshape, r"tensor conv_in\.weight has shape \(32, 4, 5, 5\); config\.json asks for \(32, 4, 3, 3\)"),
         (poison, r"tensor conv_out\.bias holds NaN or infinity"),
-        (exceed, r"tensor conv_out\.bias exceeds the range of float16"),
+        (
+            exceed,
+            r"unet: tensor conv_out\.bias holds 1e\+06, which exceeds the range of float16 \(65504\); "
+            r"export with --dtype fp32, which keeps it",
+        ),
     ],
 )
 def test_wrong_weights_are_named(damaged, tmp_path, unproven, change, message):
@@ -515,7 +616,8 @@ def test_out_is_never_taken_from_anybody(damaged, bundle, tmp_path, unproven):
     export_model(damaged, earlier, overwrite=True)
     assert not (earlier / "stale").exists()
     (tmp_path / "empty").mkdir()
-    (tmp_path / ".empty.k3v9x_a1.part").mkdir()  # of an export that was killed
+    (tmp_path / ".empty.latentrt-lock").touch()  # of an export that was killed
+    (tmp_path / ".empty.latentrt-new").mkdir()
     export_model(damaged, tmp_path / "empty")
     read_manifest(tmp_path / "empty")
     assert left(tmp_path) == ["earlier", "empty", "file", "mine"]
@@ -533,18 +635,10 @@ def test_a_full_disk_leaves_nothing(damaged, bundle, tmp_path, monkeypatch):
     read_manifest(earlier)
 
 
-COMMAND = """
-import sys, argparse
-from latentrt_export import cli
-parser = argparse.ArgumentParser()
-cli.add_arguments(parser)
-sys.exit(cli.run(parser.parse_args()))
-"""
-
-
-def test_interrupt_leaves_nothing(damaged, tmp_path):
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGKILL", -9)])
+def test_a_signal_leaves_nothing(damaged, tmp_path, name, code):
     """While torch or onnxruntime computes, too: the main thread does not wait for them."""
-    command = [sys.executable, "-c", COMMAND, str(damaged), str(tmp_path / "out")]
+    command = [sys.executable, "-m", "latentrt", "export", str(damaged), str(tmp_path / "out")]
     terminal, end = os.openpty()  # progress is for terminals
     process = subprocess.Popen(command, stderr=end)
     os.close(end)
@@ -553,14 +647,17 @@ def test_interrupt_leaves_nothing(damaged, tmp_path):
         data = os.read(terminal, 4096)
         assert data, shown
         shown += data
-    assert len(left(tmp_path)) == 1
-    process.send_signal(signal.SIGINT)
+    assert left(tmp_path) == [".out.latentrt-lock", ".out.latentrt-new"]
+    process.send_signal(getattr(signal, name))
     started = time.monotonic()
     with contextlib.suppress(OSError):  # Linux's way to say that nobody has the other end any more
         while data := os.read(terminal, 4096):
             shown += data
     os.close(terminal)
-    assert process.wait(timeout=60) != 0, shown
+    assert process.wait(timeout=60) == code, shown
+    if name == "SIGKILL":  # the next one that writes there cleans up
+        assert left(tmp_path) == [".out.latentrt-lock", ".out.latentrt-new"]
+        sweep(tmp_path)
     assert left(tmp_path) == []
     assert time.monotonic() - started < 60
 
@@ -572,10 +669,13 @@ def test_command_prints_the_table_and_json(checkpoint, tmp_path, monkeypatch, ca
 
     parser = argparse.ArgumentParser()
     cli.add_arguments(parser)
-    measured = parity.Proof({"fp16": parity.Parity(1e-3, 5e-4), "fp32": parity.Parity(1e-6, 5e-7)}, False)
-    overflowing = parity.Proof({**measured.parity, "fp16": parity.Parity(None, None)}, True)
+    errors = {"fp16": parity.Parity(1e-3, 5e-4), "fp32": parity.Parity(1e-6, 5e-7)}
+    cost = parity.Rounding(("BF16", "F32"), "F16", parity.Parity(2e-4, 3e-5), parity.Parity(4e-2, 5e-3))
+    exact = parity.Rounding(("F16",), "F16", parity.Parity(0.0, 0.0), parity.Parity(0.0, 0.0))
+    measured = parity.Proof(errors, False, "float32", cost)
+    overflowing = parity.Proof({**errors, "fp16": parity.Parity(None, None)}, True, "float64", exact)
 
-    def prove(folder, component, config, progress):
+    def prove(folder, component, config, tensors, progress):
         (folder / parity.VECTORS_FILE).write_bytes(b"")
         progress(f"{component}: onnxruntime fp32")
         return overflowing if component == "vae_decoder" else measured
@@ -584,8 +684,17 @@ def test_command_prints_the_table_and_json(checkpoint, tmp_path, monkeypatch, ca
     assert cli.run(parser.parse_args([str(checkpoint), str(tmp_path / "a")])) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[1].split() == ["text_encoder", "fp16", "1.00e-03", "5.00e-04", "2e-02"]
+    assert lines[1].split() == ["text_encoder", "fp16", "1.00e-03", "5.00e-04", "2e-02", "float32"]
     assert lines[7].split(maxsplit=2) == ["vae_decoder", "fp16", "overflows: is computed in fp32"]
+    assert lines[8].split()[-1] == "float64"
+    rounded = ["text_encoder", "BF16/F32", "F16", "2.00e-04", "3.00e-05", "4.00e-02", "5.00e-03"]
+    assert lines[11].split() == rounded
+    assert lines[14].split(maxsplit=3) == [
+        "vae_decoder",
+        "F16",
+        "F16",
+        "none: every weight is the checkpoint's",
+    ]
     assert err == ""  # no terminal, no progress
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert cli.run(parser.parse_args([str(checkpoint), str(tmp_path / "b")])) == 0
@@ -599,3 +708,10 @@ def test_command_prints_the_table_and_json(checkpoint, tmp_path, monkeypatch, ca
     assert result["components"]["unet"]["fp32"] == {"max_abs": 1e-6, "relative": 5e-7}
     assert result["components"]["vae_decoder"]["fp16"] == {"max_abs": None, "relative": None}
     assert result["components"]["vae_decoder"]["fp32_only"] is True
+    assert result["components"]["vae_decoder"]["reference"] == "float64"
+    assert result["components"]["unet"]["rounding"] == {
+        "read": ["BF16", "F32"],
+        "stored": "F16",
+        "weights": {"max_abs": 2e-4, "relative": 3e-5},
+        "outputs": {"max_abs": 4e-2, "relative": 5e-3},
+    }

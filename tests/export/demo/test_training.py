@@ -1,6 +1,9 @@
 """The demo model's training: it learns, it resumes exactly, and it writes a folder that diffusers reads."""
 
+import argparse
 import json
+import os
+import stat
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ pytest.importorskip("transformers")
 
 import torch
 
+from latentrt.claim import Claim
+from latentrt.errors import InputError
 from latentrt.models.demo import scenes
 from latentrt_export.demo import (
     autoencoder,
@@ -21,9 +26,8 @@ from latentrt_export.demo import (
     stage,
     text,
     tokenizer,
+    train,
 )
-
-pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +194,40 @@ def test_the_folder_is_a_stable_diffusion_pipeline(tmp_path):
     assert sum(p.stat().st_size for p in tmp_path.rglob("*.safetensors")) <= 24e6
     index = json.loads((tmp_path / "model_index.json").read_text())
     assert index["safety_checker"] == [None, None]
+
+
+def test_an_earlier_folder_is_written_again_and_no_other(tmp_path):
+    out = tmp_path / "demo-model"
+    folder.check_folder(out)
+    folder.write_configs(out)
+    folder.check_folder(out)
+    (out / "unet" / "config.json").write_text('{"block_out_channels": [320, 640]}')
+    with pytest.raises(InputError, match="is a folder with other files"):
+        folder.check_folder(out)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file"):
+        folder.check_folder(tmp_path / "file")
+
+
+def test_a_second_training_in_the_same_folders_is_refused(tmp_path):
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    args = parser.parse_args(["--run", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
+    for taken in ("run", "out"):
+        with Claim(tmp_path / taken), pytest.raises(InputError, match="is being written already"):
+            train.run(args)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_what_is_written_has_the_rights_that_the_mask_leaves(tmp_path):
+    before = os.umask(0o077)
+    try:
+        folder.write_configs(tmp_path / "out")
+        folder.write_vae(tmp_path / "out", autoencoder.make_autoencoder())
+        stage.save(tmp_path / "out" / "unet.pt", {"steps": 1})
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stage.load(tmp_path / "out" / "unet.pt") == {"steps": 1}

@@ -1,5 +1,6 @@
 """Folders that an older diffusers wrote: what its pipelines put right when they load one counts here as well."""
 
+import functools
 import json
 import os
 import shutil
@@ -65,6 +66,29 @@ def test_what_is_no_value_is_left_to_those_who_read_it(value: Any) -> None:
     assert repair_scheduler(config, None) == (config, ())
 
 
+@pytest.mark.parametrize("value", [5, "clip_sample", None, {"a": 1}])
+def test_a_list_of_what_not_to_use_that_is_none_is_left_alone(value: Any) -> None:
+    repaired, _ = repair_scheduler({"_class_name": "DDIMScheduler", "_use_default_values": value}, None)
+    assert repaired["_use_default_values"] == value
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("beta_start", 1e-300), ("trained_betas", "x"), ("steps_offset", -1)]
+)
+def test_a_value_that_cannot_be_is_told_with_its_file(
+    tmp_path: Path, key: str, value: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(DEMO, tmp_path / "model")
+    path = tmp_path / "model" / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value, "clip_sample": "maybe"}))
+    out = tmp_path / "x.png"
+    assert main(["generate", "x", "--model", str(tmp_path / "model"), "--quiet", "--out", str(out)]) == 1
+    error = capfd.readouterr().err
+    assert error.startswith(f"latentrt: error: {path}: ") and error.count("\n") == 1 and not out.exists()
+    assert main(["info", str(tmp_path / "model")]) == 0
+    assert str(path) in capfd.readouterr().out
+
+
 def test_the_class_is_that_of_the_index() -> None:
     config = {"_class_name": "DDIMScheduler", "clip_sample": False, "steps_offset": 1}
     repaired, (repair,) = repair_scheduler(config, "PNDMScheduler")
@@ -119,9 +143,14 @@ def painted(model: Path | str, prompt: str = "a red heart", **settings: Any) -> 
         return pipeline.txt2img(prompt, **settings).latents
 
 
+@functools.cache
+def demo_latents() -> np.ndarray:
+    return painted(DEMO)
+
+
 @pytest.mark.parametrize("name", ["ddim-no-clip_sample", "ddim-no-steps_offset", "text-config-leftovers"])
 def test_a_case_paints_what_the_whole_config_paints(case: Callable[[str], Path], name: str) -> None:
-    assert np.array_equal(painted(case(name)), painted("demo"))
+    assert np.array_equal(painted(case(name)), demo_latents())
 
 
 def test_the_cases_tell_what_was_repaired(
@@ -208,7 +237,7 @@ def test_what_the_index_names_a_network_counts(tmp_path: Path, architectures: An
     shutil.copytree(DEMO, tmp_path / "model")
     path = tmp_path / "model" / "text_encoder" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "architectures": architectures}))
-    assert np.array_equal(painted(tmp_path / "model"), painted("demo"))
+    assert np.array_equal(painted(tmp_path / "model"), demo_latents())
     assert main(["info", str(tmp_path / "model")]) == 0
 
 
@@ -224,7 +253,7 @@ def test_a_class_of_the_index_that_is_not_built_is_named(tmp_path: Path) -> None
     path.write_text(
         json.dumps({**index, "unet": None, "vae": "x", "text_encoder": [None, None], "scheduler": [5]})
     )
-    assert np.array_equal(painted(tmp_path / "model"), painted("demo"))
+    assert np.array_equal(painted(tmp_path / "model"), demo_latents())
 
 
 def test_the_config_of_a_whole_clip_holds_that_of_its_text_half(tmp_path: Path) -> None:
@@ -234,7 +263,7 @@ def test_the_config_of_a_whole_clip_holds_that_of_its_text_half(tmp_path: Path) 
     path.write_text(
         json.dumps({"model_type": "clip", "projection_dim": 8, "text_config": own, "vision_config": {}})
     )
-    assert np.array_equal(painted(tmp_path / "model"), painted("demo"))
+    assert np.array_equal(painted(tmp_path / "model"), demo_latents())
 
 
 def test_an_added_token_without_a_row_is_named_when_a_prompt_has_it(
@@ -252,7 +281,7 @@ def test_an_added_token_without_a_row_is_named_when_a_prompt_has_it(
     streams = capfd.readouterr()
     assert streams.err.startswith("latentrt: error: ") and streams.err.count("\n") == 1 and not streams.out
     assert not out.exists()
-    assert np.array_equal(painted(folder), painted("demo"))
+    assert np.array_equal(painted(folder), demo_latents())
 
 
 def test_a_random_seed_is_told() -> None:

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, JpegImagePlugin
 
-from latentrt import files
 from latentrt.errors import ImageError, InputError, NumericsError
 from latentrt.pictures import images
 from latentrt.pictures.images import (
@@ -359,7 +358,7 @@ def test_a_full_disk_names_the_path_and_leaves_nothing(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
     with pytest.raises(OSError, match=r"No space left on device: '.*a\.png'"):

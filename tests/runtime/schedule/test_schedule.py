@@ -72,9 +72,12 @@ def test_invariants(name: str, spacing: str, count: int) -> None:
     assert s.sigmas.shape == (n + 1,)
     assert s.stops.shape == s.starts.shape == s.timesteps.shape == (n,)
     assert all(array.dtype == np.float64 for array in (s.sigmas, s.timesteps, s.stops, s.starts))
-    assert np.all(np.diff(s.sigmas) <= 1e-12 * s.sigmas[:-1])
+    # KDPM2's ancestral middles are the next step's sigma, but for diffusers' rounding.
+    falling = s.sigmas[::2] if name == "KDPM2AncestralDiscreteScheduler" else s.sigmas
+    assert np.all(np.diff(falling) <= 1e-12 * falling[:-1])
     # Half way in log σ is a timestep that float32 may find beyond its neighbour.
-    assert np.all(np.diff(s.timesteps) <= (1e-3 if name in TWICE else 0))
+    falling = s.timesteps[::2] if name == "KDPM2AncestralDiscreteScheduler" else s.timesteps
+    assert np.all(np.diff(falling) <= (1e-3 if name in TWICE else 0))
     assert np.all(s.sigmas[:-1] > 0)
     assert s.timesteps.max() <= (1000 if name == "FlowMatchEulerDiscreteScheduler" else 999)
     assert s.timesteps.min() >= (-2 if name in EDM else 0)
@@ -180,8 +183,12 @@ def test_a_multistep_class_leaves_the_lowest_of_its_points_out() -> None:
         ("DDIMScheduler", {"timestep_spacing": "middle"}, "timestep_spacing"),
         ("DPMSolverMultistepScheduler", {"timestep_spacing": "middle"}, "timestep_spacing"),
         ("DDIMScheduler", {"prediction_type": "flow_prediction"}, "prediction_type"),
-        ("DDIMScheduler", {"trained_betas": [0.1, 0.2]}, "1000 values"),
-        ("DDIMScheduler", {"trained_betas": [float("nan")] * 1000}, "1000 values"),
+        ("DDIMScheduler", {"trained_betas": [0.1, 0.2]}, "trained_betas: expected 1000 of them"),
+        (
+            "DDIMScheduler",
+            {"trained_betas": [float("nan")] * 1000},
+            "trained_betas: expected a list of numbers",
+        ),
         ("DDIMScheduler", {"num_train_timesteps": 0}, "num_train_timesteps"),
         ("DDIMScheduler", {"num_train_timesteps": "1000"}, "num_train_timesteps"),
         ("DDIMScheduler", {"steps_offset": -1}, "steps_offset"),
@@ -219,7 +226,7 @@ def test_zero_terminal_snr() -> None:
     # The network's input, x / √(1 + σ²), is the noise to the last bit.
     np.testing.assert_array_equal(s.initial(noise) / math.sqrt(1 + ZERO_SNR_SIGMA**2), noise)
     with pytest.raises(InputError, match="zero SNR"):
-        schedule("DDIMScheduler", 10, prediction_type="epsilon", **zero)
+        schedule("DDIMScheduler", 10, prediction_type="epsilon", clip_sample=False, **zero)
     # Where the last timestep is not visited, the predicted noise is as good as ever.
     assert schedule("DDIMScheduler", 10, rescale_betas_zero_snr=True).sigmas[0] < 100
     for name in ("EulerDiscreteScheduler", "DPMSolverMultistepScheduler"):

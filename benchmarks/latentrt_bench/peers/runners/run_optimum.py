@@ -24,7 +24,9 @@ class Optimum:
         provider, sessions = "CPUExecutionProvider", {}
         if graph != "model.onnx":  # the one name that it looks for
             sessions = {
-                f"{name}_session": InferenceSession(Path(model, name, graph), providers=[provider])
+                f"{name}_session": InferenceSession(
+                    Path(model, name, graph), providers=[provider], enable_fallback=0
+                )
                 for name in ("text_encoder", "unet", "vae_encoder", "vae_decoder")
             }
         self.pipeline = ORTStableDiffusionPipeline.from_pretrained(

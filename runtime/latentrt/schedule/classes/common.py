@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from latentrt.errors import InputError
 from latentrt.schedule.betas import make_alphas_cumprod
+from latentrt.schedule.options import ConfigError
 from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.ramps import RAMPS
-from latentrt.schedule.schedule import ZERO_SNR_SIGMA, Schedule
+from latentrt.schedule.schedule import NO_NOISE_SIGMA, ZERO_SNR_SIGMA, Schedule
 from latentrt.schedule.spacing import spaced
 
 Float64 = NDArray[np.float64]
 Options = Mapping[str, Any]
+
+# ᾱ of the last timestep at zero terminal SNR, in the classes that cannot do with 0: float16's smallest number above it.
+LAST_ALPHA = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class SchedulerClass:
     Attributes:
         defaults: every option, with the default of the class's signature in diffusers 0.42.
         build: the schedule of a run: what its `set_timesteps` computes, in sigma space.
-        supported: options of which some values are not built: what may be asked for.
+        supported: what may be asked for of options of which it builds other values than the table of
+            `latentrt.schedule.options` has.
         custom: which of `timesteps`, `sigmas` and `mu` its `set_timesteps` takes; the others never reach `build`.
         predicts: how the network's output is read.
         renamed: values of options that mean something to a kindred class, and what the class takes them for.
@@ -186,10 +191,8 @@ def ramp_of(options: Options) -> str | None:
 
 def sigma_bound(options: Options, key: str, default: float) -> float:
     """`sigma_min` or `sigma_max` of the options, where the class has them, or what the schedule says."""
-    value = default if options.get(key) is None else options[key]
-    if not isinstance(value, (int, float, np.floating)) or not value > 0:
-        raise InputError(f"scheduler config: {key}: expected a number above 0, got {value!r}")
-    return float(value)
+    value: float | None = options.get(key)
+    return default if value is None else value
 
 
 def last_sigma(options: Options, train_sigmas: NDArray[np.floating[Any]]) -> float:
@@ -197,55 +200,72 @@ def last_sigma(options: Options, train_sigmas: NDArray[np.floating[Any]]) -> flo
     return float(train_sigmas[0]) if options["final_sigmas_type"] == "sigma_min" else 0.0
 
 
-def refuse_blind_epsilon(options: Options, train_sigmas: Float64, timesteps: Float64) -> None:
-    """Refuse noise prediction from infinite noise.
+def refuse_blind_epsilon(
+    options: Options, train_sigmas: Float64, timesteps: Float64, *, clips: bool = True
+) -> None:
+    """Refuse noise prediction from infinite noise, unless what comes of it is clipped.
+
+    diffusers divides by 0 there. `clip_sample` makes signs of that, of which a run recovers; thresholding makes NaN.
+
+    Args:
+        options: of the class.
+        train_sigmas: of every training timestep.
+        timesteps: of the run.
+        clips: whether the class heeds `clip_sample`.
 
     Raises:
-        InputError: that is what the options ask for.
+        ConfigError: that is what the options ask for.
     """
     infinite = train_sigmas[int(timesteps[0])] == ZERO_SNR_SIGMA
-    if infinite and options["prediction_type"] == "epsilon":
-        raise InputError(
-            "scheduler config: rescale_betas_zero_snr with prediction_type epsilon: at zero SNR the predicted noise "
-            "says nothing of the picture; expected v_prediction or sample"
+    clipped = clips and options["clip_sample"] and not options["thresholding"]
+    if infinite and options["prediction_type"] == "epsilon" and not clipped:
+        betas = "beta_start, beta_end" if options["trained_betas"] is None else "trained_betas"
+        cause = "rescale_betas_zero_snr" if options["rescale_betas_zero_snr"] else betas
+        raise ConfigError(
+            f"prediction_type epsilon with {cause}: at zero SNR the predicted noise says nothing of the picture; "
+            "expected v_prediction or sample, less noise, or clip_sample"
         )
 
 
 def vp_sigmas(options: Options) -> Float64:
-    """σ = √((1 − ᾱ)/ᾱ) of every training timestep, in float64 from diffusers' ᾱ; infinity is `ZERO_SNR_SIGMA`."""
+    """σ = √((1 − ᾱ)/ᾱ) of every training timestep, in float64 from diffusers' ᾱ.
+
+    These are the classes that step by ᾱ itself. Theirs may be 0, as `rescale_betas_zero_snr` makes the last, or 1:
+    `ZERO_SNR_SIGMA` and `NO_NOISE_SIGMA` stand for what σ then is.
+    """
     alphas_cumprod = alphas_cumprod_of(options).astype(np.float64)
-    infinite = alphas_cumprod == 0
-    safe = np.where(infinite, 1.0, alphas_cumprod)
-    return np.where(infinite, ZERO_SNR_SIGMA, np.sqrt((1 - safe) / safe))
+    with np.errstate(divide="ignore"):
+        return np.sqrt((1 - alphas_cumprod) / alphas_cumprod).clip(NO_NOISE_SIGMA, ZERO_SNR_SIGMA)
 
 
-def ve_sigmas(options: Options) -> NDArray[np.float32]:
-    """Compute the same in float32, as the classes do that interpolate in a table of σ; no ᾱ is below 2⁻²⁴."""
+def ve_sigmas(options: Options, last_alpha: float = LAST_ALPHA) -> NDArray[np.float32]:
+    """Compute the same in float32, as the classes do that interpolate in a table of σ.
+
+    These have no infinite σ: where betas are rescaled to zero SNR they set the last ᾱ to `LAST_ALPHA`. Other betas may
+    still lead there; a schedule that visits such a σ is refused.
+    """
     alphas_cumprod = alphas_cumprod_of(options)
     if options.get("rescale_betas_zero_snr"):
-        alphas_cumprod = np.append(alphas_cumprod[:-1], np.float32(2.0**-24))
-    sigmas: NDArray[np.float32] = np.sqrt((1 - alphas_cumprod) / alphas_cumprod)
+        alphas_cumprod = np.append(alphas_cumprod[:-1], np.float32(last_alpha))
+    with np.errstate(divide="ignore"):
+        sigmas: NDArray[np.float32] = np.sqrt((1 - alphas_cumprod) / alphas_cumprod)
     return sigmas
 
 
 def alphas_cumprod_of(options: Options) -> NDArray[np.float32]:
     """ᾱ of every training timestep, float32, as diffusers rounds it."""
     trained = options["trained_betas"]
-    if not isinstance(trained, (list, tuple, type(None))) or not all(
-        isinstance(v, (int, float)) for v in trained or ()
-    ):
-        raise InputError(f"scheduler config: trained_betas: expected a list of numbers, got {trained!r:.80}")
     return _cached_alphas_cumprod(
         options["num_train_timesteps"],
-        float(options["beta_start"]),
-        float(options["beta_end"]),
-        str(options["beta_schedule"]),
-        None if trained is None else tuple(float(beta) for beta in trained),
-        bool(options.get("rescale_betas_zero_snr")),
+        options["beta_start"],
+        options["beta_end"],
+        options["beta_schedule"],
+        None if trained is None else tuple(trained),
+        options.get("rescale_betas_zero_snr", False),
     )
 
 
-@cache
+@lru_cache(maxsize=16)
 def _cached_alphas_cumprod(
     train: int, start: float, end: float, schedule: str, trained: tuple[float, ...] | None, rescale: bool
 ) -> NDArray[np.float32]:

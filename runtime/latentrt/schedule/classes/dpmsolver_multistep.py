@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from latentrt.errors import InputError
 from latentrt.schedule.classes.common import (
     BOUNDS,
     COMMON,
@@ -24,7 +23,6 @@ from latentrt.schedule.classes.common import (
 )
 from latentrt.schedule.classes.multistep import (
     FLOW,
-    LEARNED,
     RENAMED,
     WITH_FLOW,
     flow_to_sigma,
@@ -32,6 +30,7 @@ from latentrt.schedule.classes.multistep import (
     read_by_flow,
     visited,
 )
+from latentrt.schedule.options import ConfigError
 from latentrt.schedule.schedule import Schedule
 
 
@@ -59,8 +58,8 @@ def refuse_unmade(options: Options) -> None:
     """
     algorithm = options["algorithm_type"]
     if not algorithm.endswith("++") and options["final_sigmas_type"] == "zero":
-        raise InputError(
-            f"scheduler config: algorithm_type {algorithm} divides by the last sigma; expected final_sigmas_type "
+        raise ConfigError(
+            f"algorithm_type {algorithm} divides by the last sigma; expected final_sigmas_type "
             "sigma_min, or an algorithm_type with ++"
         )
 
@@ -86,12 +85,8 @@ DPMSOLVER_MULTISTEP = SchedulerClass(
     build=_build,
     supported={
         "prediction_type": WITH_FLOW,
-        "final_sigmas_type": ("zero", "sigma_min"),
         "solver_order": (1, 2, 3),
-        "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
-        "solver_type": ("midpoint", "heun"),
         "time_shift_type": ("exponential",),
-        "variance_type": LEARNED,
     },
     custom=("timesteps", "mu"),
     predicts=read_by_flow,

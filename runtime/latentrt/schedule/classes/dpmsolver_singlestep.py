@@ -16,7 +16,7 @@ from latentrt.schedule.classes.common import (
     Steps,
 )
 from latentrt.schedule.classes.dpmsolver_multistep import ended, refuse_unmade
-from latentrt.schedule.classes.multistep import FLOW, LEARNED, RENAMED, WITH_FLOW, read_by_flow, visited
+from latentrt.schedule.classes.multistep import FLOW, RENAMED, WITH_FLOW, read_by_flow, visited
 from latentrt.schedule.schedule import Schedule
 
 
@@ -42,12 +42,9 @@ DPMSOLVER_SINGLESTEP = SchedulerClass(
     build=_build,
     supported={
         "prediction_type": WITH_FLOW,
-        "final_sigmas_type": ("zero", "sigma_min"),
         "solver_order": (1, 2, 3),
         "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver++"),
-        "solver_type": ("midpoint", "heun"),
         "time_shift_type": ("exponential",),
-        "variance_type": LEARNED,
     },
     custom=("timesteps", "mu"),
     predicts=read_by_flow,

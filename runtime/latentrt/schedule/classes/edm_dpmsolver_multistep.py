@@ -7,18 +7,15 @@ import math
 
 import numpy as np
 
-from latentrt.errors import InputError
 from latentrt.schedule.betas import linspace
 from latentrt.schedule.classes.common import THRESHOLDING, Options, SchedulerClass, Steps, chained
-from latentrt.schedule.classes.edm_euler import EDM_DEFAULTS, EDM_SUPPORTED, predicts_edm
+from latentrt.schedule.classes.edm_euler import EDM_DEFAULTS, EDM_SUPPORTED, edm_range, predicts_edm
 from latentrt.schedule.classes.multistep import RENAMED
 from latentrt.schedule.schedule import Schedule
 
 
 def _build(options: Options, steps: Steps) -> Schedule:
-    low, high, rho = float(options["sigma_min"]), float(options["sigma_max"]), float(options["rho"])
-    if not 0 < low < high:
-        raise InputError(f"scheduler config: expected 0 < sigma_min < sigma_max, got {low:g} and {high:g}")
+    low, high, rho = edm_range(options)
     # In float32 as there, since the network is told c_noise of these very sigmas.
     if options["sigma_schedule"] == "karras":
         top, bottom = np.float32(high ** (1 / rho)), low ** (1 / rho) - high ** (1 / rho)
@@ -51,7 +48,6 @@ EDM_DPMSOLVER_MULTISTEP = SchedulerClass(
         **EDM_SUPPORTED,
         "solver_order": (1, 2, 3),
         "algorithm_type": ("dpmsolver++", "sde-dpmsolver++"),
-        "solver_type": ("midpoint", "heun"),
     },
     predicts=predicts_edm,
     renamed=RENAMED,

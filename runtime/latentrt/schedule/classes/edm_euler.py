@@ -7,6 +7,7 @@ import numpy as np
 
 from latentrt.errors import InputError
 from latentrt.schedule.classes.common import Float64, Options, SchedulerClass, Steps, chained
+from latentrt.schedule.options import ConfigError
 from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.schedule import Schedule
 
@@ -21,19 +22,13 @@ EDM_DEFAULTS: dict[str, Any] = {
     "final_sigmas_type": "zero",
 }
 EDM_SUPPORTED = {
-    "sigma_schedule": ("karras", "exponential"),
     "prediction_type": ("epsilon", "v_prediction"),
-    "final_sigmas_type": ("zero", "sigma_min"),
 }
 
 
 def _build(options: Options, steps: Steps) -> Schedule:
     """The schedule of a run; `sigmas`, where given, are places on the ramp: 0 for `sigma_max`, 1 for `sigma_min`."""
-    low, high, rho = (float(options[key]) for key in ("sigma_min", "sigma_max", "rho"))
-    if not 0 < low <= high or rho == 0:
-        raise InputError(
-            f"scheduler config: expected 0 < sigma_min ≤ sigma_max and rho other than 0, got {low}, {high}, {rho}"
-        )
+    low, high, rho = edm_range(options)
     sigmas: Float64
     if options["sigma_schedule"] == "exponential":  # which takes no account of places given, only of how many
         sigmas = np.exp(np.linspace(math.log(low), math.log(high), steps.count))[::-1]
@@ -51,9 +46,23 @@ def _build(options: Options, steps: Steps) -> Schedule:
     )
 
 
+def edm_range(options: Options) -> tuple[float, float, float]:
+    """The lowest and the highest sigma, and rho of the ramp between them.
+
+    Raises:
+        ConfigError: one of the two is missing, or they have changed places.
+    """
+    low, high, rho = options["sigma_min"], options["sigma_max"], options["rho"]
+    if low is None or high is None or low > high:
+        raise ConfigError(
+            f"sigma_min, sigma_max: expected two numbers, the second not below the first, got {low}, {high}"
+        )
+    return low, high, rho
+
+
 def predicts_edm(options: Options) -> Prediction:
     """Read a preconditioned network, of input x / √(σ² + σ_data²)."""
-    return Prediction(options["prediction_type"], sigma_data=float(options["sigma_data"]))
+    return Prediction(options["prediction_type"], sigma_data=options["sigma_data"])
 
 
 EDM_EULER = SchedulerClass(

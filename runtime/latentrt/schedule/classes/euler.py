@@ -1,5 +1,7 @@
 """EulerDiscreteScheduler."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from latentrt.errors import InputError
@@ -29,23 +31,32 @@ def _build(options: Options, steps: Steps) -> Schedule:
         sigmas, timesteps = _given(options, steps.sigmas)
     else:
         sigmas, timesteps = _spaced(options, steps)
+    count, between = len(timesteps), len(sigmas) - 1
     if continuous:
         timesteps = 0.25 * np.log(sigmas[:-1])  # c_noise of arXiv:2206.00364, table 1
-    return chained(sigmas, timesteps, form="ve", initial_scale=euler_scale(options, sigmas))
+    made = chained(
+        sigmas[: len(timesteps) + 1],
+        timesteps,
+        count=count,
+        form="ve",
+        initial_scale=euler_scale(options, sigmas),
+    )
+    return replace(made, churn_steps=between)
 
 
 def _spaced(options: Options, steps: Steps) -> tuple[Float64, Float64]:
+    """The sigmas of a run and the last, and as many timesteps; of log_linear without a ramp one sigma more."""
     train_sigmas = ve_sigmas(options)
     timesteps = float_timesteps(options, steps)
     if options["interpolation_type"] == "log_linear":
-        # As in diffusers: not the sigmas of `timesteps`, and ending at the lowest whatever `final_sigmas_type` says.
+        # As in diffusers: not the sigmas of `timesteps`, and n + 1 of them, with the last behind those. A run takes as
+        # many steps as there are timesteps, so that it ends at the lowest, whatever `final_sigmas_type` says; but for
+        # continuous timesteps, of which each sigma has one.
         sigmas = np.exp(np.linspace(np.log(train_sigmas[-1]), np.log(train_sigmas[0]), steps.count + 1))
     else:
         sigmas = np.interp(timesteps, np.arange(len(train_sigmas)), train_sigmas)
     sigmas, timesteps = ramped(options, steps, sigmas, timesteps, train_sigmas)
-    if len(sigmas) == steps.count:
-        sigmas = np.append(sigmas, last_sigma(options, train_sigmas))
-    return sigmas, timesteps
+    return np.append(sigmas, last_sigma(options, train_sigmas)), timesteps
 
 
 def _given(options: Options, sigmas: Float64) -> tuple[Float64, Float64]:
@@ -72,10 +83,5 @@ EULER = SchedulerClass(
         "final_sigmas_type": "zero",
     },
     build=_build,
-    supported={
-        "interpolation_type": ("linear", "log_linear"),
-        "timestep_type": ("discrete", "continuous"),
-        "final_sigmas_type": ("zero", "sigma_min"),
-    },
     custom=("timesteps", "sigmas"),
 )

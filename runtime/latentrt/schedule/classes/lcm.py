@@ -21,6 +21,7 @@ from latentrt.schedule.classes.common import (
     vp_sigmas,
 )
 from latentrt.schedule.classes.interpolated import descending
+from latentrt.schedule.options import ConfigError
 from latentrt.schedule.schedule import Schedule
 
 # Of LCM and TCD. `steps_offset`, `set_alpha_to_one` and `timestep_spacing` change nothing, there as here.
@@ -53,9 +54,9 @@ def distilled_timesteps(options: Options, steps: Steps) -> Float64:
         InputError: more steps than it was distilled at; custom timesteps that do not fall, or leave those of training.
     """
     train, original = options["num_train_timesteps"], options["original_inference_steps"]
-    if not 1 <= original <= train:
-        raise InputError(
-            f"scheduler config: original_inference_steps: expected an integer from 1 to {train}, got {original}"
+    if original > train:
+        raise ConfigError(
+            f"original_inference_steps: expected at most the num_train_timesteps, {train}, got {original}"
         )
     if steps.timesteps is not None:
         return descending(np.trunc(steps.timesteps), options)

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from latentrt.errors import InputError
 from latentrt.schedule.classes.common import (
     BOUNDS,
     COMMON,
@@ -22,19 +21,22 @@ from latentrt.schedule.classes.common import (
     vp_sigmas,
 )
 from latentrt.schedule.classes.deis_multistep import ended_above_zero
-from latentrt.schedule.classes.multistep import LEARNED, WITH_FLOW, read_by_flow, visited
+from latentrt.schedule.classes.multistep import WITH_FLOW, read_by_flow, visited
+from latentrt.schedule.options import ConfigError
 from latentrt.schedule.schedule import Schedule
 
 
 def _build(options: Options, steps: Steps) -> Schedule:
-    tau = options["tau_func"]
-    if tau is not None and not callable(tau):
-        raise InputError(
-            f"scheduler config: tau_func: expected a function of the timestep or None, got {tau!r}"
-        )
     schedule = ended_above_zero(options, *visited(options, steps))
-    # `add_noise` goes by timesteps; sigmas of another kind lie next to theirs, times of flow far from them.
-    return replace(schedule, added=vp_sigmas(options)[schedule.timesteps.astype(np.int64)])
+    if schedule.sigmas[-1] == 0:
+        betas = "beta_start" if options["trained_betas"] is None else "trained_betas"
+        raise ConfigError(
+            f"{betas}: the solver ends at the noise of timestep 0; expected some, not a beta of 0"
+        )
+    # `add_noise` goes by timesteps; sigmas of another kind lie next to theirs, times of flow far from them. (A timestep
+    # that is no number is refused with the schedule.)
+    index = np.nan_to_num(schedule.timesteps).astype(np.int64)
+    return replace(schedule, added=vp_sigmas(options)[index])
 
 
 SASOLVER = SchedulerClass(
@@ -56,10 +58,7 @@ SASOLVER = SchedulerClass(
     build=_build,
     supported={
         "prediction_type": WITH_FLOW,
-        "predictor_order": (1, 2, 3, 4),
-        "corrector_order": (1, 2, 3, 4),
         "algorithm_type": ("data_prediction", "noise_prediction"),
-        "variance_type": LEARNED,
     },
     predicts=read_by_flow,
     carried=BOUNDS,

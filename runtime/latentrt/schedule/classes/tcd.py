@@ -18,7 +18,7 @@ from latentrt.schedule.schedule import Schedule
 
 def _build(options: Options, steps: Steps) -> Schedule:
     timesteps, train_sigmas = distilled_timesteps(options, steps), vp_sigmas(options)
-    refuse_blind_epsilon(options, train_sigmas, timesteps)
+    refuse_blind_epsilon(options, train_sigmas, timesteps, clips=False)
     sigmas = np.append(train_sigmas[timesteps.astype(np.int64)], train_sigmas[0])
     return replace(chained(sigmas, timesteps), train_sigmas=train_sigmas)
 
