@@ -15,7 +15,7 @@ from latentrt.painting.request import Request, make_request
 
 MODEL = SimpleNamespace(
     name="demo",
-    root=Path("demo"),
+    scheduler_path=Path("demo/scheduler/scheduler_config.json"),
     vae_scale_factor=8,
     default_side=lambda name: 16,
     text_layers=3,
