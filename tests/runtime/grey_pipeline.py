@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from latentrt.painting.request import Request, make_request
 
 MODEL = SimpleNamespace(
     name="demo",
+    scheduler_path=Path("demo/scheduler/scheduler_config.json"),
     vae_scale_factor=8,
     default_side=lambda name: 16,
     text_layers=3,
