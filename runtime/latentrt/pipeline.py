@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from latentrt.engine.networks import Networks, Placement, place
 from latentrt.errors import SettingError
-from latentrt.models.bundle import Model, open_model
+from latentrt.models.bundle import open_model
+from latentrt.models.model import Model
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
 from latentrt.painting.generation import Generation, Result

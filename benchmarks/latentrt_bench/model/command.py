@@ -10,7 +10,8 @@ from typing import Any
 from latentrt.cli import arguments
 from latentrt.engine.providers import choose
 from latentrt.errors import InputError
-from latentrt.models.bundle import Model, open_model
+from latentrt.models.bundle import open_model
+from latentrt.models.model import Model
 from latentrt.painting.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.compare import as_data, compare

@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from latentrt.models.bundle import Component, Model
+    from latentrt.models.model import Component, Model
 
 EXAMPLES = """\
 examples:

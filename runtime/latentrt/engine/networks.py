@@ -10,7 +10,7 @@ from latentrt.engine.providers import Provider, choose
 from latentrt.engine.runner import Runner
 from latentrt.engine.session import find_parameter
 from latentrt.errors import InputError
-from latentrt.models.bundle import Component, Model
+from latentrt.models.model import Component, Model
 from latentrt.networks import Compute, Variant
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from latentrt.engine.providers import Provider
 from latentrt.engine.session import Session
-from latentrt.models.bundle import Component
+from latentrt.models.model import Component
 from latentrt.networks import Compute, Value, Variant
 from latentrt.networks.variant import Norms
 

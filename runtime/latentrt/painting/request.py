@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import InputError, ModelError, SettingError
-from latentrt.models.bundle import Model
+from latentrt.models.model import Model
 from latentrt.models.repairs import for_inpainting
 from latentrt.painting.guidance import Guidance, make_guidance
 from latentrt.painting.inpainting import Inpainting, make_inpainting

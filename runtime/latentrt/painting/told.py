@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import SettingError
-from latentrt.models.bundle import Model
+from latentrt.models.model import Model
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from latentrt.engine.networks import Networks
 from latentrt.errors import ModelError
-from latentrt.models.bundle import Component
+from latentrt.models.model import Component
 from latentrt.text.conditioning import Array, Conditioning, hidden_states, xl_conditioning
 from latentrt.text.tokenizer import Encoding, Tokenizer, load_tokenizer
 

@@ -15,8 +15,9 @@ from latentrt.engine import verify
 from latentrt.engine.networks import Networks, place
 from latentrt.errors import ModelError
 from latentrt.files import contained, read_json
-from latentrt.models.bundle import Model, open_model
+from latentrt.models.bundle import open_model
 from latentrt.models.manifest import COMPONENTS, MANIFEST_NAME, hash_file, read_manifest
+from latentrt.models.model import Model
 from latentrt.models.weights import write_safetensors
 from latentrt.networks import Variant, build
 from latentrt.painting.autoencoder import Autoencoder
