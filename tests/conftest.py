@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A shell starts background jobs with SIGINT ignored, and programs started here would inherit that: no Ctrl-C to test.
+# A shell starts background jobs with SIGINT ignored, `nohup` with SIGHUP, and programs started here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in ("SIGTERM", "SIGHUP"):
+    signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 # A machine may be busy with other things: no test fails of taking long.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
