@@ -1,5 +1,6 @@
-"""A whole model without torch: the demo's configuration with random weights in the shapes that its graphs name."""
+"""Whole models without torch: the demo's configuration, or SDXL's in its widths, with random weights."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,16 +15,60 @@ from latentrt.networks import Variant
 
 @pytest.fixture(scope="session")
 def random_model(tmp_path_factory) -> Path:
-    demo = open_model("demo")
     root = tmp_path_factory.mktemp("random") / "random-model"
+    copy_configs(root)
+    fill(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def random_xl(tmp_path_factory) -> Path:
+    """Two text encoders of 128 and 64, of which the second pools to 48."""
+    root = tmp_path_factory.mktemp("random") / "random-xl"
+    copy_configs(root)
+    for name in ("text_encoder", "tokenizer"):
+        shutil.copytree(root / name, root / f"{name}_2")
+    change(
+        root / "text_encoder_2" / "config.json",
+        hidden_size=64,
+        hidden_act="gelu",
+        projection_dim=48,
+        architectures=["CLIPTextModelWithProjection"],
+    )
+    change(
+        root / "unet" / "config.json",
+        cross_attention_dim=128 + 64,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=48 + 6 * 8,
+    )
+    change(
+        root / "model_index.json",
+        _class_name="StableDiffusionXLPipeline",
+        text_encoder_2=["transformers", "CLIPTextModelWithProjection"],
+        tokenizer_2=["transformers", "CLIPTokenizer"],
+    )
+    fill(root)
+    return root
+
+
+def copy_configs(root: Path) -> None:
+    """The demo without its weights and its maker's advice."""
     ignore = shutil.ignore_patterns("*.safetensors", "*.md", "generation_config.json")
-    shutil.copytree(demo.root, root, ignore=ignore)
+    shutil.copytree(open_model("demo").root, root, ignore=ignore)
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def fill(root: Path) -> None:
+    """Write random weights in the shapes that the model's graphs name."""
     rng = np.random.default_rng(0)
     tensors: dict[str, dict] = {}
-    for component in demo.components.values():
+    for component in open_model(root).components.values():
         graph = component.graph(Variant())
         tensors.setdefault(component.folder.name, {}).update(random_weights(rng, graph.parameters))
     for folder, weights in tensors.items():
-        stem = "model" if folder == "text_encoder" else "diffusion_pytorch_model"
+        stem = "model" if folder.startswith("text_encoder") else "diffusion_pytorch_model"
         write_safetensors(root / folder / f"{stem}.safetensors", weights)
-    return root

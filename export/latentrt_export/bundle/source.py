@@ -14,7 +14,7 @@ from latentrt.models.bundle import model_folder
 from latentrt.models.manifest import MANIFEST_NAME
 from latentrt.models.weight_files import find_weight_files
 from latentrt.models.weights import DTYPE_NAMES, Weights, extends, names_of
-from latentrt.networks import BUILDERS
+from latentrt.networks import BUILDERS, Options
 
 Array = npt.NDArray[Any]
 
@@ -104,7 +104,17 @@ def open_source(model: str | Path) -> Source:
             raise ModelError(
                 f"{root}: its {folder} is {found}, which cannot be exported; expected {expected}"
             )
-    return Source(root, index, {name: read_json(root / FOLDERS[name] / "config.json") for name in FOLDERS})
+    source = Source(root, index, {name: read_json(root / FOLDERS[name] / "config.json") for name in FOLDERS})
+    unet = Options(str(source.config_path("unet")), source.configs["unet"])
+    for key in ("addition_embed_type", "time_cond_proj_dim"):
+        if (value := unet.get(key)) is not None:
+            raise unet.unsupported(
+                key,
+                value,
+                "a UNet that is told the text and the timestep alone: others run as "
+                "they are, and cannot be exported",
+            )
+    return source
 
 
 class _Safetensors:

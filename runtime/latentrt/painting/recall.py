@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from latentrt.errors import InputError
 from latentrt.painting.kinds import Number, Size, Text, Whole, several
 from latentrt.painting.picture_settings import refuse_others
+from latentrt.painting.request import EMPTY_NEGATIVE
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.setting import Entry, Setting, declared
 from latentrt.painting.settings import Settings
@@ -57,7 +58,9 @@ def recall(text: str, **given: Unpack[Recalled]) -> Recalled:
     if p.strength is not None and not two_passes:
         raise InputError("this was painted over another picture (img2img), which it does not hold")
     ours = p.version is not None and p.version.startswith("latentrt ")
-    known: dict[str, Any] = {"prompt": p.prompt, "negative_prompt": p.negative_prompt, "rng": _rng(p, extra)}
+    # An empty one is as good as none, but where latentrt says that it was given to a model which tells them apart.
+    negative = None if not p.negative_prompt and EMPTY_NEGATIVE not in p.extra else p.negative_prompt
+    known: dict[str, Any] = {"prompt": p.prompt, "negative_prompt": negative, "rng": _rng(p, extra)}
     known |= _sampler(p, extra, ours)
     for name, setting in declared(Settings).items():
         if name not in known:

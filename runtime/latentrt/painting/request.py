@@ -32,6 +32,8 @@ Array = npt.NDArray[Any]
 # Where the model's files advise nothing.
 DEFAULT_STEPS = 25
 DEFAULT_GUIDANCE_SCALE = 7.5
+# The entry of a picture's text that says so; without it an XL model was told nothing.
+EMPTY_NEGATIVE = ("Empty negative prompt", "encoded")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Request:
         latents: those that a second pass begins with in their stead, clean and scaled, (n, c, h, w).
         masked_unet: the UNet takes a mask and a masked picture.
         zeroes_negative: zeros stand for the negative prompt.
+        encodes_empty_negative: it was given, empty, to a model for which zeros would stand otherwise.
         time_ids: what an XL model is told of sizes, for the prompt and for the negative prompt.
         guidance_width: of the embedded guidance scale that the UNet takes; 0 where it takes none.
     """
@@ -64,6 +67,7 @@ class Request:
     masked_unet: bool
     latents: Array | None = None
     zeroes_negative: bool = False
+    encodes_empty_negative: bool = False
     time_ids: tuple[Array, Array] | None = None
     guidance_width: int = 0
 
@@ -145,6 +149,7 @@ class Request:
                         model=model_name,
                         **{FIELDS[key][0]: value for key, (value, _) in texts.items() if key in FIELDS},
                         extra=tuple((key, text) for key, (_, text) in texts.items() if key not in FIELDS)
+                        + (EMPTY_NEGATIVE,) * self.encodes_empty_negative
                         + place,
                         told=told | {"one_stream": shared or None},
                     )
@@ -255,6 +260,7 @@ def make_request(
         inpainting=inpainting,
         masked_unet=model.unet_channels != model.latent_channels,
         zeroes_negative=zeroes,
+        encodes_empty_negative=model.zeroes_empty_negative and not zeroes and not asked["negative_prompt"],
         time_ids=time_ids(model, asked | used, run),
         guidance_width=model.guidance_width,
     )

@@ -255,3 +255,30 @@ def test_what_does_nothing_is_refused(saved):
             pipeline.txt2img("a", target_size=(1, 2))
         with pytest.raises(SettingError, match="prompt_2: does nothing here: demo has one text encoder"):
             pipeline.txt2img("a", prompt_2="b")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"negative_prompt": ""},
+        {
+            "negative_prompt": "b",
+            "prompt_2": "c, a",
+            "negative_prompt_2": "a: b",
+            "original_size": (100, 200),
+        },
+        {"crops_coords_top_left": (3, 5), "negative_target_size": (50, 60), "negative_prompt": "b"},
+    ],
+    ids=str,
+)
+def test_a_pictures_text_brings_all_of_it_back(saved, given, tmp_path):
+    folder, _ = saved()
+    settings = {**SIZE, **SETTINGS, **given}
+    result = painted(folder, "txt2img", "ab", **settings)
+    result.save(tmp_path / "x.png")
+    recalled = latentrt.recall(latentrt.read_parameters(tmp_path / "x.png"))
+    assert {name: recalled.get(name) for name in given} == given
+    with latentrt.load(folder, device="cpu") as pipeline:
+        again = pipeline.txt2img(**recalled)
+    np.testing.assert_array_equal(again.latents, result.latents)
