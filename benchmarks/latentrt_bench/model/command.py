@@ -92,6 +92,19 @@ def _size(text: str) -> tuple[int, int]:
     return arguments.size(text if not text.isdecimal() else f"{text}x{text}")
 
 
+def refuse_unmeasured(model: Model) -> None:
+    """Refuse models of which the stages are others.
+
+    Raises:
+        InputError: it is one.
+    """
+    if model.is_xl or model.guidance_width:
+        raise InputError(
+            f"{model.name}: its UNet is told more than the text and the timestep, which the benchmarks do not measure yet; "
+            "expected a model of Stable Diffusion 1.x's or 2.x's kind"
+        )
+
+
 def run(args: argparse.Namespace) -> int:
     """Run it."""
     before = None if args.compare is None else read_report(args.compare)
@@ -100,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
             f"--compare {args.compare}: expected a report of `bench model`, got one of {before.benchmark}"
         )
     model = open_model(args.model)
+    refuse_unmeasured(model)
     settings = _settings(args, model)
     cases = [make_case(c, settings["samplers"]) for c in _configurations(settings)]
     settings["samplers"] = list(cases[0].samplers)

@@ -15,6 +15,7 @@ from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
 from latentrt.painting.request import DEFAULT_GUIDANCE_SCALE
 from latentrt_bench.command import Tell, add_common, conduct
+from latentrt_bench.model.command import refuse_unmeasured
 from latentrt_bench.peers.catalogue import PEERS
 from latentrt_bench.peers.materials import SD15, alone_in, default_folder, model_folder
 from latentrt_bench.peers.race import Catalogue, prepare, race
@@ -96,6 +97,8 @@ def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
     name = args.model if args.model is not None else "demo" if args.quick else SD15
     # Fails here, before anything is made, where there is no such model.
     model = None if name == SD15 else open_model(name)
+    if model is not None:
+        refuse_unmeasured(model)
     names = list(dict.fromkeys(args.peer)) if args.peer else list((catalogue or Catalogue()).peers)
     names.sort(key=list((catalogue or Catalogue()).peers).index)  # the first is what others are held against
     settings = _settings(args, name, model) | {"peers": names}
