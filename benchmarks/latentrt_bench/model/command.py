@@ -100,8 +100,8 @@ def refuse_unmeasured(model: Model) -> None:
     """
     if model.is_xl or model.guidance_width:
         raise InputError(
-            f"{model.name}: its UNet is told more than the text and the timestep, which the benchmarks do not measure yet; "
-            "expected a model of Stable Diffusion 1.x's or 2.x's kind"
+            f"{model.name}: its UNet is told more than the text and the timestep, which the benchmarks do not measure "
+            "yet; expected a model of Stable Diffusion 1.x's or 2.x's kind"
         )
 
 
