@@ -19,6 +19,7 @@ from latentrt.painting.kinds import Seed, drawn
 from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass
 from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings
+from latentrt.painting.refining import start_refined
 from latentrt.painting.request import Request, make_request
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.settings import Settings
@@ -92,18 +93,34 @@ class Pipeline:
         return self.text.tokenizer
 
     def start_txt2img(
-        self, prompt: str, *, hires: Hires | None = None, **settings: Unpack[Settings]
+        self,
+        prompt: str,
+        *,
+        hires: Hires | None = None,
+        refiner: "Pipeline | None" = None,
+        refiner_start: float = 0.8,
+        **settings: Unpack[Settings],
     ) -> Generation:
         """Prepare pictures of a prompt; iterate the `Generation` for its steps, or ask it for its `result`.
 
         Args:
             prompt: what to paint.
             hires: a second pass, which paints over the enlarged pictures; None: there is none.
+            refiner: another model, as SDXL's refiner, which paints the end of the run; None: this one paints all.
+            refiner_start: the share of the run after which it does.
             **settings: see `Settings`.
 
         Raises:
             InputError: a value is out of range; the message names it.
         """
+        if refiner is not None:
+            if not isinstance(refiner, Pipeline):
+                raise SettingError("refiner", expected="a Pipeline, as latentrt.load gives", got=refiner)
+            if hires is not None:
+                raise SettingError(
+                    "refiner", "does not go with hires; expected one of both", others=("hires",)
+                )
+            return start_refined(self._parts, refiner._parts, prompt, refiner_start, **settings)
         if not isinstance(hires, Hires | None):
             raise SettingError("hires", expected="a latentrt.Hires, as Hires(2.0)", got=hires)
         if hires is not None:
@@ -151,9 +168,19 @@ class Pipeline:
         picture, where = images.load_image(image), load_mask(mask)
         return self._start(make_request(self.model, "inpaint", prompt, picture, where, **settings))
 
-    def txt2img(self, prompt: str, *, hires: Hires | None = None, **settings: Unpack[Settings]) -> Result:
+    def txt2img(
+        self,
+        prompt: str,
+        *,
+        hires: Hires | None = None,
+        refiner: "Pipeline | None" = None,
+        refiner_start: float = 0.8,
+        **settings: Unpack[Settings],
+    ) -> Result:
         """Paint pictures of a prompt: `start_txt2img`, run to the end."""
-        return self.start_txt2img(prompt, hires=hires, **settings).result()
+        return self.start_txt2img(
+            prompt, hires=hires, refiner=refiner, refiner_start=refiner_start, **settings
+        ).result()
 
     def img2img(self, prompt: str, image: ImageLike, **settings: Unpack[Img2ImgSettings]) -> Result:
         """Paint over a picture: `start_img2img`, run to the end."""

@@ -1,14 +1,17 @@
 """`latentrt generate`: a prompt becomes pictures."""
 
 import argparse
+import contextlib
 import dataclasses
 import re
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from latentrt.cli import arguments, options, paint
 from latentrt.cli.console import warn
 from latentrt.errors import InputError
+from latentrt.painting.kinds import Number
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.settings import Settings
 
@@ -22,6 +25,7 @@ examples:
   latentrt generate "a fox" --negative "blurry" --sampler "DPM++ 2M Karras" --count 4 --out foxes/
   latentrt generate --from heart.png --steps 50 --out finer.png     the same picture again, in more steps
   latentrt generate "a castle" --model path/to/checkpoint --hires 2x --preview castle-preview.png
+  latentrt generate "a fox" --model path/to/sdxl --refiner path/to/refiner --low-memory
   latentrt generate "a fox" --json --quiet | jq -r .files[0]
 """
 
@@ -44,6 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="enlarge the picture of --size so many times, or to WxH, and paint over it; off leaves out that of --from",
     )
     options.add_options(group, Hires)
+    group = parser.add_argument_group("ended by another model")
+    group.add_argument(
+        "--refiner", metavar="MODEL", help="a model, as SDXL's refiner, that paints the end of the run"
+    )
+    group.add_argument(
+        "--refiner-start",
+        type=options.reading(Number(0, 1)),
+        metavar="F",
+        help="the share of the run after which it does: more than 0, less than 1 (default: 0.8)",
+    )
     paint.add_arguments(parser, Settings)
 
 
@@ -58,12 +72,28 @@ def run(args: argparse.Namespace) -> int:
     if prompt is None:
         raise InputError("expected a PROMPT, or --from PICTURE")
     hires = _hires(args, hires)
-    return paint.paint(
-        args,
-        prompt,
-        settings,
-        lambda pipeline, settings: pipeline.start_txt2img(prompt, hires=hires, **settings),
-    )
+    if args.refiner is None and args.refiner_start is not None:
+        raise InputError("--refiner-start: does nothing without --refiner")
+
+    import latentrt
+
+    refined: dict[str, Any] = {}
+    with contextlib.ExitStack() as opened:
+        if args.refiner is not None:
+            placed = {
+                "device": args.device,
+                "dtype": args.dtype,
+                "low_memory": args.low_memory,
+                "tile": args.tile,
+            }
+            refined["refiner"] = opened.enter_context(latentrt.load(args.refiner, **placed))
+            refined["refiner_start"] = 0.8 if args.refiner_start is None else args.refiner_start
+        return paint.paint(
+            args,
+            prompt,
+            settings,
+            lambda pipeline, settings: pipeline.start_txt2img(prompt, hires=hires, **refined, **settings),
+        )
 
 
 def _enlarged(text: str) -> str | float | tuple[int, int]:
@@ -101,7 +131,7 @@ def _hires(args: argparse.Namespace, recalled: Hires | None) -> Hires | None:
 
 def _recalled(args: argparse.Namespace, given: "Recalled") -> "Recalled":
     """Fill in what was not given from the text of the picture `args.picture`."""
-    from latentrt.painting.recall import recall
+    from latentrt.painting.recall import NotHeeded, recall
     from latentrt.pictures.images import read_parameters
     from latentrt.pictures.metadata import parse_parameters
 
@@ -114,7 +144,10 @@ def _recalled(args: argparse.Namespace, given: "Recalled") -> "Recalled":
         given["hires"] = None
     count = given.pop("num_images", None)
     try:
-        settings = recall(text, **given)
+        with warnings.catch_warnings():
+            if args.refiner is not None:
+                warnings.filterwarnings("ignore", message=".*: Refiner$", category=NotHeeded)
+            settings = recall(text, **given)
     except InputError as error:
         raise InputError(f"{args.picture}: {options.in_options(error)}") from None
     made_by = parse_parameters(text).model

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +98,10 @@ class Generation:
     """
 
     def __init__(self, parts: Parts, passes: Sequence[Pass], parameters: list[GenerationParameters]) -> None:
-        parts.networks.check(*parts.networks.model.text_encoders, "unet", "vae_decoder")
+        for one in passes:
+            networks = (one.parts or parts).networks
+            networks.check(*networks.model.text_encoders, "unet")
+        parts.networks.check("vae_decoder")
         if any(one.encodes for one in passes):
             parts.networks.check("vae_encoder")
         self.request = passes[-1].request
@@ -156,14 +159,16 @@ class Generation:
             if one.upscaler is not None and latents is not None:
                 with self._timed("upscale"):
                     request = carry_over(self._parts, latents, request, one.upscaler)
-            latents = yield from self._paint(request)
+            elif latents is not None:
+                request = replace(request, latents=latents)
+            latents = yield from self._paint(request, one.parts or self._parts)
         self._latents = latents
 
-    def _paint(self, request: Request) -> Generator[GenerationStep, None, Array]:
+    def _paint(self, request: Request, parts: Parts) -> Generator[GenerationStep, None, Array]:
         """The steps of one pass, which returns its final latents."""
-        networks, autoencoder = self._parts.networks, self._parts.autoencoder
+        networks, autoencoder = parts.networks, parts.autoencoder
         with self._timed("text_encoder"):
-            negative, prompt = condition(self._parts.text, request)
+            negative, prompt = condition(parts.text, request)
         posteriors = Posteriors()
         if request.pixels is not None:
             with self._timed("vae_encoder"):
@@ -187,7 +192,7 @@ class Generation:
                     denoiser = blend = Blend(denoiser, start.clean, start.noise, mask, len(request.schedule))
                 options = {} if request.eta is None else {"eta": request.eta}
                 steps = request.sampler.run(denoiser, start.x, request.schedule, start.rng, **options)
-                for _ in range(len(request.schedule)):
+                for _ in range(request.evaluated):
                     before = self._timings.get("unet", 0.0)
                     with self._timed("unet"):  # not the time of whoever iterates
                         step = next(steps)
@@ -196,17 +201,25 @@ class Generation:
                         self._index, self.total, step.sigma, step.timestep, step.x, step.denoised, seconds
                     )
                     self._index += 1
-                latents = request.schedule.final(x).astype(np.float32, copy=False)
+                latents = request.schedule.sample(x, request.evaluated).astype(np.float32, copy=False)
                 painted.append(latents if blend is None else blend.finish(latents))
         return np.concatenate(painted)
+
+    @property
+    def _load_seconds(self) -> float:
+        """What loading has taken so far, of all models that paint."""
+        models = {
+            id(parts): parts.networks
+            for parts in (self._parts, *(one.parts or self._parts for one in self._passes))
+        }
+        return sum(networks.load_seconds for networks in models.values())
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
         """Add what the block takes to a stage, and what networks took to load in it to `load`."""
-        networks = self._parts.networks
-        started, loaded = time.perf_counter(), networks.load_seconds
+        started, loaded = time.perf_counter(), self._load_seconds
         yield
-        loading = networks.load_seconds - loaded
+        loading = self._load_seconds - loaded
         seconds = {"load": loading, stage: time.perf_counter() - started - loading}
         for name, value in seconds.items():
             self._timings[name] = self._timings.get(name, 0.0) + value

@@ -20,11 +20,14 @@ class Pass:
 
     Attributes:
         request: what is asked of it.
-        upscaler: brings the latents of the pass before to this one's size; None in the first, which has none before it.
+        upscaler: brings the latents of the pass before to this one's size; None where it takes them as they are, or is
+            the first.
+        parts: of the model that paints it, where it is another than the run's.
     """
 
     request: Request
     upscaler: Upscaler | None = None
+    parts: Parts | None = None
 
     @property
     def encodes(self) -> bool:
@@ -35,7 +38,7 @@ class Pass:
     @property
     def steps(self) -> int:
         """How many steps it has, of all batches."""
-        return len(self.request.schedule) * len(self.request.seeds.batches)
+        return self.request.evaluated * len(self.request.seeds.batches)
 
 
 def carry_over(parts: Parts, latents: Array, request: Request, upscaler: Upscaler) -> Request:

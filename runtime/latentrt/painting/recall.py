@@ -146,7 +146,8 @@ def _unheeded(p: GenerationParameters, extra: Mapping[str, str], hires: bool) ->
             "Hires prompt": p.prompt,
             "Hires negative prompt": p.negative_prompt,
         }
-    return [name for name, value in same.items() if name in extra and not _same(extra[name], value)]
+    refined = ["Refiner"] if "Refiner" in extra else []
+    return [name for name, value in same.items() if name in extra and not _same(extra[name], value)] + refined
 
 
 def _same(text: str, value: str | float | None) -> bool:

@@ -48,6 +48,8 @@ class Request:
         pixels: those that img2img and inpaint begin with, float32 (1, 3, h, w).
         latents: those that a second pass begins with in their stead, clean and scaled, (n, c, h, w).
         masked_unet: the UNet takes a mask and a masked picture.
+        evaluations: how many of the schedule's are run; None: all.
+        continues: it goes on with the latents of another run, with the noise that is in them.
         zeroes_negative: zeros stand for the negative prompt.
         encodes_empty_negative: it was given, empty, to a model for which zeros would stand otherwise.
         time_ids: what an XL model is told of sizes, for the prompt and for the negative prompt.
@@ -66,10 +68,17 @@ class Request:
     inpainting: Inpainting | None
     masked_unet: bool
     latents: Array | None = None
+    evaluations: int | None = None
+    continues: bool = False
     zeroes_negative: bool = False
     encodes_empty_negative: bool = False
     time_ids: tuple[Array, Array] | None = None
     guidance_width: int = 0
+
+    @property
+    def evaluated(self) -> int:
+        """How many evaluations of its schedule are run."""
+        return len(self.schedule) if self.evaluations is None else self.evaluations
 
     @property
     def negative_prompt(self) -> str:
@@ -177,6 +186,7 @@ def make_request(
     mask: "Image | None" = None,
     share: float | None = None,
     /,
+    continues: bool = False,
     **settings: Unpack[InpaintSettings],
 ) -> Request:
     """Fill in what the model's files say, and check the rest.
@@ -187,6 +197,7 @@ def make_request(
         prompt: what to paint.
         picture: what img2img and inpaint begin with.
         mask: what inpaint paints of it.
+        continues: it goes on where another model's run stopped, which a refiner may.
         share: of the steps that a second pass runs, the last; None: all, or those that `strength` says.
         **settings: those of this kind of run.
 
@@ -196,6 +207,11 @@ def make_request(
     refuse_others(run, settings)
     asked = checked(RUNS[run], settings)
     refuse_untold(model, asked)
+    if model.num_time_ids == 5 and run == "txt2img" and not continues:
+        raise ModelError(
+            f"{model.name}: is a refiner, which ends what another model began; use it for img2img, or as the refiner "
+            "of a model of SDXL's kind"
+        )
     prompt = Text().check("prompt", prompt)
     _check_channels(model, inpainting=mask is not None)
     factor = model.vae_scale_factor
@@ -259,6 +275,7 @@ def make_request(
         pixels=pixels,
         inpainting=inpainting,
         masked_unet=model.unet_channels != model.latent_channels,
+        continues=continues,
         zeroes_negative=zeroes,
         encodes_empty_negative=model.zeroes_empty_negative and not zeroes and not asked["negative_prompt"],
         time_ids=time_ids(model, asked | used, run),

@@ -70,6 +70,9 @@ def begin(
         first: the place of the batch's first picture among those of the run.
     """
     plain, varied = request.seeds.sources(batch)
+    if request.continues and request.latents is not None:
+        handed = request.latents[first : first + len(batch.seeds)]
+        return Start(request.schedule.resumed(handed), np.zeros_like(handed), plain)
     shape = (len(batch.seeds), autoencoder.latent_channels, *request.latent_size)
     own = 1 if request.seeds.one_stream else len(batch.seeds)
 

@@ -127,7 +127,10 @@ class Schedule:
         kept = min(int(n * strength), n)
         if kept == 0:
             raise InputError(f"strength: {strength} of {n} steps leaves none; expected at least {1 / n:.3g}")
-        begin = (n - kept) * self.order
+        return self.since((n - kept) * self.order)
+
+    def since(self, begin: int) -> "Schedule":
+        """Leave out the first evaluations."""
         return replace(
             self,
             sigmas=self.sigmas[begin:],
@@ -136,6 +139,10 @@ class Schedule:
             starts=self.starts[begin:],
             added=None if self.added is None else self.added[begin:],
         )
+
+    def resumed(self, sample: Latents) -> Latents:
+        """The state at `sigmas[0]` that is held as this sample there: what another schedule's `sample` gave."""
+        return sample * FORMS[self.form](float(self.sigmas[0]))
 
     def final(self, x: Latents) -> Latents:
         """Turn the last state into the sample that the diffusers class returns."""

@@ -282,3 +282,42 @@ def test_a_pictures_text_brings_all_of_it_back(saved, given, tmp_path):
     with latentrt.load(folder, device="cpu") as pipeline:
         again = pipeline.txt2img(**recalled)
     np.testing.assert_array_equal(again.latents, result.latents)
+
+
+def ensemble(base, refiner, start, settings):
+    """diffusers' ensemble of experts."""
+    common = {"negative_prompt": "b", "output_type": "latent", **settings}
+    begun = base("ab a", denoising_end=start, generator=seeded(), **SIZE, **common).images
+    ended = refiner("ab a", image=begun, denoising_start=start, generator=seeded(), **common).images
+    return begun.numpy(), ended.numpy()
+
+
+@pytest.mark.parametrize("start", [0.5, 0.8])
+@pytest.mark.parametrize("low_memory", [False, True])
+@pytest.mark.parametrize(
+    "sampler", ["EulerDiscreteScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler"]
+)
+def test_a_refiner_ends_a_run(saved, sampler, start, low_memory):
+    base_folder, base = saved()
+    folder, refiner = saved(
+        "refiner",
+        kind=diffusers.StableDiffusionXLImg2ImgPipeline,
+        refiner=True,
+        force_zeros_for_empty_prompt=False,
+    )
+    refiner.register_to_config(requires_aesthetics_score=True)
+    kind = getattr(diffusers, sampler)
+    base.scheduler, refiner.scheduler = (kind.from_config(one.scheduler.config) for one in (base, refiner))
+    begun, ended = ensemble(base, refiner, start, SETTINGS)
+    with (
+        latentrt.load(base_folder, device="cpu", low_memory=low_memory) as first,
+        latentrt.load(folder, device="cpu", low_memory=low_memory) as second,
+    ):
+        asked = {"negative_prompt": "b", "seed": 7, "sampler": sampler, **SIZE, **SETTINGS}
+        steps = first.start_txt2img("ab a", refiner=second, refiner_start=start, **asked)
+        seen = list(steps)
+        result = steps.result()
+    assert len(seen) == STEPS
+    compare(result.latents, ended)
+    assert np.abs(ended - begun).max() > 0.1
+    assert ("Refiner", "refiner") in result.parameters[0].extra
