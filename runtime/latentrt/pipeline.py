@@ -52,8 +52,8 @@ def load(
         low_memory: close each network when its stage is over, so that the next run loads it again, and hold
             weights once while loading, which makes steps on the CPU a little slower.
         tile: how large pictures go through the autoencoder: in tiles of so many pixels' side; "off", whole; or "auto",
-            whole up to 1024 x 1024 pixels, and in tiles of 512 above. Tiles take less memory, twice the time, and
-            give nearly the same (docs/measurements.md).
+            whole up to 1024 x 1024 pixels, and in tiles of 512 above. Tiles take less memory and twice the time, and
+            differ from the whole, by how much depends on the picture (docs/measurements.md).
 
     Raises:
         ModelError: there is no such model, or it is not one.

@@ -43,7 +43,7 @@ def add_tile(parser: argparse.ArgumentParser) -> None:
         default="auto",
         metavar="auto|off|SIZE",
         help="send large pictures through the autoencoder in tiles of SIZE pixels, which takes less memory and twice "
-        "the time (default: auto, tiles of 512 for pictures above 1024x1024)",
+        "the time, and changes the picture somewhat (default: auto, tiles of 512 for pictures above 1024x1024)",
     )
 
 
