@@ -292,10 +292,13 @@ def ensemble(base, refiner, start, settings):
     return begun.numpy(), ended.numpy()
 
 
-@pytest.mark.parametrize("start", [0.5, 0.8])
-@pytest.mark.parametrize("low_memory", [False, True])
 @pytest.mark.parametrize(
-    "sampler", ["EulerDiscreteScheduler", "DDIMScheduler", "DPMSolverMultistepScheduler"]
+    ("sampler", "start", "low_memory"),
+    [
+        ("EulerDiscreteScheduler", 0.8, False),
+        ("EulerDiscreteScheduler", 0.5, True),
+        ("DPMSolverMultistepScheduler", 0.5, False),
+    ],
 )
 def test_a_refiner_ends_a_run(saved, sampler, start, low_memory):
     base_folder, base = saved()
@@ -321,3 +324,26 @@ def test_a_refiner_ends_a_run(saved, sampler, start, low_memory):
     compare(result.latents, ended)
     assert np.abs(ended - begun).max() > 0.1
     assert ("Refiner", "refiner") in result.parameters[0].extra
+
+
+def test_what_does_not_go_with_a_refiner_is_refused(saved):
+    folder, _ = saved("refiner", refiner=True, force_zeros_for_empty_prompt=False)
+    base_folder, _ = saved()
+    with latentrt.load(base_folder, device="cpu") as first, latentrt.load(folder, device="cpu") as second:
+        for settings, message in (
+            ({"refiner": "x"}, "refiner: expected a Pipeline"),
+            ({"refiner": second, "hires": latentrt.Hires()}, "refiner: does not go with hires"),
+            (
+                {"refiner": second, "refiner_start": 1.0},
+                "refiner_start: expected more than 0 and less than 1",
+            ),
+            ({"refiner": second, "sampler": "heun"}, "refiner: heun asks its network more than once a step"),
+            ({"refiner": second, "num_inference_steps": 1}, "leaves one of both models none"),
+        ):
+            with pytest.raises(SettingError, match=message):
+                first.txt2img("a", **{**SIZE, **SETTINGS, **settings})
+        with pytest.raises(latentrt.ModelError, match="is a refiner, which ends what another model began"):
+            second.txt2img("a")
+        demo = latentrt.load("demo", device="cpu")
+        with pytest.raises(SettingError, match="refiner: refiner has other latents than demo"):
+            demo.txt2img("a", refiner=second)
