@@ -20,8 +20,10 @@ from latentrt.networks import Graph, Options, Variant, build
 # A diffusers folder holds both halves of the autoencoder in one.
 _DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
 _SCHEDULER_CONFIG = Path("scheduler", "scheduler_config.json")
-# What a maker may advise in generation_config.json.
+_ADVICE = "generation_config.json"
+# What a maker may advise there.
 _ADVISED_COUNTS = ("width", "height", "num_inference_steps")
+_LEAST_FACTOR = 1e-6  # of a VAE's scaling factor, whose published ones are 0.08 to 1.5
 _SAMPLE_SIZE = 64  # latents of a side, where the UNet's config names none: what Stable Diffusion was made for
 # Pipelines whose networks are others, by how their class begins; and a folder that such a model has.
 _UNSUPPORTED_PIPELINES = ("StableDiffusionXL", "StableDiffusion3", "Flux")
@@ -103,6 +105,11 @@ class Model:
         return self.root / _SCHEDULER_CONFIG
 
     @property
+    def advice_path(self) -> Path:
+        """Where `defaults` were read."""
+        return self.root / _ADVICE
+
+    @property
     def vae_scale_factor(self) -> int:
         """Pixels per latent, along each axis: one halving between each two blocks of the autoencoder."""
         return 1 << (len(self.components["vae_decoder"].options.numbers("block_out_channels", (64,))) - 1)
@@ -125,9 +132,17 @@ class Model:
         return width * factor, height * factor
 
     def default_side(self, name: str) -> int:
-        """`width` or `height` in pixels: what the maker advises, else what the UNet was made for."""
+        """`width` or `height` in pixels: what the maker advises, else what the UNet was made for.
+
+        Raises:
+            ModelError: the advice is no multiple of the autoencoder's factor; or as `default_size`.
+        """
         if name in self.defaults:
-            return int(self.defaults[name])
+            side = int(self.defaults[name])
+            if side % self.vae_scale_factor:
+                advice = Options(str(self.advice_path), self.defaults)
+                raise advice.unsupported(name, side, f"a multiple of {self.vae_scale_factor}")
+            return side
         return self.default_size[("width", "height").index(name)]
 
     @property
@@ -140,12 +155,15 @@ class Model:
         """What latents are multiplied by for the UNet; AutoencoderKL's own default where the config is older than it.
 
         Raises:
-            ModelError: it is no number, or 0.
+            ModelError: it is no number, or one that latents are not divided by: 0, or beyond what float32 takes.
         """
         options = self.components["vae_decoder"].options
         factor = options.real("scaling_factor", 0.18215)
-        if factor == 0:
-            raise options.unsupported("scaling_factor", 0, "a number other than 0")
+        if not _LEAST_FACTOR <= abs(factor) <= 1 / _LEAST_FACTOR:
+            said = options.get("scaling_factor")
+            raise options.unsupported(
+                "scaling_factor", said, f"a number of {_LEAST_FACTOR:g} to {1 / _LEAST_FACTOR:g}"
+            )
         return factor
 
     @property
@@ -201,9 +219,9 @@ def open_model(model: str | Path) -> Model:
             config, unet_repairs = repair_unet(config)
         if name == "text_encoder" and isinstance(config.get("text_config"), dict):
             config = config["text_config"]  # of a whole CLIP, as transformers reads it
-        components[name] = Component(name, folder, config, fp32_only, _class_in(index, key))
+        components[name] = Component(name, folder, config, fp32_only, _class_in(root, index, key))
     scheduler_config, scheduler_repairs = repair_scheduler(
-        read_json(root / _SCHEDULER_CONFIG), _class_in(index, "scheduler")
+        read_json(root / _SCHEDULER_CONFIG), _class_in(root, index, "scheduler")
     )
     return Model(
         name="demo" if model == "demo" else root.resolve().name,
@@ -212,16 +230,24 @@ def open_model(model: str | Path) -> Model:
         components=components,
         scheduler_config=scheduler_config,
         manifest=manifest,
-        defaults=_read_defaults(root / "generation_config.json"),
+        defaults=_read_defaults(root / _ADVICE),
         repairs=scheduler_repairs + unet_repairs,
     )
 
 
-def _class_in(index: Mapping[str, Any], key: str) -> str | None:
-    """The class that `model_index.json` gives for one of its parts, as ["diffusers", "PNDMScheduler"]."""
+def _class_in(root: Path, index: Mapping[str, Any], key: str) -> str | None:
+    """The class that `model_index.json` gives for one of its parts; None where it names none.
+
+    Raises:
+        ModelError: the entry is no pair of a library and a class.
+    """
     entry = index.get(key)
-    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
-    return name if isinstance(name, str) else None
+    if entry is None or entry == [None, None]:
+        return None
+    if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(part, str) for part in entry):
+        expected = '["library", "Class"], or [null, null]'
+        raise Options(str(root / "model_index.json"), index).unsupported(key, entry, expected)
+    return str(entry[1])
 
 
 def _check_kind(root: Path, index: Mapping[str, Any]) -> None:
