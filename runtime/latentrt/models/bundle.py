@@ -10,13 +10,13 @@ from latentrt.errors import ModelError
 from latentrt.files import read_json
 from latentrt.models.manifest import COMPONENTS as COMPONENTS
 from latentrt.models.manifest import MANIFEST_NAME, read_manifest
-from latentrt.models.model import SCHEDULER_CONFIG, TEXT_ENCODERS, Component, Model, is_xl
+from latentrt.models.model import ADVICE, SCHEDULER_CONFIG, TEXT_ENCODERS, Component, Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
 from latentrt.networks import Options
 
 # A diffusers folder holds both halves of the autoencoder in one.
 _DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
-# What a maker may advise in generation_config.json.
+# What a maker may advise.
 _ADVISED_COUNTS = ("width", "height", "num_inference_steps")
 # Pipelines whose networks are others, by how their class begins; and a folder that such a model has.
 _UNSUPPORTED_PIPELINES = ("StableDiffusion3", "Flux")
@@ -55,9 +55,9 @@ def open_model(model: str | Path) -> Model:
         fp32_only = manifest is not None and manifest.components[name].fp32_only
         if key == "vae" and xl and config.get("force_upcast", True) is not False:
             fp32_only = True
-        components[name] = Component(name, root / folder, config, fp32_only, _class_in(index, key))
+        components[name] = Component(name, root / folder, config, fp32_only, _class_in(root, index, key))
     scheduler_config, scheduler_repairs = repair_scheduler(
-        read_json(root / SCHEDULER_CONFIG), _class_in(index, "scheduler"), for_latents=not xl
+        read_json(root / SCHEDULER_CONFIG), _class_in(root, index, "scheduler"), for_latents=not xl
     )
     return Model(
         name="demo" if model == "demo" else root.resolve().name,
@@ -66,7 +66,7 @@ def open_model(model: str | Path) -> Model:
         components=components,
         scheduler_config=scheduler_config,
         manifest=manifest,
-        defaults=_read_defaults(root / "generation_config.json"),
+        defaults=_read_defaults(root / ADVICE),
         repairs=scheduler_repairs + unet_repairs,
     )
 
@@ -88,11 +88,19 @@ def _is_part(index: Mapping[str, Any], key: str, default: bool) -> bool:
     return any(entry) if isinstance(entry, list) else default
 
 
-def _class_in(index: Mapping[str, Any], key: str) -> str | None:
-    """The class that `model_index.json` gives for one of its parts, as ["diffusers", "PNDMScheduler"]."""
+def _class_in(root: Path, index: Mapping[str, Any], key: str) -> str | None:
+    """The class that `model_index.json` gives for one of its parts; None where it names none.
+
+    Raises:
+        ModelError: the entry is no pair of a library and a class.
+    """
     entry = index.get(key)
-    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
-    return name if isinstance(name, str) else None
+    if entry is None or entry == [None, None]:
+        return None
+    if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(part, str) for part in entry):
+        expected = '["library", "Class"], or [null, null]'
+        raise Options(str(root / "model_index.json"), index).unsupported(key, entry, expected)
+    return str(entry[1])
 
 
 def _check_kind(root: Path, index: Mapping[str, Any]) -> None:

@@ -14,8 +14,10 @@ from latentrt.models.weight_files import find_weight_files
 from latentrt.models.weights import Weights
 from latentrt.networks import Graph, Options, Variant, build
 
+ADVICE = "generation_config.json"
 SCHEDULER_CONFIG = Path("scheduler", "scheduler_config.json")
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2")  # in the order in which the UNet is given what they say
+_LEAST_FACTOR = 1e-6  # of a VAE's scaling factor, whose published ones are 0.08 to 1.5
 # Latents of a side, where the UNet's config names none: what Stable Diffusion and SDXL were made for.
 _SAMPLE_SIZES = {False: 64, True: 128}
 
@@ -96,6 +98,11 @@ class Model:
         return self.root / SCHEDULER_CONFIG
 
     @property
+    def advice_path(self) -> Path:
+        """Where `defaults` were read."""
+        return self.root / ADVICE
+
+    @property
     def vae_scale_factor(self) -> int:
         """Pixels per latent, along each axis: one halving between each two blocks of the autoencoder."""
         return 1 << (len(self.components["vae_decoder"].options.numbers("block_out_channels", (64,))) - 1)
@@ -118,9 +125,17 @@ class Model:
         return width * factor, height * factor
 
     def default_side(self, name: str) -> int:
-        """`width` or `height` in pixels: what the maker advises, else what the UNet was made for."""
+        """`width` or `height` in pixels: what the maker advises, else what the UNet was made for.
+
+        Raises:
+            ModelError: the advice is no multiple of the autoencoder's factor; or as `default_size`.
+        """
         if name in self.defaults:
-            return int(self.defaults[name])
+            side = int(self.defaults[name])
+            if side % self.vae_scale_factor:
+                advice = Options(str(self.advice_path), self.defaults)
+                raise advice.unsupported(name, side, f"a multiple of {self.vae_scale_factor}")
+            return side
         return self.default_size[("width", "height").index(name)]
 
     @property
@@ -133,12 +148,15 @@ class Model:
         """What latents are multiplied by for the UNet; AutoencoderKL's own default where the config is older than it.
 
         Raises:
-            ModelError: it is no number, or 0.
+            ModelError: it is no number, or one that latents are not divided by: 0, or beyond what float32 takes.
         """
         options = self.components["vae_decoder"].options
         factor = options.real("scaling_factor", 0.18215)
-        if factor == 0:
-            raise options.unsupported("scaling_factor", 0, "a number other than 0")
+        if not _LEAST_FACTOR <= abs(factor) <= 1 / _LEAST_FACTOR:
+            said = options.get("scaling_factor")
+            raise options.unsupported(
+                "scaling_factor", said, f"a number of {_LEAST_FACTOR:g} to {1 / _LEAST_FACTOR:g}"
+            )
         return factor
 
     @property

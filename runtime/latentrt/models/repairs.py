@@ -81,8 +81,8 @@ def _with(
     own = CLASSES.get(str(config.get("_class_name")))
     for key, after in meant.items():
         given = None if key in ignored else config.get(key)
-        if given is not None and not isinstance(given, bool | int):
-            continue  # no value of this setting: told when it is read
+        if isinstance(after, bool) and given is not None and not isinstance(given, bool):
+            continue  # neither is true for diffusers: refused when it is read
         repaired[key] = after
         before = given if given is not None or own is None else own.defaults.get(key)
         if before is not None and before != after:
@@ -97,7 +97,7 @@ def repair_unet(config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Repair
     """The UNet's config that counts: a `sample_size` below 64 that a diffusers before 0.9 wrote is 64."""
     size, version = config.get("sample_size"), _version(config.get("_diffusers_version"))
     old = version is not None and version < _SIZES_ARE_MEANT
-    if not old or isinstance(size, bool) or not isinstance(size, int) or size >= _SAMPLE_SIZE:
+    if not old or isinstance(size, bool) or not isinstance(size, int) or not 0 < size < _SAMPLE_SIZE:
         return dict(config), ()
     why = "as diffusers' pipelines set it in configs older than 0.9"
     repair = Repair("unet/config.json", "sample_size", True, size, _SAMPLE_SIZE, why)

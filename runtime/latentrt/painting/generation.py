@@ -38,7 +38,8 @@ class GenerationStep:
         total: steps of the whole generation.
         sigma: noise level at which the network was asked.
         timestep: the same, as the network was told.
-        latents: state after the step, float32 (b, c, h, w) = x0 + sigma * noise.
+        latents: state after the step, float32 (b, c, h, w) = x0 + sigma * noise; where the last sigma is above 0,
+            `Result.latents` are that over a norm.
         denoised: the network's guess at the final latents, float32 (b, c, h, w): what a preview shows.
         seconds: wall time of the step, loading left out.
     """
@@ -190,7 +191,10 @@ class Generation:
                 if request.inpainting is not None and request.blends and start.clean is not None:
                     mask = request.inpainting.soft
                     denoiser = blend = Blend(denoiser, start.clean, start.noise, mask, len(request.schedule))
-                options = {} if request.eta is None else {"eta": request.eta}
+                # Where none is given, 0: diffusers' pipelines hand that to each scheduler that takes one, also to TCD,
+                # whose own default is another.
+                eta = 0.0 if request.eta is None else request.eta
+                options = {"eta": eta} if "eta" in request.sampler.run_options else {}
                 steps = request.sampler.run(denoiser, start.x, request.schedule, start.rng, **options)
                 for _ in range(request.evaluated):
                     before = self._timings.get("unet", 0.0)

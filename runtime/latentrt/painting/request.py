@@ -229,8 +229,11 @@ def make_request(
         scale = float(model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE))
     with _named("sampler", "schedule", "eta", "num_inference_steps", "strength"):
         config = model.scheduler_config if mask is None else for_inpainting(model.scheduler_config)
-        asked_sampler = model.defaults.get("sampler") if asked["sampler"] is None else asked["sampler"]
-        sampler = resolve(asked_sampler, config, asked["schedule"], where=model.scheduler_path)
+        if asked["sampler"] is None and (advised := model.defaults.get("sampler")) is not None:
+            with _advised_by(model):
+                resolve(advised, config, where=model.scheduler_path)
+            asked["sampler"] = advised
+        sampler = resolve(asked["sampler"], config, asked["schedule"], where=model.scheduler_path)
         if asked["eta"] is not None:
             sampler.check_options(eta=asked["eta"])
         schedule = sampler.schedule(steps)
@@ -281,6 +284,15 @@ def make_request(
         time_ids=time_ids(model, asked | used, run),
         guidance_width=model.guidance_width,
     )
+
+
+@contextmanager
+def _advised_by(model: Model) -> Iterator[None]:
+    """Make a ModelError of what is wrong with what the model's maker advises."""
+    try:
+        yield
+    except InputError as error:
+        raise ModelError(f"{model.advice_path}: {error}") from None
 
 
 @contextmanager

@@ -280,9 +280,12 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
         float | None,
         Setting(
             Number(0, 1),
-            "share of fresh noise in each step of DDIM (default 0) and TCD (0.3), 0 to 1.",
+            "share of fresh noise in each step of DDIM and TCD, 0 to 1. Default: 0, as in diffusers' pipelines; TCD's "
+            "makers advise 0.3.",
             option=Option(
-                "--eta", "E", "share of fresh noise in each step of ddim (default: 0) and tcd (0.3)"
+                "--eta",
+                "E",
+                "share of fresh noise in each step of ddim and tcd, for which 0.3 is advised (default: 0)",
             ),
             entries=(Entry("Eta", ours=False),),
             axis="Eta",

@@ -75,7 +75,8 @@ def _named(name: str | None, config: Mapping[str, Any], where: str | Path | None
     if class_name is not None:
         return _of_class(class_name, config, where)
     if name is None:
-        raise InputError(f"sampler: the model's scheduler, {asked}, is not built; name another: {_listed()}")
+        with blamed_on(where):
+            raise ConfigError(f"_class_name: {asked} is not built; name another sampler: {_listed()}")
     found = find(name)
     if found is None:
         raise InputError(

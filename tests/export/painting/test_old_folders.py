@@ -74,7 +74,7 @@ SCHEDULERS = {
 # And what today's writes of each class.
 SCHEDULERS |= {
     f"{diffusers.__version__} {name}": {"_class_name": f"{name}Scheduler"}
-    for name in ("DDIM", "DDPM", "PNDM", "EulerDiscrete", "HeunDiscrete", "LCM", "UniPCMultistep")
+    for name in ("DDIM", "DDPM", "PNDM", "EulerDiscrete", "HeunDiscrete", "LCM", "UniPCMultistep", "TCD")
 }
 
 

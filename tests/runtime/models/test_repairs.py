@@ -60,10 +60,19 @@ def test_a_scheduler_is_set_for_latents_and_what_changed_is_told(
     assert json.dumps(config) == before
 
 
-@pytest.mark.parametrize("value", ["x", [1], {"a": 1}, 0.5])
-def test_what_is_no_value_is_left_to_those_who_read_it(value: Any) -> None:
-    config = {"_class_name": "DDIMScheduler", "clip_sample": value, "steps_offset": value}
-    assert repair_scheduler(config, None) == (config, ())
+@pytest.mark.parametrize("value", ["x", [1], {"a": 1}, 0.5, 0, 1, 7])
+def test_what_is_no_value_is_left_to_those_who_read_it_but_any_offset_is_1(value: Any) -> None:
+    """As diffusers goes by `is True` and by `!= 1`."""
+    config = {
+        "_class_name": "DDIMScheduler",
+        "clip_sample": value,
+        "steps_offset": value,
+        "skip_prk_steps": value,
+    }
+    repaired, repairs = repair_scheduler(config, None)
+    assert repaired == {**config, "steps_offset": 1}
+    assert reads(repairs) == ({} if value == 1 else {"steps_offset": (value, 1)})
+    assert for_inpainting(config)["skip_prk_steps"] == value
 
 
 @pytest.mark.parametrize("value", [5, "clip_sample", None, {"a": 1}])
@@ -89,6 +98,55 @@ def test_a_value_that_cannot_be_is_told_with_its_file(
     assert str(path) in capfd.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"sampler": "nope"}, "sampler: no such sampler, 'nope'"),
+        ({"width": 100}, "width is 100; expected a multiple of 8"),
+        ({"guidance_scale": "x"}, "guidance_scale is 'x'"),
+    ],
+)
+def test_advice_that_no_run_can_follow_is_the_models_fault(
+    tmp_path: Path, values: dict[str, Any], named: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(DEMO, tmp_path / "model")
+    path = tmp_path / "model" / "generation_config.json"
+    path.write_text(json.dumps(values))
+    assert (
+        main(
+            ["generate", "x", "--model", str(tmp_path / "model"), "--quiet", "--out", str(tmp_path / "x.png")]
+        )
+        == 1
+    )
+    error = capfd.readouterr().err
+    assert error.startswith(f"latentrt: error: {path}: {named}") and error.count("\n") == 1
+
+
+def test_a_scheduler_class_that_is_not_built_is_the_models_fault(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(DEMO, tmp_path / "model")
+    path = tmp_path / "model" / "model_index.json"
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "scheduler": ["diffusers", "KarrasVeScheduler"]})
+    )
+    arguments = [
+        "generate",
+        "x",
+        "--model",
+        str(tmp_path / "model"),
+        "--steps",
+        "1",
+        "--size",
+        "32x32",
+        "--quiet",
+    ]
+    assert main([*arguments, "--out", str(tmp_path / "x.png")]) == 1
+    error = capfd.readouterr().err
+    assert "scheduler_config.json: _class_name: KarrasVeScheduler is not built; name another sampler" in error
+    assert main([*arguments, "--sampler", "euler", "--out", str(tmp_path / "x.png")]) == 0
+
+
 def test_the_class_is_that_of_the_index() -> None:
     config = {"_class_name": "DDIMScheduler", "clip_sample": False, "steps_offset": 1}
     repaired, (repair,) = repair_scheduler(config, "PNDMScheduler")
@@ -100,9 +158,7 @@ def test_the_class_is_that_of_the_index() -> None:
     assert repair_scheduler(config, "DDIMScheduler")[1] == ()
 
 
-@pytest.mark.parametrize(
-    ("given", "after"), [({}, True), ({"skip_prk_steps": False}, True), ({"skip_prk_steps": 5}, True)]
-)
+@pytest.mark.parametrize(("given", "after"), [({}, True), ({"skip_prk_steps": False}, True)])
 def test_inpainting_leaves_out_the_runge_kutta_steps(given: dict[str, Any], after: bool) -> None:
     assert for_inpainting({"_class_name": "PNDMScheduler", **given})["skip_prk_steps"] is after
 
@@ -113,6 +169,7 @@ def test_inpainting_leaves_out_the_runge_kutta_steps(given: dict[str, Any], afte
         ("0.2.2", 32, 64), ("0.8.1", 63, 64), ("0.4.0.dev0", 8, 64), ("v0.7.2", 8, 64),
         ("0.8.1", 64, 64), ("0.8.1", 96, 96), ("0.9.0.dev0", 8, 8), ("0.9.0", 32, 32), ("0.10.2", 32, 32),
         ("0.42.1", 16, 16), ("1.0.0", 8, 8), (None, 8, 8), ("x", 8, 8), (4, 8, 8),
+        ("0.4.0", -3, -3), ("0.4.0", 0, 0),
         ("0.4.0", [32, 32], [32, 32]), ("0.4.0", None, None), ("0.4.0", True, True), ("0.4.0", "32", "32"),
     ],
 )  # fmt: skip
@@ -250,10 +307,20 @@ def test_a_class_of_the_index_that_is_not_built_is_named(tmp_path: Path) -> None
         ModelError, match="unet: model_index.json says it is a UNet3DConditionModel; expected UNet2DCond"
     ):
         painted(tmp_path / "model")
-    path.write_text(
-        json.dumps({**index, "unet": None, "vae": "x", "text_encoder": [None, None], "scheduler": [5]})
-    )
+    path.write_text(json.dumps({**index, "unet": None, "text_encoder": [None, None]}))  # which says nothing
     assert np.array_equal(painted(tmp_path / "model"), demo_latents())
+
+
+@pytest.mark.parametrize(
+    "entry", ["x", [], ["DDIMScheduler"], ["diffusers", 5], [None, "DDIMScheduler"], ["a", "b", "c"], 5, {}]
+)
+@pytest.mark.parametrize("key", ["scheduler", "unet", "vae", "text_encoder"])
+def test_an_entry_of_the_index_that_is_none_is_named(tmp_path: Path, key: str, entry: Any) -> None:
+    shutil.copytree(DEMO, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+    path = tmp_path / "model" / "model_index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: entry}))
+    with pytest.raises(ModelError, match=rf'model_index\.json: {key} is .*; expected \["library", "Class"\]'):
+        open_model(tmp_path / "model")
 
 
 def test_the_config_of_a_whole_clip_holds_that_of_its_text_half(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_an_unknown_name_lists_the_known() -> None:
 
 
 def test_a_models_own_scheduler_is_never_replaced_in_silence() -> None:
-    with pytest.raises(InputError, match=r"RePaintScheduler, is not built.*dpmpp_2m"):
+    with pytest.raises(InputError, match=r"RePaintScheduler is not built.*dpmpp_2m"):
         samplers.resolve(None, {**SD, "_class_name": "RePaintScheduler"})
     with pytest.raises(InputError, match="_class_name"):
         samplers.resolve(None, {})
