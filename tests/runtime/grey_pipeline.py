@@ -23,6 +23,10 @@ MODEL = SimpleNamespace(
     latent_channels=4,
     components={"unet": SimpleNamespace(options=Options("unet", {}))},
     defaults={},
+    text_encoders=("text_encoder",),
+    num_time_ids=0,
+    guidance_width=0,
+    zeroes_empty_negative=False,
     scheduler_config={"_class_name": "DDIMScheduler"},
 )
 

@@ -451,6 +451,6 @@ class TestBrokenModels:
     def test_another_pipeline_with_no_vae(self, model):
         shutil.rmtree(model / "vae")
         with pytest.raises(
-            ModelError, match=r"has no vae/config\.json; expected the folders of a Stable Diffusion 1\.x"
+            ModelError, match=r"has no vae/config\.json; expected the folders of a Stable Diffusion or SDXL"
         ):
             latentrt.load(model)

@@ -44,7 +44,7 @@ def open_model(model: str | Path) -> Model:
     xl = is_xl(unet)
     if not xl:
         unet, unet_repairs = repair_unet(unet)
-    encoders = [name for name in TEXT_ENCODERS if _is_part(index, name, xl or name == TEXT_ENCODERS[0])]
+    encoders = [name for name in TEXT_ENCODERS if _has_encoder(root, index, name, xl)]
     components: dict[str, Component] = {}
     for name in (*encoders, *COMPONENTS[1:]):
         key = _DIFFUSERS_FOLDERS.get(name, name)
@@ -82,10 +82,11 @@ def _read_config(root: Path, folder: str, index: Mapping[str, Any]) -> dict[str,
     return read_json(path)
 
 
-def _is_part(index: Mapping[str, Any], key: str, default: bool) -> bool:
-    """Whether `model_index.json` has this part: ["library", "Class"], not [null, null]."""
-    entry = index.get(key)
-    return any(entry) if isinstance(entry, list) else default
+def _has_encoder(root: Path, index: Mapping[str, Any], name: str, xl: bool) -> bool:
+    """Whether a text encoder is to be there: SDXL's kind has both, but for those that the index says null of."""
+    if _class_in(root, index, name) is not None:
+        return True
+    return name not in index if xl else name == TEXT_ENCODERS[0]
 
 
 def _class_in(root: Path, index: Mapping[str, Any], key: str) -> str | None:

@@ -50,7 +50,6 @@ def test_what_is_given_wins():
     plain = recall(text)
     assert plain == {
         "prompt": "a ring",
-        "negative_prompt": "",
         "width": 64,
         "height": 32,
         "num_inference_steps": 9,
@@ -94,7 +93,6 @@ def test_what_is_given_wins():
 def test_whose_entry_means_what(entries, recalled):
     assert recall(f"x\nSteps: 2, {entries}") == {
         "prompt": "x",
-        "negative_prompt": "",
         "num_inference_steps": 2,
         **recalled,
     }
