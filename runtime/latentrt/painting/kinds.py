@@ -19,7 +19,6 @@ from latentrt.pictures.metadata import number_text
 GuidanceScale: TypeAlias = float | Sequence[float] | Callable[[int], float]
 
 MAX_SEED = 2**64 - 1
-MAX_SIDE = 100_000  # pixels that an XL model may be told of; nothing is made of that size
 
 
 class Kind(Protocol):
@@ -171,32 +170,6 @@ class Size:
     def write(self, value: tuple[int, int]) -> str:
         """WIDTHxHEIGHT."""
         return f"{value[0]}x{value[1]}"
-
-
-@dataclass(frozen=True)
-class HeightWidth:
-    """Height and width in pixels, or from the top and the left, as diffusers has them; a text has the width first."""
-
-    low: int = 1
-
-    def check(self, name: str, value: Any) -> tuple[int, int]:
-        """Two whole numbers of `low` or more, the height before the width."""
-        sides = several(value)
-        if sides is None or len(sides) != 2:
-            raise SettingError(name, expected="(height, width)", got=value)
-        height, width = (whole(name, side, self.low, MAX_SIDE) for side in sides)
-        return height, width
-
-    def read(self, name: str, text: str) -> tuple[int, int]:
-        """WIDTHxHEIGHT."""
-        match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text.lower())
-        if match is None:
-            raise SettingError(name, expected="WIDTHxHEIGHT, as 1024x1024", got=text)
-        return self.check(name, (int(match[2]), int(match[1])))
-
-    def write(self, value: tuple[int, int]) -> str:
-        """WIDTHxHEIGHT."""
-        return f"{value[1]}x{value[0]}"
 
 
 class Seed:

@@ -1,16 +1,16 @@
 """What is asked of one generation, checked before anything is computed."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy.typing as npt
 
 from latentrt.checks import MAX_PIXELS
-from latentrt.errors import InputError, ModelError, SettingError
+from latentrt.errors import ModelError, SettingError
 from latentrt.models.model import Model
 from latentrt.models.repairs import for_inpainting
+from latentrt.painting.fitting import advised_by, check_channels, named, size_of
 from latentrt.painting.guidance import Guidance, make_guidance
 from latentrt.painting.inpainting import Inpainting, make_inpainting
 from latentrt.painting.kinds import Text
@@ -213,12 +213,12 @@ def make_request(
             "of a model of SDXL's kind"
         )
     prompt = Text().check("prompt", prompt)
-    _check_channels(model, inpainting=mask is not None)
+    check_channels(model, inpainting=mask is not None)
     factor = model.vae_scale_factor
     if picture is not None and asked.get("padding_mask_crop") is None:
         for name, side in (("width", picture.width), ("height", picture.height)):
             asked[name] = max(side // factor, 1) * factor if asked[name] is None else asked[name]
-    width, height = (_size(name, asked[name], model) for name in ("width", "height"))
+    width, height = (size_of(name, asked[name], model) for name in ("width", "height"))
     if width * height > MAX_PIXELS:
         raise SettingError("width", f"expected at most {MAX_PIXELS:,} pixels, got {width}x{height}")
     steps = asked["num_inference_steps"]
@@ -227,10 +227,10 @@ def make_request(
     scale = asked["guidance_scale"]
     if scale is None:
         scale = float(model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE))
-    with _named("sampler", "schedule", "eta", "num_inference_steps", "strength"):
+    with named("sampler", "schedule", "eta", "num_inference_steps", "strength"):
         config = model.scheduler_config if mask is None else for_inpainting(model.scheduler_config)
         if asked["sampler"] is None and (advised := model.defaults.get("sampler")) is not None:
-            with _advised_by(model):
+            with advised_by(model):
                 resolve(advised, config, where=model.scheduler_path)
             asked["sampler"] = advised
         sampler = resolve(asked["sampler"], config, asked["schedule"], where=model.scheduler_path)
@@ -253,7 +253,7 @@ def make_request(
     inpainting = pixels = None
     if picture is not None and mask is not None:
         names = ("mask_blur", "invert_mask", "padding_mask_crop", "differential", "overlay")
-        with _named("mask", *names, others=("invert_mask", "padding_mask_crop")):
+        with named("mask", *names, others=("invert_mask", "padding_mask_crop")):
             inpainting = make_inpainting(
                 picture, Mask(mask, *(asked[name] for name in names)), width, height, factor
             )
@@ -284,63 +284,3 @@ def make_request(
         time_ids=time_ids(model, asked | used, run),
         guidance_width=model.guidance_width,
     )
-
-
-@contextmanager
-def _advised_by(model: Model) -> Iterator[None]:
-    """Make a ModelError of what is wrong with what the model's maker advises."""
-    try:
-        yield
-    except InputError as error:
-        raise ModelError(f"{model.advice_path}: {error}") from None
-
-
-@contextmanager
-def _named(*settings: str, others: tuple[str, ...] = ()) -> Iterator[None]:
-    """Make a SettingError of what rooms below, which know no settings, say of one of these, and of others."""
-    try:
-        yield
-    except InputError as error:
-        name, colon, problem = str(error).partition(": ")
-        if isinstance(error, SettingError) or not colon or name not in settings:
-            raise
-        raise SettingError(name, problem, others=others) from None
-
-
-def _check_channels(model: Model, inpainting: bool) -> None:
-    """Refuse a UNet that takes other channels than there are to give, or gives others than there are to take."""
-    channels, latent_channels = model.unet_channels, model.latent_channels
-    given = model.components["unet"].options.number("out_channels", 4)
-    if given not in (
-        latent_channels,
-        2 * latent_channels,
-    ):  # of the prediction, or of that and a learned variance
-        raise ModelError(
-            f"{model.name}: its UNet gives {given} channels; expected the {latent_channels} of its latents, or twice "
-            "as many"
-        )
-    masked = 2 * latent_channels + 1  # of the sample, the mask, and the masked picture
-    if channels == latent_channels or (inpainting and channels == masked):
-        return
-    if inpainting:
-        raise ModelError(
-            f"{model.name}: its UNet takes {channels} channels; expected the {latent_channels} of its latents, or "
-            f"{masked} with those of a mask and a masked picture. Use a text-to-image or an inpainting checkpoint."
-        )
-    raise ModelError(
-        f"{model.name}: its UNet takes {channels} channels, not the {latent_channels} of its latents: it is made "
-        "for inpainting or editing, which txt2img and img2img cannot drive. Use a text-to-image checkpoint."
-    )
-
-
-def _size(name: str, asked: int | None, model: Model) -> int:
-    """A side of the picture: what is asked for, else what the model's maker advises, else what it was made for."""
-    multiple = model.vae_scale_factor
-    if asked is None:
-        asked = model.default_side(name)
-    if asked % multiple:
-        below = max(asked // multiple, 1) * multiple
-        raise SettingError(
-            name, f"expected a multiple of {multiple}, got {asked}; try {below} or {below + multiple}"
-        )
-    return asked

@@ -5,12 +5,11 @@ where the run needs it: `request.settings["name"]`. `latentrt.painting.setting` 
 """
 
 from collections.abc import Sequence
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from latentrt.painting.kinds import (
     Choice,
     GuidanceScale,
-    HeightWidth,
     Interval,
     Number,
     Scale,
@@ -20,6 +19,7 @@ from latentrt.painting.kinds import (
     Whole,
 )
 from latentrt.painting.setting import Entry, Option, Setting, documented
+from latentrt.painting.told_settings import ToldSettings
 
 WHOLE_RUN = (0.0, 1.0)
 
@@ -35,22 +35,7 @@ SIZE = Setting(
 )
 
 
-_SIZES = "sizes that an XL model is told"
-_LIKE = " (default: that of the prompt)"
-
-
-def _told_size(help: str, name: str, default: str, low: int = 1, key: str = "") -> Setting:
-    """A size that a model of SDXL's kind is told of beside the text; one for the negative prompt shows `key` too."""
-    option = Option(f"--{name}", "WxH", f"{help} (default: {default})", _SIZES)
-    return Setting(
-        HeightWidth(low),
-        f"{help}, as (height, width). Default: {default}.",
-        option=option,
-        entries=(Entry(key),),
-    )
-
-
-class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations, below
+class Settings(ToldSettings, total=False):  # noqa: D101 - made of the declarations, below
     negative_prompt: Annotated[
         str | None,
         Setting(
@@ -59,26 +44,6 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
             default="",
             option=Option("--negative", "TEXT", "what to stay away from"),
             axis="Negative prompt",
-        ),
-    ]
-    prompt_2: Annotated[
-        str | None,
-        Setting(
-            Text(),
-            "what the second text encoder of an XL model reads in place of the prompt.",
-            option=Option(
-                "--prompt-2", "TEXT", "for an XL model's second text encoder (default: the prompt)", _SIZES
-            ),
-            entries=(Entry("Prompt 2"),),
-        ),
-    ]
-    negative_prompt_2: Annotated[
-        str | None,
-        Setting(
-            Text(),
-            "likewise of the negative prompt.",
-            option=Option("--negative-2", "TEXT", "likewise (default: the negative prompt)", _SIZES),
-            entries=(Entry("Negative prompt 2"),),
         ),
     ]
     width: Annotated[
@@ -304,65 +269,6 @@ class Settings(TypedDict, total=False):  # noqa: D101 - made of the declarations
             ),
             entries=(Entry("Clip skip", first=1, ours=False),),
             axis="Clip skip",
-        ),
-    ]
-
-    original_size: Annotated[
-        tuple[int, int] | None,
-        _told_size(
-            "size of the picture that it is to look as if made of",
-            "original-size",
-            "that of the picture",
-            key="Original size",
-        ),
-    ]
-    crops_coords_top_left: Annotated[
-        tuple[int, int] | None,
-        _told_size(
-            "where the picture is cut out of that, from the left and the top", "crop", "0x0", 0, "Crop"
-        ),
-    ]
-    target_size: Annotated[
-        tuple[int, int] | None,
-        _told_size("size that it is cut to", "target-size", "that of the picture", key="Target size"),
-    ]
-    negative_original_size: Annotated[
-        tuple[int, int] | None,
-        _told_size(
-            "likewise, of the negative prompt",
-            "negative-original-size",
-            "--original-size",
-            key="Negative original size",
-        ),
-    ]
-    negative_crops_coords_top_left: Annotated[
-        tuple[int, int] | None,
-        _told_size("likewise", "negative-crop", "--crop", 0, "Negative crop"),
-    ]
-    negative_target_size: Annotated[
-        tuple[int, int] | None,
-        _told_size("likewise", "negative-target-size", "--target-size", key="Negative target size"),
-    ]
-    aesthetic_score: Annotated[
-        float | None,
-        Setting(
-            Number(0, 10),
-            "how beautiful, 0 to 10, as a refiner is told. Default: 6.",
-            option=Option(
-                "--aesthetic-score", "A", "how beautiful, as a refiner is told: 0 to 10 (default: 6)", _SIZES
-            ),
-            entries=(Entry("Aesthetic score"),),
-        ),
-    ]
-    negative_aesthetic_score: Annotated[
-        float | None,
-        Setting(
-            Number(0, 10),
-            "likewise of the negative prompt. Default: 2.5.",
-            option=Option(
-                "--negative-aesthetic-score", "A", "likewise of the negative prompt (default: 2.5)", _SIZES
-            ),
-            entries=(Entry("Negative aesthetic score"),),
         ),
     ]
 
