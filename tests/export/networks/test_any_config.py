@@ -28,7 +28,7 @@ MAX_HEADS = 4  # of attention in UNets; no level has fewer channels
 CPU = choose("cpu")
 
 
-def draw_unet(rng, context, channels):
+def draw_unet(rng, context, channels, told):
     levels = rng.randint(1, 4)
     groups = rng.choice((1, 2, 4, 8))
     each = rng.random() < 0.5  # a value for each level, or one for all
@@ -64,7 +64,7 @@ def draw_unet(rng, context, channels):
         "sample_size": 8,
     }
     rng = random.Random(rng.random())  # what is drawn from here on leaves the rest as it was
-    if rng.random() < 0.4:
+    if rng.random() < 0.4 and told:
         config |= {
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": rng.choice((2, 6, 7)),
@@ -73,7 +73,7 @@ def draw_unet(rng, context, channels):
         }
         pooled = rng.randint(3, 9)
         config["projection_class_embeddings_input_dim"] = pooled + 6 * config["addition_time_embed_dim"]
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 and told:
         config["time_cond_proj_dim"] = rng.randint(2, 20)
     if rng.random() < 0.3:
         counts = config["layers_per_block"] if each else [config["layers_per_block"]] * levels
@@ -126,15 +126,18 @@ def draw_text_encoder(rng):
     }
 
 
-def draw_model(seed, folder, kind):
-    """The modules, which are saved to the folder, and the generator for what is drawn after them."""
+def draw_model(seed, folder, kind, told=True):
+    """The modules, which are saved to the folder, and the generator for what is drawn after them.
+
+    `told`: the UNet may take more than the text and the timestep.
+    """
     rng = random.Random(seed)
     torch.manual_seed(seed)
     channels = rng.randint(1, 6)
     text_config = draw_text_encoder(rng)
     modules = {
         "text_encoder": kind(CLIPTextConfig(**text_config)),
-        "unet": UNet2DConditionModel(**draw_unet(rng, text_config["hidden_size"], channels)),
+        "unet": UNet2DConditionModel(**draw_unet(rng, text_config["hidden_size"], channels, told)),
         "vae": AutoencoderKL(**draw_vae(rng, channels)),
     }
     for index, (name, module) in enumerate(modules.items()):
@@ -221,7 +224,7 @@ def test_pictures_of_models_of_any_widths_equal_those_of_diffusers(seed, tmp_pat
     save_pipeline(folder)  # tokenizer and scheduler; its networks are replaced
     for name in ("text_encoder", "unet", "vae"):
         shutil.rmtree(folder / name)
-    modules, _ = draw_model(1000 + seed, folder, CLIPTextModel)
+    modules, _ = draw_model(1000 + seed, folder, CLIPTextModel, told=False)
     reference = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
     reference.scheduler = DDIMScheduler.from_config(reference.scheduler.config)
     reference.set_progress_bar_config(disable=True)

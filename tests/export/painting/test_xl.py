@@ -134,7 +134,7 @@ def test_clip_skip_leaves_out_layers_of_both_encoders(saved):
 @pytest.mark.parametrize(
     "given", [{}, {"original_size": (10, 20), "negative_target_size": (30, 40)}], ids=str
 )
-@pytest.mark.parametrize("strength", [0.4, 1.0])
+@pytest.mark.parametrize("strength", [0.4, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_img2img(saved, strength, given):
     folder, theirs = saved(kind=diffusers.StableDiffusionXLImg2ImgPipeline)
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 80, 3), np.uint8))
@@ -186,7 +186,7 @@ def test_a_refiner_paints_over_pictures(saved, given):
             "mid_block_type": "UNetMidBlock2D", "transformer_layers_per_block": [[1], [2], [2]],
             "reverse_transformer_layers_per_block": [[2, 3], [2, 1], [1, 1]],
         }),
-        ("koala", {"mid_block_type": None}),
+        pytest.param("koala", {"mid_block_type": None}, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_distilled_unets(saved, name, unet):
@@ -295,7 +295,7 @@ def ensemble(base, refiner, start, settings):
 @pytest.mark.parametrize(
     ("sampler", "start", "low_memory"),
     [
-        ("EulerDiscreteScheduler", 0.8, False),
+        pytest.param("EulerDiscreteScheduler", 0.8, False, marks=pytest.mark.slow),
         ("EulerDiscreteScheduler", 0.5, True),
         ("DPMSolverMultistepScheduler", 0.5, False),
     ],
