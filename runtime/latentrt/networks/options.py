@@ -50,8 +50,7 @@ class Options:
     def real(self, key: str, default: float, low: float = -math.inf) -> float:
         """A finite number of `low` or more."""
         value = self.get(key, default)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not -(2**63) < value < 2**63 or not value >= low:
+        if not is_finite(value) or not value >= low:
             raise self.unsupported(
                 key, value, "a finite number" + ("" if low == -math.inf else f" of {low:g} or more")
             )
@@ -122,6 +121,11 @@ class Options:
     def unsupported(self, key: str, value: Any, expected: str) -> ModelError:
         """The error that names a setting which has no graph here."""
         return ModelError(f"{self.where}: {key} is {reprlib.repr(value)}; expected {expected}")
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a number, and no truth value, that every arithmetic here takes."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -(2**63) < value < 2**63
 
 
 def is_whole(value: Any, low: int, high: int) -> bool:

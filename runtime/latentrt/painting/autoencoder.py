@@ -16,6 +16,7 @@ from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner
 from latentrt.errors import InputError, SettingError
 from latentrt.networks import Options
+from latentrt.networks.options import is_finite
 from latentrt.noise import NoiseSource
 from latentrt.painting.moments import combine
 from latentrt.painting.tiling import MIN_TILE, Grid, Tiling
@@ -170,13 +171,9 @@ def _statistics(options: Options, channels: int) -> tuple[Array, Array]:
     for key, low in (("latents_mean", -math.inf), ("latents_std", 0.0)):
         value = options.get(key)
         listed = isinstance(value, list) and len(value) == channels
-        if value is not None and not (listed and all(_is_number(one) and one > low for one in value)):
+        if value is not None and not (listed and all(is_finite(one) and one > low for one in value)):
             above = "" if low else " above 0"
             raise options.unsupported(key, value, f"{channels} finite numbers{above}")
         found.append(value)
     mean, std = found if None not in found else ([0.0] * channels, [1.0] * channels)
     return tuple(np.array(value, np.float32).reshape(1, -1, 1, 1) for value in (mean, std))  # type: ignore[return-value]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63

@@ -12,7 +12,7 @@ def condition(text: TextEncoder, request: Request) -> tuple[Conditioning | None,
     texts = request.texts(len(text.tokenizers))
     *others, prompt = text.encode([*texts.values()], request.clip_skip, [*texts])
     negative: Conditioning | None = others[0] if others else None
-    if request.zeroes_negative and request.guidance.is_guided and not request.guidance_width:
+    if request.zeroes_negative and request.takes_negative:
         negative = {name: np.zeros_like(value) for name, value in prompt.items()}
     if request.time_ids is not None:
         own, other = request.time_ids

@@ -162,14 +162,19 @@ class Size:
 
     def read(self, name: str, text: str) -> tuple[int, int]:
         """WIDTHxHEIGHT."""
-        match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text.lower())
-        if match is None:
-            raise SettingError(name, expected="WIDTHxHEIGHT, as 512x512", got=text)
-        return self.check(name, (int(match[1]), int(match[2])))
+        return self.check(name, read_sides(name, text, "512x512"))
 
     def write(self, value: tuple[int, int]) -> str:
         """WIDTHxHEIGHT."""
         return f"{value[0]}x{value[1]}"
+
+
+def read_sides(name: str, text: str, example: str) -> tuple[int, int]:
+    """Width and height of a text; a SettingError where it is not of the example's form."""
+    match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text.lower())
+    if match is None:
+        raise SettingError(name, expected=f"WIDTHxHEIGHT, as {example}", got=text)
+    return int(match[1]), int(match[2])
 
 
 class Seed:

@@ -59,7 +59,6 @@ def start_refined(
                 "refiner",
                 f"{request.sampler.name} asks its network more than once a step, and cannot be handed over between; "
                 "expected a sampler that asks once",
-                others=(),
             )
     begins = _evaluations(first, share)
     skipped = _evaluations(second, share)

@@ -85,11 +85,16 @@ class Request:
         """What to stay away from."""
         return str(self.settings["negative_prompt"])
 
+    @property
+    def takes_negative(self) -> bool:
+        """Whether any evaluation asks the UNet what it makes of the negative prompt."""
+        return self.guidance.is_guided and not self.guidance_width
+
     def texts(self, encoders: int) -> dict[str, tuple[str, ...]]:
         """What each of so many text encoders reads, by what warnings call it: the negative prompt, then the prompt."""
         settings = self.settings
         read = {"prompt": (self.prompt, settings["prompt_2"])}
-        if self.guidance.is_guided and not self.guidance_width and not self.zeroes_negative:
+        if self.takes_negative and not self.zeroes_negative:
             read = {"negative prompt": (self.negative_prompt, settings["negative_prompt_2"]), **read}
         return {
             name: (first, first if second is None else second)[:encoders]

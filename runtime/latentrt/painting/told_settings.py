@@ -1,12 +1,11 @@
 """The settings of what a model of SDXL's kind is told beside the prompt; `latentrt.painting.told` uses them."""
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from latentrt.checks import whole
 from latentrt.errors import SettingError
-from latentrt.painting.kinds import Number, Text, several
+from latentrt.painting.kinds import Number, Text, read_sides, several
 from latentrt.painting.setting import Entry, Option, Setting
 
 MAX_SIDE = 100_000  # pixels that such a model may be told of; nothing is made of that size
@@ -28,10 +27,8 @@ class HeightWidth:
 
     def read(self, name: str, text: str) -> tuple[int, int]:
         """WIDTHxHEIGHT."""
-        match = re.fullmatch(r"([0-9]{1,6})[x×]([0-9]{1,6})", text.lower())
-        if match is None:
-            raise SettingError(name, expected="WIDTHxHEIGHT, as 1024x1024", got=text)
-        return self.check(name, (int(match[2]), int(match[1])))
+        width, height = read_sides(name, text, "1024x1024")
+        return self.check(name, (height, width))
 
     def write(self, value: tuple[int, int]) -> str:
         """WIDTHxHEIGHT."""
