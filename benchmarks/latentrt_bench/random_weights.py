@@ -13,7 +13,7 @@ import numpy as np
 
 from latentrt.errors import InputError
 from latentrt.files import atomic_write
-from latentrt.models.weights import DTYPE_NAMES, safetensors_header
+from latentrt.models.safetensors import DTYPE_NAMES, safetensors_header
 from latentrt.networks.graph import Graph
 
 SMALL = 0.02  # standard deviation of biases, of norms' weights about 1, and of embeddings

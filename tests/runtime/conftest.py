@@ -9,7 +9,7 @@ import pytest
 from random_weights import random_weights
 
 from latentrt.models.bundle import open_model
-from latentrt.models.weights import write_safetensors
+from latentrt.models.safetensors import write_safetensors
 from latentrt.networks import Variant
 
 

@@ -21,7 +21,8 @@ from latentrt import (
     WeightsError,
 )
 from latentrt.engine.session import Session
-from latentrt.models.weights import read_safetensors, write_safetensors
+from latentrt.models.safetensors import write_safetensors
+from latentrt.models.weights import read_safetensors
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.setting import declared
 from latentrt.painting.settings import Settings

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from latentrt.engine.providers import Provider, open_session
-from latentrt.models.weights import DTYPE_NAMES
+from latentrt.models.safetensors import DTYPE_NAMES
 from latentrt.networks.proto import ONNX_TYPES, ModelProto
 
 Array = npt.NDArray[Any]

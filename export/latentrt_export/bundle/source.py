@@ -12,8 +12,9 @@ from latentrt.errors import ModelError, WeightsError
 from latentrt.files import contained, read_json
 from latentrt.models.bundle import model_folder
 from latentrt.models.manifest import MANIFEST_NAME
+from latentrt.models.safetensors import DTYPE_NAMES
 from latentrt.models.weight_files import find_weight_files
-from latentrt.models.weights import DTYPE_NAMES, Weights, extends, names_of
+from latentrt.models.weights import Weights, extends, names_of
 from latentrt.networks import BUILDERS, Options
 
 Array = npt.NDArray[Any]

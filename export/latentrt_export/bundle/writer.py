@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from latentrt.errors import WeightsError
 from latentrt.models.manifest import GRAPH_FILES, WEIGHTS_FILE, GraphEntry, ValueInfo
-from latentrt.models.weights import ALIGNMENT, safetensors_header
+from latentrt.models.safetensors import ALIGNMENT, safetensors_header
 from latentrt.networks import COMPUTES, Graph, Place, Value, Variant, build
 from latentrt_export.bundle.source import Source, Tensors
 

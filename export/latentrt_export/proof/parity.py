@@ -24,7 +24,7 @@ from latentrt.models.manifest import (
     Parity,
     Rounding,
 )
-from latentrt.models.weights import write_safetensors
+from latentrt.models.safetensors import write_safetensors
 from latentrt.networks import COMPUTES, Graph, build
 from latentrt.networks.options import Options
 from latentrt_export.bundle.source import Tensors

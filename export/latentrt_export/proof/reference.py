@@ -23,7 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from latentrt.errors import ModelError, WeightsError
-from latentrt.models.weights import Tensor, Weights
+from latentrt.models.safetensors import Tensor
+from latentrt.models.weights import Weights
 from latentrt_export.proof.norms import Norm, norm_of
 
 Array = npt.NDArray[Any]

@@ -12,7 +12,8 @@ from latentrt.cli.previews import say_tiles
 from latentrt.errors import InputError
 
 if TYPE_CHECKING:
-    from latentrt.models.weights import Tensor, Weights
+    from latentrt.models.safetensors import Tensor
+    from latentrt.models.weights import Weights
 
 EXAMPLES = """\
 examples:

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out.parent)
 
     import latentrt
-    from latentrt.models.weights import dump_safetensors
+    from latentrt.models.safetensors import dump_safetensors
 
     model = "demo" if args.model is None else args.model
     with (

@@ -12,7 +12,8 @@ import onnxruntime as ort
 from latentrt.engine.interrupt import interruptible
 from latentrt.engine.providers import Provider, open_session
 from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
-from latentrt.models.weights import DTYPE_NAMES, Tensor, Weights
+from latentrt.models.safetensors import DTYPE_NAMES, Tensor
+from latentrt.models.weights import Weights
 from latentrt.networks import Graph, Parameter, Place
 
 Array = npt.NDArray[Any]

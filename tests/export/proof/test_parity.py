@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from latentrt.errors import ModelError
 from latentrt.models.manifest import Parity
-from latentrt.models.weights import read_safetensors, write_safetensors
+from latentrt.models.safetensors import write_safetensors
+from latentrt.models.weights import read_safetensors
 from latentrt_export.bundle.source import Source
 from latentrt_export.bundle.writer import write_component
 from latentrt_export.proof import parity, reference

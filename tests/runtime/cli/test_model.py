@@ -17,7 +17,8 @@ from PIL import Image
 from latentrt.cli import main
 from latentrt.errors import LatentrtError
 from latentrt.models.bundle import open_model
-from latentrt.models.weights import read_safetensors, write_safetensors
+from latentrt.models.safetensors import write_safetensors
+from latentrt.models.weights import read_safetensors
 from latentrt.pictures.images import read_parameters
 from latentrt.pictures.metadata import parse_parameters
 

@@ -14,7 +14,8 @@ from onnx_build import TYPES, linear, value
 from latentrt.engine.providers import choose, survey
 from latentrt.engine.session import Session
 from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
-from latentrt.models.weights import Weights, write_safetensors
+from latentrt.models.safetensors import write_safetensors
+from latentrt.models.weights import Weights
 from latentrt.networks import Graph, Parameter
 from latentrt.networks.proto import ModelProto
 

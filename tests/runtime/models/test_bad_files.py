@@ -18,7 +18,7 @@ from latentrt.files import contained, read_json
 from latentrt.models.bundle import open_model
 from latentrt.models.manifest import COMPONENTS, MANIFEST_NAME, hash_file, read_manifest
 from latentrt.models.model import Model
-from latentrt.models.weights import write_safetensors
+from latentrt.models.safetensors import write_safetensors
 from latentrt.networks import Variant, build
 from latentrt.painting.autoencoder import Autoencoder
 

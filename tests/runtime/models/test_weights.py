@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from watch import resident_bytes
 
 from latentrt.errors import ModelError, WeightsError
+from latentrt.models.safetensors import write_safetensors
 from latentrt.models.weight_files import find_weight_files
-from latentrt.models.weights import Weights, read_safetensors, write_safetensors
+from latentrt.models.weights import Weights, read_safetensors
 
 DTYPES = [np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint8, np.bool_]
 

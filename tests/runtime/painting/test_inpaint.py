@@ -14,7 +14,8 @@ import latentrt
 from latentrt import samplers
 from latentrt.cli import main
 from latentrt.errors import InputError, ModelError
-from latentrt.models.weights import read_safetensors, write_safetensors
+from latentrt.models.safetensors import write_safetensors
+from latentrt.models.weights import read_safetensors
 from latentrt.noise import TorchGenerator
 from latentrt.painting.blend import Blend
 from latentrt.painting.inpainting import crop_region, make_inpainting

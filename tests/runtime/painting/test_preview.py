@@ -10,7 +10,7 @@ from watch import Watch
 
 import latentrt
 from latentrt.errors import InputError, ModelError
-from latentrt.models.weights import write_safetensors
+from latentrt.models.safetensors import write_safetensors
 from latentrt.networks import build
 from latentrt.painting.preview import LinearPreview, make_preview
 
