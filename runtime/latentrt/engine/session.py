@@ -162,10 +162,11 @@ def _place(
         tensor = find_parameter(component, parameter, weights)
         file = tensor.file.resolve()  # a model hub's cache keeps files elsewhere and links to them
         any_float = parameter.is_cast and tensor.is_float
-        fits = any_float or tensor.dtype == DTYPE_NAMES[parameter.dtype]
-        if fits and tensor.is_aligned and file.parent == folder:
+        fits = any_float or (tensor.dtype == DTYPE_NAMES[parameter.dtype] and tensor.scale is None)
+        if fits and tensor.lies_as_read and file.parent == folder:
             length = tensor.end - tensor.start
-            places[parameter.name] = Place(tensor.dtype, file.name, tensor.start, length)
+            scale = None if tensor.scale is None else weights.scale(tensor)
+            places[parameter.name] = Place(tensor.dtype, file.name, tensor.start, length, scale)
         else:
             array = weights.read(tensor)
             array = _convert(component, tensor, array, array.dtype if any_float else parameter.dtype)

@@ -8,7 +8,7 @@ import json
 import math
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
@@ -26,12 +26,22 @@ MAX_DIMENSIONS = 64  # numpy's limit
 MAX_SIZE = 2**63 - 1  # of numbers in a header, and of bytes that a shape stands for: numpy's limit again
 ALIGNMENT = 64  # bytes; where the data of a file that we write begins. The format allows no gaps after that.
 
-# Name in a safetensors header -> how numpy sees the bytes. BF16 has no numpy type: uint16, widened by shifting.
+# Name in a safetensors header -> how numpy sees the bytes. Types of the format that numpy has none of are seen as
+# unsigned numbers of their size; `floats.py` widens those that weights have.
 NUMPY_TYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
+    "F8_E4M3": np.dtype("u1"),
+    "F8_E5M2": np.dtype("u1"),
+    "F8_E8M0": np.dtype("u1"),
+    "F8_E4M3FNUZ": np.dtype("u1"),
+    "F8_E5M2FNUZ": np.dtype("u1"),
+    "C64": np.dtype("<c8"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
     "I16": np.dtype("<i2"),
@@ -39,13 +49,24 @@ NUMPY_TYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
-DTYPE_NAMES = {dtype: name for name, dtype in NUMPY_TYPES.items() if name != "BF16"}
-_FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
+_SEEN_AS_OTHERS = frozenset({"BF16", *(name for name in NUMPY_TYPES if name.startswith("F8_"))})
+DTYPE_NAMES = {dtype: name for name, dtype in NUMPY_TYPES.items() if name not in _SEEN_AS_OTHERS}
+_FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where one tensor lies. `shape` as stored; `start` and `end` are byte offsets in the file."""
+    """Where one tensor lies, and how it is to be read there.
+
+    Attributes:
+        name: in its file.
+        dtype: as stored, as safetensors names it.
+        shape: that of what is read.
+        file: where it lies.
+        start, end: byte offsets in the file.
+        is_transposed: it is stored with its axes the other way round.
+        scale: what its values are to be multiplied by, a number or one for each row; None: by nothing.
+    """
 
     name: str
     dtype: str
@@ -53,11 +74,29 @@ class Tensor:
     file: Path
     start: int
     end: int
+    is_transposed: bool = False
+    scale: "Tensor | None" = None
 
     @property
-    def is_aligned(self) -> bool:
-        """Whether its first value lies at a multiple of its size, so that it can be read where it is."""
-        return self.start % NUMPY_TYPES[self.dtype].itemsize == 0
+    def lies_as_read(self) -> bool:
+        """Whether the file's bytes are what is read: in order, and at a multiple of their type's size."""
+        return not self.is_transposed and self.start % NUMPY_TYPES[self.dtype].itemsize == 0
+
+    @property
+    def transposed(self) -> "Tensor":
+        """The same, with its axes the other way round."""
+        return replace(self, shape=self.shape[::-1], is_transposed=not self.is_transposed)
+
+    def rows(self, first: int, count: int) -> "Tensor":
+        """So many of its rows, from the first one on."""
+        size = (self.end - self.start) // self.shape[0]
+        start = self.start + first * size
+        scale = self.scale
+        if scale is not None and scale.shape[:1] == self.shape[:1]:
+            scale = scale.rows(first, count)
+        return replace(
+            self, shape=(count, *self.shape[1:]), start=start, end=start + count * size, scale=scale
+        )
 
     @property
     def is_float(self) -> bool:
@@ -117,6 +156,29 @@ def read_header(file: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: not a whole safetensors file.
     """
+    header, base, size = _load_header(file)
+    tensors = {
+        name: _entry(name, value, file, base, size)
+        for name, value in header.items()
+        if name != "__metadata__"
+    }
+    _check_overlap(file, tensors)
+    return tensors
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """What a file's header says beside its tensors, those entries that are text.
+
+    Raises:
+        WeightsError: not a whole safetensors file.
+    """
+    metadata = _load_header(file)[0].get("__metadata__")
+    entries = metadata.items() if isinstance(metadata, dict) else ()
+    return {key: value for key, value in entries if isinstance(value, str)}
+
+
+def _load_header(file: Path) -> tuple[dict[str, Any], int, int]:
+    """The header as it stands, where the bytes begin behind it, and the size of the file."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
@@ -130,13 +192,7 @@ def read_header(file: Path) -> dict[str, Tensor]:
             raise WeightsError(f"{file}: the safetensors header cannot be read ({error})") from error
     if not isinstance(header, dict):
         raise WeightsError(f"{file}: the safetensors header is a {type(header).__name__}, not an object")
-    tensors = {
-        name: _entry(name, value, file, 8 + length, size)
-        for name, value in header.items()
-        if name != "__metadata__"
-    }
-    _check_overlap(file, tensors)
-    return tensors
+    return header, 8 + length, size
 
 
 def _entry(name: str, value: Any, file: Path, base: int, size: int) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import WeightsError
+from latentrt.models.floats import WIDENED
 from latentrt.models.safetensors import NUMPY_TYPES, Tensor, read_header
 
 Array = npt.NDArray[Any]
@@ -38,6 +39,14 @@ class Weights(Mapping[str, Tensor]):
             self._tensors.update(read_header(file))
         self._maps: dict[Path, np.memmap[Any, Any]] = {}
 
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> "Weights":
+        """Tensors that are known already, under the names that they are asked for by."""
+        weights = cls(())
+        weights.files = tuple(sorted({tensor.file for tensor in tensors.values()}))
+        weights._tensors = dict(tensors)
+        return weights
+
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
 
@@ -50,7 +59,7 @@ class Weights(Mapping[str, Tensor]):
     def find(self, name: str, shape: tuple[int, ...] | None = None) -> Tensor | None:
         """Look a parameter up by its current name, then by the names that other versions gave it.
 
-        Where it is stored with more axes of size 1 behind those of `shape`, it is given in that shape.
+        Where it is stored with more axes of size 1 behind those of `shape`, or fewer, it is given in that shape.
         """
         found = next((alias for alias in names_of(name) if alias in self._tensors), None)
         if found is None:
@@ -70,17 +79,36 @@ class Weights(Mapping[str, Tensor]):
         return self.read(tensor, dtype)
 
     def read(self, tensor: Tensor, dtype: npt.DTypeLike | None = None) -> Array:
-        """The tensor as an array of its shape, in `dtype` (None: as stored; bf16 as float32).
+        """The tensor as an array of its shape, in `dtype` (None: as stored; what numpy has no type of as float32).
 
         Where the type already fits, the array is a read-only view of the mapped file, not a copy.
         """
         if tensor.file not in self._maps:
             self._maps[tensor.file] = np.memmap(tensor.file, dtype=np.uint8, mode="r")
         raw = self._maps[tensor.file][tensor.start : tensor.end]
-        array: Array = np.asarray(raw).view(NUMPY_TYPES[tensor.dtype]).reshape(tensor.shape)
-        if tensor.dtype == "BF16":
-            array = (array.astype(np.uint32) << 16).view(np.float32)
+        array: Array = np.asarray(raw).view(NUMPY_TYPES[tensor.dtype])
+        array = array.reshape(tensor.shape[::-1]).T if tensor.is_transposed else array.reshape(tensor.shape)
+        if tensor.dtype in WIDENED:
+            array = WIDENED[tensor.dtype](array)
+        if tensor.scale is not None:
+            array = array * self.scale(tensor)
         return array if dtype is None else array.astype(dtype, copy=False)
+
+    def scale(self, tensor: Tensor) -> Array:
+        """What a tensor's values are to be multiplied by, float32, in a shape that goes with its own.
+
+        Raises:
+            WeightsError: it is neither one number nor one for each row, or not finite.
+        """
+        if tensor.scale is None:
+            return np.ones((), np.float32)
+        scale = self.read(tensor.scale, np.float32).reshape(-1)
+        if scale.size not in (1, tensor.shape[0]) or not np.isfinite(scale).all():
+            raise WeightsError(
+                f"{tensor.file}: tensor {tensor.scale.name} is to scale {tensor.name}: expected one finite number, or "
+                f"{tensor.shape[0]}; got shape {tensor.scale.shape}"
+            )
+        return scale.reshape(()) if scale.size == 1 else scale.reshape(-1, *[1] * (len(tensor.shape) - 1))
 
     def release(self) -> None:
         """Let the system take back the pages of the mapped files; what is read again is loaded again."""
@@ -113,8 +141,11 @@ def names_of(name: str) -> Iterator[str]:
 
 
 def extends(stored: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether `stored` is `shape`, or that and axes of size 1: the VAE's attention was kept as 1×1 convolutions."""
-    return stored[: len(shape)] == shape and all(size == 1 for size in stored[len(shape) :])
+    """Whether two shapes are the same but for axes of size 1 at the end: 1×1 convolutions are kept as matrices, too."""
+    shared = min(len(stored), len(shape))
+    return stored[:shared] == shape[:shared] and all(
+        size == 1 for size in (*stored[shared:], *shape[shared:])
+    )
 
 
 def read_safetensors(path: Path) -> dict[str, Array]:

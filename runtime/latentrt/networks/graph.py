@@ -42,13 +42,15 @@ class Parameter:
 class Place:
     """Where the bytes of an initializer lie: in a file, from `offset`; without a length, they are handed in memory.
 
-    `dtype` is named as safetensors does: "F16".
+    `dtype` is named as safetensors does: "F16". `scale`, float32: what the values are to be multiplied by, where the
+    graph casts them; a number, or one for each row.
     """
 
     dtype: str
     location: str = "memory"
     offset: int = 0
     length: int | None = None
+    scale: np.ndarray[Any, Any] | None = None
 
 
 class Graph:
@@ -121,6 +123,29 @@ class Graph:
             if place.length is not None:
                 tensor.external_data.add(key="offset", value=str(place.offset))
                 tensor.external_data.add(key="length", value=str(place.length))
+        self._scale({name: place.scale for name, place in places.items() if place.scale is not None})
+
+    def _scale(self, scales: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Multiply parameters behind their `Cast`; ONNX Runtime computes that once, when it loads the graph."""
+        if not scales:
+            return
+        nodes = list(self._model.graph.node)
+        del self._model.graph.node[:]
+        for node in nodes:
+            added = self._model.graph.node.add()
+            added.CopyFrom(node)
+            if node.op_type != "Cast" or node.input[0] not in scales:
+                continue
+            (output,) = node.output
+            (kind,) = (attribute.i for attribute in node.attribute if attribute.name == "to")
+            added.output[0], factor = f"{output}/unscaled", f"{output}/scale"
+            values = scales[node.input[0]].astype(DTYPES[kind])
+            self._model.graph.initializer.add(
+                name=factor, data_type=kind, dims=values.shape, raw_data=values.tobytes()
+            )
+            self._model.graph.node.add(
+                op_type="Mul", input=[added.output[0], factor], output=[output], name=output
+            )
 
     def _external(self) -> list[Any]:
         return [t for t in self._model.graph.initializer if t.data_location == EXTERNAL]

@@ -36,6 +36,8 @@ ONNX_TYPES = {
     "F16": FLOAT16,
     "F64": 11,
     "BF16": 16,
+    "F8_E4M3": 17,
+    "F8_E5M2": 19,
 }
 
 _FIELD = descriptor_pb2.FieldDescriptorProto

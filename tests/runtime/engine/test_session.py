@@ -99,7 +99,7 @@ class TestSession:
         padded = (header + 1).to_bytes(8, "little") + stored[8 : 8 + header] + b" " + stored[8 + header :]
         (tmp_path / "u.safetensors").write_bytes(padded)
         opened_weights = Weights((tmp_path / "u.safetensors",))
-        assert not opened_weights["fc.weight"].is_aligned
+        assert not opened_weights["fc.weight"].lies_as_read
         opened = Session(
             "unet", Graph.parse(linear().SerializeToString(), "linear"), opened_weights, CPU, "fp32"
         )
