@@ -21,7 +21,7 @@ from tokenizers import Tokenizer as Backend
 
 from latentrt.errors import InputError, ModelError
 from latentrt.files import read_json
-from latentrt.text.vocabulary import add_special_tokens, read_backend
+from latentrt.text.vocabulary import add_roles, add_special_tokens, clip_backend, read_backend
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,21 @@ def load_tokenizer(folder: Path | str, max_position_embeddings: int | None = Non
     )
 
 
-def _token_id(backend: Backend, folder: Path, role: str, special: Mapping[str, str]) -> int:
+def clip_tokenizer(pad_token: str = "<|endoftext|>", max_length: int = 77) -> Tokenizer:
+    """CLIP's own tokenizer, for models whose files bring none.
+
+    Args:
+        pad_token: fills up a row; that of OpenCLIP's text encoders is "!".
+        max_length: what the text encoder takes.
+    """
+    backend, name = clip_backend(), "CLIP's vocabulary"
+    special = add_roles(backend, {"pad_token": pad_token}, {}, name)
+    roles = ("bos", "eos", "pad")
+    bos, eos, pad = (_token_id(backend, name, f"{role}_token", special) for role in roles)
+    return Tokenizer(backend, max_length=max_length, bos_id=bos, eos_id=eos, pad_id=pad)
+
+
+def _token_id(backend: Backend, folder: Path | str, role: str, special: Mapping[str, str]) -> int:
     content = special.get(role)
     index = None if content is None else backend.token_to_id(content)
     if index is None:

@@ -1,6 +1,8 @@
 """A CLIP vocabulary as files hold it: vocabulary, merges and special tokens, read with care."""
 
-from collections.abc import Mapping
+import gzip
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from latentrt.files import read_json, read_text
 WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 UNKNOWN = "<|endoftext|>"
+END_OF_WORD = "</w>"
 # The order decides: where two roles share one token, the later one's way of matching holds.
 DEFAULT_SPECIAL_TOKENS: dict[str, str | None] = {
     "bos_token": "<|startoftext|>",
@@ -61,17 +64,47 @@ def _from_vocabulary(vocab_path: Path, merges_path: Path) -> Tokenizer:
                 f"{merges_path}: line {number}: expected two tokens and a space, got {line[:80]!r}"
             )
         merges.append((pair[0], pair[1]))
+    return _assembled(vocab, merges, f"{merges_path}: does not go with {vocab_path.name}")
+
+
+def clip_backend() -> Tokenizer:
+    """CLIP's own vocabulary, as OpenAI published it: what every Stable Diffusion was trained with.
+
+    Its tokens are the 256 bytes, as signs that can be seen; these at the end of a word; and what each merge makes.
+    """
+    with resources.files("latentrt").joinpath("text", "clip", "merges.txt.gz").open("rb") as packed:
+        lines = gzip.decompress(packed.read()).decode("utf-8").splitlines()
+    merges = [(first, second) for first, second in map(str.split, lines)]
+    signs = _bytes_as_signs()
+    made = (first + second for first, second in merges)
+    tokens = [*signs, *(sign + END_OF_WORD for sign in signs), *made, "<|startoftext|>", UNKNOWN]
+    return _assembled({token: index for index, token in enumerate(tokens)}, merges, "CLIP's merges")
+
+
+def _bytes_as_signs() -> list[str]:
+    """A sign for each byte, in the order of their ids: first those that print, as Latin-1 has them."""
+    printing = [
+        byte
+        for first, last in (("!", "~"), ("¡", "¬"), ("®", "ÿ"))
+        for byte in range(ord(first), ord(last) + 1)
+    ]
+    others = 256 - len(printing)
+    return [chr(byte) for byte in printing] + [chr(256 + index) for index in range(others)]
+
+
+def _assembled(vocab: dict[str, int], merges: Sequence[tuple[str, str]], where: str) -> Tokenizer:
+    """CLIP's way of reading text, over a vocabulary."""
     try:
         model = BPE(
             vocab=vocab,
             merges=merges,
             continuing_subword_prefix="",
-            end_of_word_suffix="</w>",
+            end_of_word_suffix=END_OF_WORD,
             fuse_unk=False,
             unk_token=UNKNOWN if UNKNOWN in vocab else None,
         )
     except Exception as error:  # the library raises Exception itself
-        raise ModelError(f"{merges_path}: does not go with {vocab_path.name}: {error}") from None
+        raise ModelError(f"{where}: {error}") from None
     backend = Tokenizer(model)
     backend.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -110,6 +143,24 @@ def add_special_tokens(backend: Tokenizer, folder: Path, config: Mapping[str, An
         known[token.content] = token
         backend.add_special_tokens([token]) if token.special else backend.add_tokens([token])
 
+    contents = add_roles(backend, roles, known, path)
+    extra = roles.get("extra_special_tokens", roles.get("additional_special_tokens"))
+    if isinstance(extra, list):
+        backend.add_special_tokens([_added(path, "additional_special_tokens", value) for value in extra])
+    return contents
+
+
+def add_roles(
+    backend: Tokenizer, roles: Mapping[str, Any], known: Mapping[str, AddedToken], path: Path | str
+) -> dict[str, str]:
+    """Tell the backend which tokens begin, end and fill up a row; return the token of each role.
+
+    Args:
+        backend: changed in place.
+        roles: by name, as `DEFAULT_SPECIAL_TOKENS`, which stand for those that are absent.
+        known: tokens that were added before, by their text.
+        path: for messages.
+    """
     contents: dict[str, str] = {}
     for role, default in DEFAULT_SPECIAL_TOKENS.items():
         value = roles.get(role, default)
@@ -120,9 +171,6 @@ def add_special_tokens(backend: Tokenizer, folder: Path, config: Mapping[str, An
             token = known.get(token.content, token)
         contents[role] = token.content
         backend.add_special_tokens([token])
-    extra = roles.get("extra_special_tokens", roles.get("additional_special_tokens"))
-    if isinstance(extra, list):
-        backend.add_special_tokens([_added(path, "additional_special_tokens", value) for value in extra])
     return contents
 
 
@@ -143,7 +191,7 @@ def _content(value: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _added(path: Path, role: str, value: Any) -> AddedToken:
+def _added(path: Path | str, role: str, value: Any) -> AddedToken:
     """Read a token as the files write it: a string, or an object with its way of matching."""
     content = _content(value)
     if not content:
