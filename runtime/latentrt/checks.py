@@ -9,6 +9,11 @@ from latentrt.errors import SettingError
 MAX_PIXELS = 64 * 1024 * 1024  # of a picture, read or made
 DEVICES = ("auto", "cpu", "cuda", "openvino")
 DTYPES = ("auto", "fp16", "fp32")
+PREDICTION_TYPES = (
+    "epsilon",
+    "v_prediction",
+    "sample",
+)  # of latent diffusion's UNets, as diffusers calls them
 
 
 def whole(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:

@@ -1,5 +1,6 @@
 """txt2img, img2img and inpaint: composition, nothing else."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
@@ -11,6 +12,7 @@ from latentrt.engine.networks import Networks, Placement, place
 from latentrt.errors import SettingError
 from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
+from latentrt.models.replacing import make_replacements
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
 from latentrt.painting.generation import Generation, Result
@@ -42,11 +44,15 @@ def load(
     dtype: str = "auto",
     low_memory: bool = False,
     tile: Tile = "auto",
+    vae: Path | str | None = None,
+    text_encoder: Path | str | Sequence[Path | str] = (),
+    unet: Path | str | None = None,
+    prediction_type: str | None = None,
 ) -> "Pipeline":
     """Open a model. Its networks are loaded when they are first needed.
 
     Args:
-        model: "demo", or the folder of a diffusers checkpoint or of a bundle.
+        model: "demo", a .safetensors file, or the folder of a diffusers checkpoint or of a bundle.
         device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
         dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere.
         low_memory: close each network when its stage is over, so that the next run loads it again, and hold
@@ -54,12 +60,19 @@ def load(
         tile: how large pictures go through the autoencoder: in tiles of so many pixels' side; "off", whole; or "auto",
             whole up to 1024 x 1024 pixels, and in tiles of 512 above. Tiles take less memory and twice the time, and
             differ from the whole, by how much depends on the picture (docs/measurements.md).
+        vae: a .safetensors file or diffusers folder of an autoencoder, in place of the model's own or where it has
+            none.
+        text_encoder: likewise of a text encoder; of SDXL's two, one or several.
+        unet: likewise of a UNet of the model's family.
+        prediction_type: "epsilon", "v_prediction" or "sample": what the UNet predicts, where the model's files say
+            something else, or nothing.
 
     Raises:
-        ModelError: there is no such model, or it is not one.
+        ModelError: there is no such model, it is not one, or what is given does not go with it.
         ProviderError: the device asked for cannot be had here.
     """
-    return Pipeline(open_model(model), place(device, dtype, low_memory), tile)
+    given = make_replacements(vae, text_encoder, unet, prediction_type)
+    return Pipeline(open_model(model, given), place(device, dtype, low_memory), tile)
 
 
 class Pipeline:
@@ -219,7 +232,7 @@ class Pipeline:
         self.text.forget()
 
     def _start(self, request: Request) -> Generation:
-        return Generation(self._parts, (Pass(request),), request.parameters(self.model.name))
+        return Generation(self._parts, (Pass(request),), request.parameters(self.model))
 
     def __enter__(self) -> "Pipeline":
         return self

@@ -2,11 +2,22 @@
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from latentrt.checks import DEVICES, DTYPES
+from latentrt.checks import DEVICES, DTYPES, PREDICTION_TYPES
+from latentrt.cli.console import say
 from latentrt.cli.options import reading
 from latentrt.painting.kinds import Number, Seed, Size, Whole, drawn
+
+if TYPE_CHECKING:
+    from latentrt.pipeline import Pipeline
+
+# Networks that may be given beside a model.
+PARTS = {
+    "vae": "an autoencoder, in place of the model's own or where it has none",
+    "text-encoder": "a text encoder, likewise; of SDXL's two, may be repeated",
+    "unet": "a UNet of the model's family, likewise",
+}
 
 natural: Callable[[str], int] = reading(Whole(1))
 finite: Callable[[str], float] = reading(Number())
@@ -19,7 +30,19 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model",
         metavar="demo|PATH",
-        help="the included demo model, a diffusers folder, or a bundle (default: demo)",
+        help="the included demo model, a .safetensors file, a diffusers folder, or a bundle (default: demo)",
+    )
+    for name, of in PARTS.items():
+        group.add_argument(
+            f"--{name}",
+            metavar="PATH",
+            action="append" if name == "text-encoder" else "store",
+            help=f"a .safetensors file or diffusers folder of {of}",
+        )
+    group.add_argument(
+        "--prediction-type",
+        choices=PREDICTION_TYPES,
+        help="what the UNet predicts, where the model's files say something else, or nothing",
     )
     group.add_argument(
         "--device",
@@ -33,6 +56,40 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="what to compute in (default: what suits the device)",
     )
+
+
+def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
+    """The model of --model on what the options say, or another one; what it was taken for is told.
+
+    Args:
+        args: with what `add_model` adds, and `--tile`, `--low-memory` where the command has them.
+        model: another than that of --model, to which its parts do not belong.
+    """
+    import latentrt
+
+    placed: dict[str, Any] = {"device": args.device, "dtype": args.dtype, "tile": args.tile}
+    placed["low_memory"] = getattr(args, "low_memory", False)
+    if model is None:
+        parts = {"vae": args.vae, "text_encoder": args.text_encoder or (), "unet": args.unet}
+        placed |= {**parts, "prediction_type": args.prediction_type}
+        model = "demo" if args.model is None else args.model
+    pipeline = latentrt.load(model, **placed)
+    if not args.quiet:
+        for note in pipeline.model.notes:
+            say(note)
+    return pipeline
+
+
+def parts_given(args: argparse.Namespace) -> set[str]:
+    """What a picture's text calls the models and parts that are given beside --model."""
+    given = {
+        "Refiner": getattr(args, "refiner", None),
+        "VAE": args.vae,
+        "Text encoder": args.text_encoder,
+        "UNet": args.unet,
+        "Prediction type": args.prediction_type,
+    }
+    return {name for name, value in given.items() if value}
 
 
 def add_tile(parser: argparse.ArgumentParser) -> None:

@@ -46,13 +46,10 @@ def run(args: argparse.Namespace) -> int:
     output = plan(args.out, tensor.shape[0])
     output.check()
 
-    import latentrt
-
-    model = "demo" if args.model is None else args.model
     files = []
     with (
         output.claimed() as save,
-        latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline,
+        arguments.load(args) as pipeline,
     ):
         height, width = (side * pipeline.model.vae_scale_factor for side in tensor.shape[2:])
         if width * height > MAX_PIXELS:

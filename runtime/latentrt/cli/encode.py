@@ -50,13 +50,11 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out}: unknown suffix {args.out.suffix!r}; expected .safetensors")
     check_folder(args.out.parent)
 
-    import latentrt
     from latentrt.models.safetensors import dump_safetensors
 
-    model = "demo" if args.model is None else args.model
     with (
         claim_file(args.out) as claim,
-        latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline,
+        arguments.load(args) as pipeline,
     ):
         factor = pipeline.model.vae_scale_factor
         own = tuple(max(side // factor, 1) * factor for side in image.size)

@@ -75,18 +75,10 @@ def run(args: argparse.Namespace) -> int:
     if args.refiner is None and args.refiner_start is not None:
         raise InputError("--refiner-start: does nothing without --refiner")
 
-    import latentrt
-
     refined: dict[str, Any] = {}
     with contextlib.ExitStack() as opened:
         if args.refiner is not None:
-            placed = {
-                "device": args.device,
-                "dtype": args.dtype,
-                "low_memory": args.low_memory,
-                "tile": args.tile,
-            }
-            refined["refiner"] = opened.enter_context(latentrt.load(args.refiner, **placed))
+            refined["refiner"] = opened.enter_context(arguments.load(args, args.refiner))
             refined["refiner_start"] = 0.8 if args.refiner_start is None else args.refiner_start
         return paint.paint(
             args,
@@ -129,6 +121,12 @@ def _hires(args: argparse.Namespace, recalled: Hires | None) -> Hires | None:
     return hires
 
 
+def _names(model: str) -> tuple[str, ...]:
+    """What a picture's text may call a model: as it was asked for, or as its folder or file is called."""
+    path = Path(model).resolve()
+    return model, path.name, path.stem
+
+
 def _recalled(args: argparse.Namespace, given: "Recalled") -> "Recalled":
     """Fill in what was not given from the text of the picture `args.picture`."""
     from latentrt.painting.recall import NotHeeded, recall
@@ -144,18 +142,25 @@ def _recalled(args: argparse.Namespace, given: "Recalled") -> "Recalled":
         given["hires"] = None
     count = given.pop("num_images", None)
     try:
-        with warnings.catch_warnings():
-            if args.refiner is not None:
-                warnings.filterwarnings("ignore", message=".*: Refiner$", category=NotHeeded)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             settings = recall(text, **given)
     except InputError as error:
         raise InputError(f"{args.picture}: {options.in_options(error)}") from None
+    again = arguments.parts_given(args)
+    for warning in caught:
+        message = warning.message
+        if isinstance(message, NotHeeded):
+            if not (names := [name for name in message.names if name not in again]):
+                continue
+            message = NotHeeded(names)
+        warnings.warn(message, stacklevel=1)
     made_by = parse_parameters(text).model
     if args.model is None and made_by not in (None, "demo"):
         raise InputError(
             f"{args.picture}: was made with the model {made_by!r}; say where that is with --model PATH"
         )
-    if args.model is not None and made_by not in (None, Path(args.model).resolve().name, args.model):
+    if args.model is not None and made_by not in (None, *_names(args.model)):
         warn(f"{args.picture} was made with the model {made_by!r}, and will look different with {args.model}")
     if (several := settings.pop("num_images", None)) is not None:
         raise InputError(

@@ -36,7 +36,9 @@ _NOT_RUN = ("safety_checker", "image_encoder")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="demo, a diffusers folder, or a bundle")
+    parser.add_argument(
+        "model", metavar="MODEL", help="demo, a .safetensors file, a diffusers folder, or a bundle"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -62,7 +64,7 @@ def describe(model: "Model") -> dict[str, Any]:
         sides = {"width": None, "height": None, "size_error": str(error)}
     prediction_type = str(model.scheduler_config.get("prediction_type", "epsilon"))
     try:
-        sampler = resolve(model.defaults.get("sampler"), model.scheduler_config, where=model.scheduler_path)
+        sampler = resolve(model.defaults.get("sampler"), model.scheduler_config, where=model.scheduler_where)
         sampler_name, prediction_type = sampler.label, sampler.prediction_type
     except (InputError, ModelError) as error:
         sampler_name = f"none ({error})"

@@ -69,14 +69,10 @@ def paint(
     output.check(_size(settings), prompts)
     batches = seeding.batches(settings, one_stream=args.one_stream, low_memory=args.low_memory)
 
-    import latentrt
-
-    model = "demo" if args.model is None else args.model
-    placed: dict[str, Any] = {"dtype": args.dtype, "low_memory": args.low_memory, "tile": args.tile}
     with (
         output.claimed() as save,
         previews.Previews(args) as shown,
-        latentrt.load(model, device=args.device, **placed) as pipeline,
+        arguments.load(args) as pipeline,
     ):
         shown.open(pipeline)
         painted = _Painted()

@@ -97,18 +97,16 @@ def run(args: argparse.Namespace) -> int:
     seed = drawn(args.seed)
     shared = {**options.given(args, Img2ImgSettings), "seed": seed}
 
-    import latentrt
     from latentrt.pictures.metadata import format_parameters
 
     started = time.perf_counter()
-    model = "demo" if args.model is None else args.model
     pictures: dict[tuple[int, int, int], Image] = {}
     made: dict[tuple[int, int, int], GenerationParameters] = {}
     files = []
     with (
         output.claimed() as save_grid,
         contextlib.nullcontext() if kept is None else kept.claimed() as keep,
-        latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline,
+        arguments.load(args) as pipeline,
     ):
         cells = _cells(pipeline, args.prompt, image, shared, (x, y, z))
         _check_size(cells, args.out)

@@ -2,6 +2,7 @@
 
 import importlib.resources
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from latentrt.models.manifest import COMPONENTS as COMPONENTS
 from latentrt.models.manifest import MANIFEST_NAME, read_manifest
 from latentrt.models.model import ADVICE, SCHEDULER_CONFIG, TEXT_ENCODERS, Component, Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
+from latentrt.models.replacing import NOTHING_ELSE, Replacements, refuse_incomplete, with_replacements
+from latentrt.models.single_file import open_single_file, pad_token
 from latentrt.networks import Options
 
 # A diffusers folder holds both halves of the autoencoder in one.
@@ -23,13 +26,33 @@ _UNSUPPORTED_PIPELINES = ("StableDiffusion3", "Flux")
 _UNSUPPORTED_FOLDERS = ("transformer",)
 
 
-def open_model(model: str | Path) -> Model:
-    """Open a model by its folder, or the included one by the name "demo".
+def open_model(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
+    """Open a model by its folder or file, or the included one by the name "demo".
+
+    Args:
+        model: where it is.
+        given: what counts in place of its own, or for what a single file lacks.
 
     Raises:
-        ModelError: there is no such folder, it is no model, or of a kind that is not supported.
+        ModelError: there is no such model, it is none, of a kind that is not supported, or not whole.
     """
     root = _find(model)
+    if root.is_file():
+        opened = open_single_file(root, given.prediction_type)
+    else:
+        opened = _open_folder(root, "demo" if model == "demo" else root.resolve().name)
+        if given.prediction_type is not None:
+            predicting = {**opened.scheduler_config, "prediction_type": given.prediction_type}
+            opened = replace(opened, scheduler_config=predicting)
+    opened = with_replacements(opened, given)
+    refuse_incomplete(opened)
+    if opened.contents is not None:
+        pads = {name: pad_token(opened.components[name].config) for name in opened.text_encoders}
+        opened = replace(opened, pad_tokens=pads)
+    return opened
+
+
+def _open_folder(root: Path, name: str) -> Model:
     index_path = root / "model_index.json"
     manifest = read_manifest(root) if (root / MANIFEST_NAME).is_file() else None
     index = read_json(index_path)
@@ -46,21 +69,21 @@ def open_model(model: str | Path) -> Model:
         unet, unet_repairs = repair_unet(unet)
     encoders = [name for name in TEXT_ENCODERS if _has_encoder(root, index, name, xl)]
     components: dict[str, Component] = {}
-    for name in (*encoders, *COMPONENTS[1:]):
-        key = _DIFFUSERS_FOLDERS.get(name, name)
-        folder = name if manifest is not None else key
-        config = unet if name == "unet" else _read_config(root, folder, index)
-        if name in encoders and isinstance(config.get("text_config"), dict):
+    for part in (*encoders, *COMPONENTS[1:]):
+        key = _DIFFUSERS_FOLDERS.get(part, part)
+        folder = part if manifest is not None else key
+        config = unet if part == "unet" else _read_config(root, folder, index)
+        if part in encoders and isinstance(config.get("text_config"), dict):
             config = config["text_config"]  # of a whole CLIP, as transformers reads it
-        fp32_only = manifest is not None and manifest.components[name].fp32_only
+        fp32_only = manifest is not None and manifest.components[part].fp32_only
         if key == "vae" and xl and config.get("force_upcast", True) is not False:
             fp32_only = True
-        components[name] = Component(name, root / folder, config, fp32_only, _class_in(root, index, key))
+        components[part] = Component(part, root / folder, config, fp32_only, _class_in(root, index, key))
     scheduler_config, scheduler_repairs = repair_scheduler(
         read_json(root / SCHEDULER_CONFIG), _class_in(root, index, "scheduler"), for_latents=not xl
     )
     return Model(
-        name="demo" if model == "demo" else root.resolve().name,
+        name=name,
         root=root,
         index=index,
         components=components,
@@ -142,13 +165,11 @@ def model_folder(model: str | Path) -> Path:
 def _find(model: str | Path) -> Path:
     root = model_folder(model)
     if root.is_file():
-        raise ModelError(
-            f"{root}: is a file. Expected the folder of a diffusers checkpoint (with model_index.json) or a bundle; "
-            "a single-file checkpoint is converted by diffusers' `from_single_file(...).save_pretrained(folder)`."
-        )
+        return root
     if not root.is_dir():
         raise ModelError(
-            f"{model}: no such model. Expected `demo`, or the folder of a diffusers checkpoint or of a bundle. "
+            f"{model}: no such model. Expected `demo`, a .safetensors file, or the folder of a diffusers checkpoint or "
+            "of a bundle. "
             "A model of a hub is downloaded first (`hf download NAME --local-dir FOLDER`)."
         )
     if not (root / "model_index.json").is_file():

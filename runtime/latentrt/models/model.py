@@ -8,6 +8,7 @@ from typing import Any
 
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
+from latentrt.models.contents import Contents
 from latentrt.models.manifest import Manifest
 from latentrt.models.repairs import Repair
 from latentrt.models.weight_files import find_weight_files
@@ -32,6 +33,7 @@ class Component:
         config: what its config.json says, and what diffusers makes of it.
         fp32_only: it overflows in fp16.
         class_name: what `model_index.json` calls its class; None where it names none, and the config's own counts.
+        held: its tensors in a file that holds others too; None: they are in the folder.
     """
 
     name: str
@@ -39,21 +41,22 @@ class Component:
     config: Mapping[str, Any]
     fp32_only: bool = False
     class_name: str | None = None
+    held: Weights | None = None
 
     @cached_property
     def weights(self) -> Weights:
         """The tensors of this component; headers are read once."""
-        return Weights(find_weight_files(self.folder))
+        return Weights(find_weight_files(self.folder)) if self.held is None else self.held
 
     @property
-    def config_path(self) -> Path:
-        """Where `config` was read."""
-        return self.folder / "config.json"
+    def where(self) -> str:
+        """Where `config` comes from, for messages."""
+        return str(self.folder / "config.json") if self.held is None else f"{self.held.files[0]}: {self.name}"
 
     @property
     def options(self) -> Options:
         """The settings of `config`, to be asked for one by one; a ModelError names what cannot be."""
-        return Options(str(self.config_path), self.config)
+        return Options(self.where, self.config)
 
     def graph(self, variant: Variant) -> Graph:
         """What computes it, written from `config`; without weights.
@@ -62,7 +65,7 @@ class Component:
             ModelError: a setting of `config` has no graph here; the message names it.
         """
         role = TEXT_ENCODERS[0] if self.name in TEXT_ENCODERS else self.name
-        return build(role, self.config, variant, str(self.config_path), self.class_name)
+        return build(role, self.config, variant, self.where, self.class_name)
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,20 @@ class Model:
     """A model on disk.
 
     Attributes:
-        name: of its folder.
-        root: its folder.
+        name: of its folder or file.
+        root: its folder or file.
         index: what `model_index.json` says.
         components: its networks.
         scheduler_config: what its `scheduler_config.json` says, and what diffusers makes of it.
         manifest: of a bundle.
         defaults: the generation settings that its maker advises, if it says any.
         repairs: what counts for something else than its files say.
+        pad_tokens: by text encoder, of those that are read with CLIP's own vocabulary: what fills up a row.
+        family: what people call its kind; None where nobody asked.
+        prediction_why: what said how it predicts, where no scheduler config does.
+        contents: what lies in the file, of a single one.
+        notes: what was taken for granted, to be told to whoever paints.
+        entries: of a picture's text: what was given in place of the model's own.
     """
 
     name: str
@@ -88,19 +97,25 @@ class Model:
     manifest: Manifest | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     repairs: tuple[Repair, ...] = ()
+    pad_tokens: Mapping[str, str] = field(default_factory=dict)
+    family: str | None = None
+    prediction_why: str | None = None
+    contents: Contents | None = None
+    notes: tuple[str, ...] = ()
+    entries: tuple[tuple[str, str], ...] = ()
 
     # Each of these raises a ModelError where config.json says something that cannot be; where it says nothing, the
     # default of the component's class holds.
 
     @property
-    def scheduler_path(self) -> Path:
-        """Where `scheduler_config` was read."""
-        return self.root / SCHEDULER_CONFIG
+    def scheduler_where(self) -> str:
+        """Where `scheduler_config` comes from, for messages."""
+        return str(self.root / SCHEDULER_CONFIG) if self.contents is None else f"{self.root}: its scheduler"
 
     @property
-    def advice_path(self) -> Path:
-        """Where `defaults` were read."""
-        return self.root / ADVICE
+    def advice_where(self) -> str:
+        """Where `defaults` come from, for messages."""
+        return str(self.root / ADVICE) if self.contents is None else f"{self.root}: its defaults"
 
     @property
     def vae_scale_factor(self) -> int:
@@ -133,7 +148,7 @@ class Model:
         if name in self.defaults:
             side = int(self.defaults[name])
             if side % self.vae_scale_factor:
-                advice = Options(str(self.advice_path), self.defaults)
+                advice = Options(self.advice_where, self.defaults)
                 raise advice.unsupported(name, side, f"a multiple of {self.vae_scale_factor}")
             return side
         return self.default_size[("width", "height").index(name)]

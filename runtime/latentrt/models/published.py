@@ -1,4 +1,4 @@
-"""The configurations that Stable Diffusion 1.x was published with, as its folders' JSON files have them."""
+"""The configurations that Stable Diffusion's families were published with, as their folders' JSON files have them."""
 
 from typing import Any
 
@@ -86,4 +86,75 @@ SD1_SCHEDULER: dict[str, Any] = {
     "skip_prk_steps": True,
     "steps_offset": 1,
     "trained_betas": None,
+}
+_SCHEDULE: dict[str, Any] = {
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "clip_sample": False,
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
+SD2_SCHEDULER: dict[str, Any] = {**_SCHEDULE, "_class_name": "PNDMScheduler", "skip_prk_steps": True}
+# Of Stable Diffusion 2.x's models of 768 pixels.
+SD2_V_SCHEDULER: dict[str, Any] = {
+    **_SCHEDULE,
+    "_class_name": "DDIMScheduler",
+    "prediction_type": "v_prediction",
+}
+SDXL_SCHEDULER: dict[str, Any] = {
+    **_SCHEDULE,
+    "_class_name": "EulerDiscreteScheduler",
+    "interpolation_type": "linear",
+    "timestep_spacing": "leading",
+    "use_karras_sigmas": False,
+}
+PLAYGROUND_SCHEDULER: dict[str, Any] = {
+    "_class_name": "EDMDPMSolverMultistepScheduler",
+    "algorithm_type": "dpmsolver++",
+    "euler_at_final": False,
+    "final_sigmas_type": "zero",
+    "lower_order_final": True,
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "rho": 7.0,
+    "sigma_data": 0.5,
+    "sigma_max": 80.0,
+    "sigma_min": 0.002,
+    "solver_order": 2,
+    "solver_type": "midpoint",
+}
+COSXL_SCHEDULER: dict[str, Any] = {
+    "_class_name": "EDMEulerScheduler",
+    "num_train_timesteps": 1000,
+    "prediction_type": "v_prediction",
+    "rho": 7.0,
+    "sigma_data": 1.0,
+    "sigma_max": 120.0,
+    "sigma_min": 0.002,
+}
+# Trained in few steps: what their makers say to run them with.
+TURBO_SCHEDULER: dict[str, Any] = {
+    **_SCHEDULE,
+    "_class_name": "EulerAncestralDiscreteScheduler",
+    "timestep_spacing": "trailing",
+}
+LIGHTNING_SCHEDULER: dict[str, Any] = {
+    **_SCHEDULE,
+    "_class_name": "EulerDiscreteScheduler",
+    "timestep_spacing": "trailing",
+}
+HYPER_SCHEDULER: dict[str, Any] = {
+    **_SCHEDULE,
+    "_class_name": "DDIMScheduler",
+    "timestep_spacing": "trailing",
+}
+TCD_SCHEDULER: dict[str, Any] = {**_SCHEDULE, "_class_name": "TCDScheduler"}
+LCM_SCHEDULER: dict[str, Any] = {
+    **_SCHEDULE,
+    "_class_name": "LCMScheduler",
+    "original_inference_steps": 50,
+    "timestep_scaling": 10.0,
 }

@@ -13,7 +13,7 @@ def advised_by(model: Model) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise ModelError(f"{model.advice_path}: {error}") from None
+        raise ModelError(f"{model.advice_where}: {error}") from None
 
 
 @contextmanager

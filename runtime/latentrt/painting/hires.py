@@ -51,6 +51,6 @@ def start_hires(parts: Parts, prompt: str, hires: Hires, **settings: Unpack[Sett
         replace(
             one, strength=hires.strength, extra=one.extra + hires.metadata(steps), told={**one.told, **record}
         )
-        for one in first.parameters(model.name)
+        for one in first.parameters(model)
     ]
     return Generation(parts, (Pass(first), Pass(second, upscaler)), parameters)

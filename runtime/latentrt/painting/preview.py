@@ -116,7 +116,7 @@ def _open_taesd(folder: Path, model: Model) -> Component:
     component.graph(Variant())  # what has no graph is refused now
     if (channels := component.options.number("latent_channels", 4)) != model.latent_channels:
         raise ModelError(
-            f"{component.config_path}: decodes latents of {channels} channels; those of {model.name} have "
+            f"{component.where}: decodes latents of {channels} channels; those of {model.name} have "
             f"{model.latent_channels}"
         )
     return component

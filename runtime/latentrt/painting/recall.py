@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 from latentrt.errors import InputError
@@ -23,8 +23,20 @@ class Recalled(Settings, total=False):
     hires: Hires | None
 
 
+# Entries that tell of another model, or of a part of one: only who gives it again makes the picture again.
+GIVEN = ("Refiner", "VAE", "Text encoder", "UNet", "Prediction type")
+
+
 class NotHeeded(UserWarning):
-    """A picture's text asks for something that nothing here heeds, and the picture will look different."""
+    """A picture's text asks for something that nothing here heeds, and the picture will look different.
+
+    Attributes:
+        names: of the entries.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"the picture will look different: not heeded here: {', '.join(names)}")
+        self.names = tuple(names)
 
 
 def recall(text: str, **given: Unpack[Recalled]) -> Recalled:
@@ -82,11 +94,7 @@ def recall(text: str, **given: Unpack[Recalled]) -> Recalled:
         known["hires"] = _hires(p, extra)
     unheeded = _unheeded(p, extra, hires)
     if unheeded:
-        warnings.warn(
-            f"the picture will look different: not heeded here: {', '.join(unheeded)}",
-            NotHeeded,
-            stacklevel=2,
-        )
+        warnings.warn(NotHeeded(unheeded), stacklevel=2)
     known |= {name: value for name, value in given.items() if value is not None}
     recalled: Recalled = {name: value for name, value in known.items() if value is not None}  # type: ignore[assignment]
     return recalled
@@ -146,8 +154,8 @@ def _unheeded(p: GenerationParameters, extra: Mapping[str, str], hires: bool) ->
             "Hires prompt": p.prompt,
             "Hires negative prompt": p.negative_prompt,
         }
-    refined = ["Refiner"] if "Refiner" in extra else []
-    return [name for name, value in same.items() if name in extra and not _same(extra[name], value)] + refined
+    given = [name for name in GIVEN if name in extra]
+    return [name for name, value in same.items() if name in extra and not _same(extra[name], value)] + given
 
 
 def _same(text: str, value: str | float | None) -> bool:

@@ -76,8 +76,7 @@ def start_refined(
     entries = (("Refiner", other.name), ("Refiner switch at", number_text(share)))
     told = {"refiner": other.name, "refiner_start": share}
     parameters = [
-        replace(one, extra=one.extra + entries, told={**one.told, **told})
-        for one in first.parameters(model.name)
+        replace(one, extra=one.extra + entries, told={**one.told, **told}) for one in first.parameters(model)
     ]
     return Generation(parts, (Pass(first), Pass(second, parts=refiner)), parameters)
 

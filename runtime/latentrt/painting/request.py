@@ -144,7 +144,7 @@ class Request:
         """Width and height of the finished pictures."""
         return (self.width, self.height) if self.inpainting is None else self.inpainting.picture.size
 
-    def parameters(self, model_name: str) -> list[GenerationParameters]:
+    def parameters(self, model: Model) -> list[GenerationParameters]:
         """What to write into each picture."""
         made = []
         for batch in self.seeds.batches:
@@ -160,9 +160,10 @@ class Request:
                         negative_prompt=self.negative_prompt,
                         width=self.width,
                         height=self.height,
-                        model=model_name,
+                        model=model.name,
                         **{FIELDS[key][0]: value for key, (value, _) in texts.items() if key in FIELDS},
                         extra=tuple((key, text) for key, (_, text) in texts.items() if key not in FIELDS)
+                        + model.entries
                         + (EMPTY_NEGATIVE,) * self.encodes_empty_negative
                         + place,
                         told=told | {"one_stream": shared or None},
@@ -236,9 +237,9 @@ def make_request(
         config = model.scheduler_config if mask is None else for_inpainting(model.scheduler_config)
         if asked["sampler"] is None and (advised := model.defaults.get("sampler")) is not None:
             with advised_by(model):
-                resolve(advised, config, where=model.scheduler_path)
+                resolve(advised, config, where=model.scheduler_where)
             asked["sampler"] = advised
-        sampler = resolve(asked["sampler"], config, asked["schedule"], where=model.scheduler_path)
+        sampler = resolve(asked["sampler"], config, asked["schedule"], where=model.scheduler_where)
         if asked["eta"] is not None:
             sampler.check_options(eta=asked["eta"])
         schedule = sampler.schedule(steps)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from latentrt.checks import PREDICTION_TYPES
 from latentrt.errors import InputError, ModelError
 
 MAX_ENTRIES = 1_000_000  # of a list, and of the table of noise levels
@@ -221,7 +222,7 @@ OPTIONS: dict[str, Kind] = {
     "trained_betas": _optional(_list(_number(0, 1), "numbers from 0 to 1")),
     "rescale_betas_zero_snr": _flag(),
     # what the network puts out
-    "prediction_type": _word("epsilon", "v_prediction", "sample"),
+    "prediction_type": _word(*PREDICTION_TYPES),
     # DDPM's own fixed ones mean nothing to the others, and are passed over.
     "variance_type": _optional(
         _word("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned", "learned_range")

@@ -11,7 +11,7 @@ from latentrt.engine.networks import Networks
 from latentrt.errors import ModelError
 from latentrt.models.model import Component
 from latentrt.text.conditioning import Array, Conditioning, hidden_states, xl_conditioning
-from latentrt.text.tokenizer import Encoding, Tokenizer, load_tokenizer
+from latentrt.text.tokenizer import Encoding, Tokenizer, clip_tokenizer, load_tokenizer
 
 _KEPT = 16  # prompts; 240 kB each at Stable Diffusion 1.5's size, 640 kB at SDXL's
 
@@ -41,14 +41,14 @@ class TextEncoder:
     @cached_property
     def tokenizers(self) -> tuple[Tokenizer, ...]:
         """That of each text encoder; of `text_encoder_2` it is in the folder `tokenizer_2`."""
-        root = self._networks.model.root
-        return tuple(
-            load_tokenizer(
-                root / component.name.replace("text_encoder", "tokenizer"),
-                component.options.number("max_position_embeddings", 77),
-            )
-            for component in self._components
-        )
+        return tuple(map(self._tokenizer, self._components))
+
+    def _tokenizer(self, component: Component) -> Tokenizer:
+        model, length = self._networks.model, component.options.number("max_position_embeddings", 77)
+        pad = model.pad_tokens.get(component.name)
+        if pad is not None:
+            return clip_tokenizer(pad, length)
+        return load_tokenizer(model.root / component.name.replace("text_encoder", "tokenizer"), length)
 
     def encode(
         self, prompts: Sequence[Texts], clip_skip: int | None = None, called: Sequence[str] | None = None
@@ -136,7 +136,7 @@ def _refuse_rowless(called: str, tokenizer: Tokenizer, encoding: Encoding, compo
     rowless = encoding.ids[encoding.ids >= rows]
     if len(rowless):
         raise ModelError(
-            f"{component.config_path}: the {called}'s token {tokenizer.token(int(rowless[0]))!r} has the id "
+            f"{component.where}: the {called}'s token {tokenizer.token(int(rowless[0]))!r} has the id "
             f"{rowless[0]}, and the text encoder has rows for {rows} tokens alone (vocab_size): its embedding is "
             "missing. Write the prompt without it, or take the text encoder that it was added to"
         )

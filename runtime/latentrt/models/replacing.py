@@ -1,0 +1,220 @@
+"""Networks that are given beside a model, in place of its own or for those that it lacks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from latentrt.checks import PREDICTION_TYPES
+from latentrt.errors import ModelError, SettingError
+from latentrt.files import read_json
+from latentrt.models.contents import Contents, read_contents
+from latentrt.models.derive import vae_config
+from latentrt.models.families import SDXL
+from latentrt.models.model import TEXT_ENCODERS, Component, Model, is_xl
+from latentrt.models.prediction import prediction_of
+from latentrt.models.single_file import (
+    VAE_HALVES,
+    advice_of,
+    component_of,
+    text_component,
+    unet_of,
+    vae_components,
+)
+
+# What of an autoencoder's config no tensor tells: taken from the model that it is given to.
+_VAE_SCALING = ("scaling_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast")
+
+
+@dataclass(frozen=True)
+class Replacements:
+    """Files of networks, or diffusers' folders of them, and what else counts in place of a model's own.
+
+    Attributes:
+        vae: an autoencoder.
+        text_encoders: one file may hold both of SDXL's.
+        unet: a UNet.
+        prediction_type: what the UNet predicts, as diffusers calls it.
+    """
+
+    vae: Path | None = None
+    text_encoders: tuple[Path, ...] = ()
+    unet: Path | None = None
+    prediction_type: str | None = None
+
+    @property
+    def entries(self) -> tuple[tuple[str, str], ...]:
+        """Of a picture's text."""
+        named = [
+            ("VAE", self.vae),
+            *(("Text encoder", path) for path in self.text_encoders),
+            ("UNet", self.unet),
+        ]
+        told = [(name, path.resolve().stem) for name, path in named if path is not None]
+        kind = [] if self.prediction_type is None else [("Prediction type", self.prediction_type)]
+        return (*told, *kind)
+
+
+NOTHING_ELSE = Replacements()
+
+
+def make_replacements(
+    vae: Path | str | None = None,
+    text_encoder: Path | str | Sequence[Path | str] = (),
+    unet: Path | str | None = None,
+    prediction_type: str | None = None,
+) -> Replacements:
+    """What is given beside a model, checked; for the arguments see `latentrt.load`.
+
+    Raises:
+        SettingError: there is no such prediction type.
+        ModelError: there is no such file or folder.
+    """
+    if prediction_type is not None and prediction_type not in PREDICTION_TYPES:
+        raise SettingError(
+            "prediction_type", expected=f"one of {', '.join(PREDICTION_TYPES)}", got=prediction_type
+        )
+    encoders = [text_encoder] if isinstance(text_encoder, str | Path) else list(text_encoder)
+    paths = [None if given is None else Path(given).expanduser() for given in (vae, unet, *encoders)]
+    for path in paths:
+        if path is not None and not path.exists():
+            raise ModelError(
+                f"{path}: no such file; expected a .safetensors file or diffusers folder of one network"
+            )
+    return Replacements(
+        paths[0], tuple(path for path in paths[2:] if path is not None), paths[1], prediction_type
+    )
+
+
+def with_replacements(model: Model, given: Replacements) -> Model:
+    """The model with the networks that are given.
+
+    Raises:
+        ModelError: a file holds no such network, or one that does not go with the model's.
+    """
+    if given.unet is not None:
+        model = _with_unet(model, given.unet)
+    for path in given.text_encoders:
+        model = _with_text_encoders(model, path)
+    model = model if given.vae is None else _with_vae(model, given.vae)
+    return replace(model, entries=given.entries)
+
+
+def _with_unet(model: Model, path: Path) -> Model:
+    own = model.components["unet"].config
+    notes = model.notes
+    if path.is_dir():
+        component = _of_folder("unet", path)
+        scheduler, defaults = dict(model.scheduler_config), dict(model.defaults)
+    else:
+        contents = _held(path, "unet", "a UNet")
+        config, family, yaml = unet_of(contents)
+        said = prediction_of(contents, family, config, yaml)
+        component = component_of("unet", contents, {**config, "sample_size": own.get("sample_size")})
+        scheduler, defaults, told = advice_of(contents, config, family, said)
+        notes += told
+        if not told and not contents.markers:  # it says nothing of how to run it
+            scheduler, defaults = dict(model.scheduler_config), dict(model.defaults)
+    for key in ("cross_attention_dim", "addition_embed_type", "projection_class_embeddings_input_dim"):
+        if component.config.get(key) != own.get(key):
+            raise ModelError(
+                f"{path}: its UNet does not go with {model.name}: its {key} is {component.config.get(key)}, that of "
+                f"the model's own {own.get(key)}. Give a UNet of the model's family"
+            )
+    return replace(
+        model,
+        components={**model.components, "unet": component},
+        scheduler_config=scheduler,
+        defaults=defaults,
+        notes=notes,
+    )
+
+
+def _with_text_encoders(model: Model, path: Path) -> Model:
+    xl = is_xl(model.components["unet"].config)
+    if path.is_dir():
+        found = [_of_folder(TEXT_ENCODERS[0], path)]
+    else:
+        contents = _held(path, "text_encoders", "a text encoder")
+        family = unet_of(model.contents)[1] if model.contents is not None else SDXL
+        names = TEXT_ENCODERS if len(contents.text_encoders) > 1 else TEXT_ENCODERS[:1]
+        found = [
+            text_component(name, contents, encoder, family)
+            for name, encoder in zip(names, contents.text_encoders, strict=True)
+        ]
+    components = dict(model.components)
+    for component in found:
+        second = xl and component.config.get("hidden_act") == "gelu"
+        name = TEXT_ENCODERS[1] if second else TEXT_ENCODERS[0]
+        if (
+            name in model.components
+            and component.config["hidden_size"] != model.components[name].config["hidden_size"]
+        ):
+            raise ModelError(
+                f"{path}: its text encoder is {component.config['hidden_size']} wide, that of {model.name} "
+                f"{model.components[name].config['hidden_size']}: it is of another family"
+            )
+        components[name] = replace(component, name=name)
+    ordered = {name: components[name] for name in TEXT_ENCODERS if name in components}
+    return replace(model, components={**ordered, **components})
+
+
+def _with_vae(model: Model, path: Path) -> Model:
+    if path.is_dir():
+        halves = {name: _of_folder(name, path) for name in VAE_HALVES}
+    else:
+        contents = _held(path, "vae", "an autoencoder")
+        if "vae_decoder" in model.components:
+            own = model.components["vae_decoder"].config
+        else:
+            own = {} if model.contents is None else unet_of(model.contents)[1].vae
+        scaling = {key: own[key] for key in _VAE_SCALING if key in own}
+        halves = vae_components(contents, {**scaling, **vae_config(contents.vae, str(path))})
+    channels = halves["vae_decoder"].options.number("latent_channels", 4)
+    wanted = model.components["unet"].options.number("out_channels", 4)
+    if channels != wanted:
+        raise ModelError(
+            f"{path}: its latents have {channels} channels; the UNet of {model.name} paints {wanted}"
+        )
+    return replace(model, components={**model.components, **halves})
+
+
+def _held(path: Path, part: str, called: str) -> Contents:
+    contents = read_contents(path)
+    if not getattr(contents, part):
+        raise ModelError(
+            f"{path}: holds no {called.removeprefix('a ').removeprefix('an ')}; expected {called}"
+        )
+    return contents
+
+
+def _of_folder(name: str, folder: Path) -> Component:
+    """A network in a folder of diffusers', or in that of its name in one of a whole model."""
+    inner = {"unet": "unet", "vae_encoder": "vae", "vae_decoder": "vae"}.get(name, name)
+    if not (folder / "config.json").is_file() and (folder / inner / "config.json").is_file():
+        folder = folder / inner
+    config = read_json(folder / "config.json")
+    fp32_only = name in VAE_HALVES and config.get("force_upcast") is True
+    return Component(name, folder, config, fp32_only)
+
+
+def refuse_incomplete(model: Model) -> None:
+    """Refuse a single file that lacks a network which nobody gave.
+
+    Raises:
+        ModelError: names it, and the option that gives it.
+    """
+    if model.contents is None:
+        return
+    wanted = unet_of(model.contents)[1].text_encoders
+    lacking = (
+        {"text encoder": "--text-encoder FILE"}
+        if any(name not in model.components for name in wanted)
+        else {}
+    )
+    if "vae_decoder" not in model.components:
+        lacking["autoencoder"] = "--vae FILE"
+    if lacking:
+        raise ModelError(
+            f"{model.root}: is a {model.family} without {' and '.join(lacking)}; add {' '.join(lacking.values())}, "
+            f"from a file or folder of a model of its family. Or give the file with --unet beside such a model"
+        )
