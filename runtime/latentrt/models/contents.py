@@ -104,7 +104,6 @@ def read_contents(file: Path) -> Contents:
         named = {name: vae.from_ldm(name, count) if is_ldm else name for name in own}
         known = {name: theirs for name, theirs in named.items() if theirs is not None}
         vaes[prefix] = known if is_ldm else {name: name for name in own if vae.to_ldm(name, count)}
-    refuse_other_kinds(file, tensors, alone=False)
     encoders = []
     for prefix, is_open_clip in _text_prefixes(tensors):
         own = below(prefix)
@@ -122,14 +121,15 @@ def read_contents(file: Path) -> Contents:
         text_encoders=tuple(sorted(encoders, key=lambda encoder: encoder.width)),
         markers={name: tensors[name] for name in MARKERS if name in tensors},
     )
-    if not contents.unet and not contents.vae and not contents.text_encoders:
-        refuse_other_kinds(file, tensors, alone=True)
+    rest = [name for name in stored if name not in used and name not in MARKERS and not _is_scale(name)]
+    nothing = not contents.unet and not contents.vae and not contents.text_encoders
+    refuse_other_kinds(file, rest, alone=nothing)
+    if nothing:
         some = ", ".join(list(tensors)[:3])
         raise ModelError(
             f"{file}: holds no UNet, autoencoder or text encoder of Stable Diffusion's kind; it has {len(tensors)} "
             f"tensors{f', as {some}' if some else ''}. Expected a checkpoint in one file, or one of its networks."
         )
-    rest = [name for name in stored if name not in used and name not in MARKERS and not _is_scale(name)]
     extras = tuple(name for name in rest if _is_harmless(name))
     return replace(contents, extras=extras, unknown=tuple(name for name in rest if not _is_harmless(name)))
 
