@@ -6,7 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from latentrt.cli.console import progress_line
+from latentrt.errors import InputError
+from latentrt.models.bundle import open_model
 from latentrt.models.manifest import RELATIVE_BOUNDS, Manifest, Parity
+from latentrt.models.single_file_writer import write_single_file
 from latentrt.networks import COMPUTES
 from latentrt_export.bundle.writer import STORED
 
@@ -16,6 +19,7 @@ examples:
   latentrt export path/to/checkpoint path/to/bundle
   latentrt export path/to/checkpoint path/to/bundle --dtype fp32
   latentrt export path/to/checkpoint path/to/bundle --overwrite --json
+  latentrt export path/to/checkpoint model.safetensors --single-file
 
 The checkpoint is a diffusers folder of the Stable Diffusion 1.x kind. Every network is compared with torch; nothing is
 written if one differs by more than the bounds in the first table. The second says what rounding the weights cost.
@@ -25,7 +29,17 @@ written if one differs by more than the bounds in the first table. The second sa
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("model", metavar="MODEL", help="demo, or the folder of a diffusers checkpoint")
-    parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write the bundle to")
+    parser.add_argument(
+        "out",
+        metavar="OUT",
+        type=Path,
+        help="the folder to write the bundle to; with --single-file a .safetensors file",
+    )
+    parser.add_argument(
+        "--single-file",
+        action="store_true",
+        help="write the networks into one file, as AUTOMATIC1111 and ComfyUI read them, with the weights as they are",
+    )
     parser.add_argument(
         "--dtype",
         choices=tuple(STORED),
@@ -40,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
+    if args.single_file:
+        return _write_single_file(args)
     from latentrt_export.bundle.export import Progress, export_model
 
     with progress_line(args.quiet) as show:
@@ -49,6 +65,17 @@ def run(args: argparse.Namespace) -> int:
 
         manifest = export_model(args.model, args.out, args.overwrite, args.dtype, tell)
     print(json.dumps(summary(manifest, args.out)) if args.json else table(manifest, args.out))
+    return 0
+
+
+def _write_single_file(args: argparse.Namespace) -> int:
+    if args.out.suffix != ".safetensors":
+        raise InputError(f"{args.out}: expected a name that ends in .safetensors, with --single-file")
+    if args.out.exists() and not args.overwrite:
+        raise InputError(f"{args.out}: is there already; give --overwrite, or another name")
+    out = write_single_file(open_model(args.model), args.out, replaces=args.overwrite)
+    size = out.stat().st_size
+    print(json.dumps({"file": str(out), "bytes": size}) if args.json else f"{out}: {size / 1e6:.1f} MB")
     return 0
 
 

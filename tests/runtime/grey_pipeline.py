@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +14,9 @@ from latentrt.painting.request import Request, make_request
 
 MODEL = SimpleNamespace(
     name="demo",
-    scheduler_path=Path("demo/scheduler/scheduler_config.json"),
+    scheduler_where="demo/scheduler/scheduler_config.json",
+    notes=(),
+    entries=(),
     vae_scale_factor=8,
     default_side=lambda name: 16,
     text_layers=3,
@@ -58,7 +59,7 @@ class GreyGeneration:
         )
 
     def result(self) -> Result:
-        parameters = self.request.parameters(MODEL.name)
+        parameters = self.request.parameters(MODEL)
         images = [Image.new("RGB", self.request.output_size, "grey") for _ in parameters]
         seeds = [seed for batch in self.request.seeds.batches for seed in batch.seeds]
         return Result(images, np.zeros((len(images), 4, 1, 1)), seeds, parameters, {"unet": 0.5})

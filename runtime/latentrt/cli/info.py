@@ -5,12 +5,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from latentrt.models.contents import Contents
     from latentrt.models.model import Component, Model
 
 EXAMPLES = """\
 examples:
   latentrt info demo
   latentrt info path/to/checkpoint --json
+  latentrt info path/to/model.safetensors
 """
 
 # What of each config tells most; all that are there are shown.
@@ -30,6 +32,9 @@ HIGHLIGHTS = (
     "vocab_size",
 )
 
+_SHORT_HASH = 10  # digits of a SHA-256, as AUTOMATIC1111 shows models
+_SHOWN = 100  # signs of an entry of metadata, which may hold whole workflows and pictures
+
 # What a pipeline may hold beside its networks, and diffusers runs.
 _NOT_RUN = ("safety_checker", "image_encoder")
 
@@ -40,13 +45,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", metavar="MODEL", help="demo, a .safetensors file, a diffusers folder, or a bundle"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--no-hash",
+        action="store_true",
+        help="of a single file: leave out its SHA-256, for which all of it is read",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
     from latentrt.models.bundle import open_model
+    from latentrt.models.manifest import hash_file
 
-    facts = describe(open_model(args.model))
+    model = open_model(args.model)
+    facts = describe(model)
+    if facts["file"] is not None:
+        facts["file"]["sha256"] = None if args.no_hash else hash_file(model.root).sha256
     print(json.dumps(facts) if args.json else _text(facts))
     return 0
 
@@ -71,10 +85,13 @@ def describe(model: "Model") -> dict[str, Any]:
     return {
         "name": model.name,
         "path": str(model.root),
-        "kind": "diffusers folder" if model.manifest is None else "bundle",
+        "kind": _kind(model),
+        "family": model.family,
         "pipeline": model.index.get("_class_name"),
         "scheduler": model.scheduler_config.get("_class_name"),
         "prediction_type": prediction_type,
+        "prediction_why": model.prediction_why,
+        "notes": list(model.notes),
         "defaults": {
             **sides,
             "steps": model.defaults.get("num_inference_steps", DEFAULT_STEPS),
@@ -83,8 +100,35 @@ def describe(model: "Model") -> dict[str, Any]:
         },
         "repairs": [str(repair) for repair in model.repairs],
         "not_run": [name for name in _NOT_RUN if _is_there(model.index.get(name))],
-        "parameters": sum({c.folder: c.weights.num_parameters for c in model.components.values()}.values()),
+        "parameters": sum({_place(c): c.weights.num_parameters for c in model.components.values()}.values()),
+        "file": None if model.contents is None else _file(model.contents),
         "components": {name: _component(component) for name, component in model.components.items()},
+    }
+
+
+def _kind(model: "Model") -> str:
+    if model.contents is not None:
+        return "single file"
+    return "diffusers folder" if model.manifest is None else "bundle"
+
+
+def _place(component: "Component") -> Any:
+    """What two components have in common that are halves of one network."""
+    return component.folder if component.held is None else id(component.held)
+
+
+def _file(contents: "Contents") -> dict[str, Any]:
+    """What lies in a single file."""
+    parts = {"unet": contents.unet, "vae": contents.vae}
+    parts |= {f"text encoder of {one.width}": one.tensors for one in contents.text_encoders}
+    held = {name: sorted({t.dtype for t in tensors.values()}) for name, tensors in parts.items() if tensors}
+    return {
+        "size": contents.file.stat().st_size,
+        "holds": {name: {"tensors": len(parts[name]), "dtypes": types} for name, types in held.items()},
+        "markers": list(contents.markers),
+        "extras": len(contents.extras),
+        "unknown": list(contents.unknown),
+        "metadata": dict(contents.metadata),
     }
 
 
@@ -96,7 +140,7 @@ def _is_there(entry: Any) -> bool:
 def _component(component: "Component") -> dict[str, Any]:
     weights = component.weights
     return {
-        "folder": component.folder.name,
+        "folder": component.folder.name if component.held is None else None,
         "class": component.class_name
         or component.config.get("_class_name")
         or component.config.get("architectures"),
@@ -124,12 +168,16 @@ def _text(facts: dict[str, Any]) -> str:
     defaults = facts["defaults"]
     size = defaults.get("size_error") or f"{defaults['width']}x{defaults['height']}"
     lines = [
-        f"{facts['name']}: {facts['kind']}, {facts['pipeline']}, {facts['parameters'] / 1e6:.1f} M parameters",
+        f"{facts['name']}: {facts['kind']}, {facts['family'] or facts['pipeline']}, "
+        f"{facts['parameters'] / 1e6:.1f} M parameters",
         f"  path       {facts['path']}",
-        f"  scheduler  {facts['scheduler']}, predicts {facts['prediction_type']}",
+        f"  scheduler  {facts['scheduler']}, predicts {facts['prediction_type']}"
+        + (f": {facts['prediction_why']}" if facts["prediction_why"] else ""),
         f"  defaults   {size}, {defaults['steps']} steps, "
         f"guidance scale {defaults['guidance_scale']}, {defaults['sampler']}",
     ]
+    lines += [] if facts["file"] is None else _file_lines(facts["file"])
+    lines += [f"  note       {note}" for note in facts["notes"]]
     lines += [f"  repaired   {repair}" for repair in facts["repairs"]]
     lines += [f"  not run    {name}: latentrt has none" for name in facts["not_run"]]
     for name, part in facts["components"].items():
@@ -137,12 +185,35 @@ def _text(facts: dict[str, Any]) -> str:
         graph = part["graph"]
         written = graph.get("error") or f"{graph['nodes']} nodes, {graph['parameters']} parameters"
         lines += [
-            f"  {name}: {part['class']}, {part['parameters'] / 1e6:.2f} M parameters, {'/'.join(part['dtypes'])}",
-            f"    weights  {part['folder']}: {files}",
+            f"  {name}: {_short(part['class'])}, {part['parameters'] / 1e6:.2f} M parameters, "
+            + "/".join(part["dtypes"]),
+            *([] if part["folder"] is None else [f"    weights  {part['folder']}: {files}"]),
             f"    graph    {written}",
             "    config   " + ", ".join(f"{key} {_short(value)}" for key, value in part["config"].items()),
         ]
     return "\n".join(lines)
+
+
+def _file_lines(file: dict[str, Any]) -> list[str]:
+    """What lies in a single file, as text."""
+    holds = ", ".join(
+        f"{name} ({part['tensors']} tensors, {'/'.join(part['dtypes'])})"
+        for name, part in file["holds"].items()
+    )
+    hashed = "" if file["sha256"] is None else f", sha256 {file['sha256'][:_SHORT_HASH]}"
+    lines = [
+        f"  file       {file['size'] / 1e6:.1f} MB{hashed}",
+        f"  holds      {holds}; {file['extras']} extras, {len(file['unknown'])} unknown",
+    ]
+    if file["markers"]:
+        lines.append(f"  markers    {', '.join(file['markers'])}")
+    if file["unknown"]:
+        lines.append(
+            f"  unknown    {', '.join(file['unknown'][:3])}{', …' if len(file['unknown']) > 3 else ''}"
+        )
+    for key, value in file["metadata"].items():
+        lines.append(f"  metadata   {key}: {value[:_SHOWN]}{'…' if len(value) > _SHOWN else ''}")
+    return lines
 
 
 def _short(value: Any) -> str:

@@ -83,16 +83,20 @@ class Weights(Mapping[str, Tensor]):
 
         Where the type already fits, the array is a read-only view of the mapped file, not a copy.
         """
-        if tensor.file not in self._maps:
-            self._maps[tensor.file] = np.memmap(tensor.file, dtype=np.uint8, mode="r")
-        raw = self._maps[tensor.file][tensor.start : tensor.end]
-        array: Array = np.asarray(raw).view(NUMPY_TYPES[tensor.dtype])
-        array = array.reshape(tensor.shape[::-1]).T if tensor.is_transposed else array.reshape(tensor.shape)
+        array = self.stored(tensor)
         if tensor.dtype in WIDENED:
             array = WIDENED[tensor.dtype](array)
         if tensor.scale is not None:
             array = array * self.scale(tensor)
         return array if dtype is None else array.astype(dtype, copy=False)
+
+    def stored(self, tensor: Tensor) -> Array:
+        """The tensor in its shape, as it is stored: in its own type or numbers of that size, without its scale."""
+        if tensor.file not in self._maps:
+            self._maps[tensor.file] = np.memmap(tensor.file, dtype=np.uint8, mode="r")
+        raw = self._maps[tensor.file][tensor.start : tensor.end]
+        array: Array = np.asarray(raw).view(NUMPY_TYPES[tensor.dtype])
+        return array.reshape(tensor.shape[::-1]).T if tensor.is_transposed else array.reshape(tensor.shape)
 
     def scale(self, tensor: Tensor) -> Array:
         """What a tensor's values are to be multiplied by, float32, in a shape that goes with its own.

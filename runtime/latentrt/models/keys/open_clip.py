@@ -1,7 +1,7 @@
 """OpenCLIP's text encoder in transformers' names: two are tables of rows, and one matrix is kept transposed."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from latentrt.models.safetensors import Tensor
 
@@ -50,11 +50,11 @@ def _renamed(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
                 )
 
 
-def to_open_clip(names: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[str, ...]]:
+def to_open_clip(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """OpenCLIP's names, and which of transformers' make each up, one below the other; `text_projection` transposed.
 
     Args:
-        names: of a text encoder's tensors in transformers, with their shapes.
+        names: of a text encoder's tensors in transformers.
     """
     back = {theirs: own for own, theirs in _ENDS.items() if own != "text_projection.weight"}
     modules = {theirs: own for own, theirs in _MODULES.items()}
