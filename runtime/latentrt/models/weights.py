@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import WeightsError
+from latentrt.files import open_regular
 from latentrt.models.safetensors import NUMPY_TYPES, Tensor, read_header
 
 Array = npt.NDArray[Any]
@@ -75,8 +76,11 @@ class Weights(Mapping[str, Tensor]):
         Where the type already fits, the array is a read-only view of the mapped file, not a copy.
         """
         if tensor.file not in self._maps:
-            self._maps[tensor.file] = np.memmap(tensor.file, dtype=np.uint8, mode="r")
+            with open_regular(tensor.file, WeightsError) as file:
+                self._maps[tensor.file] = np.memmap(file, dtype=np.uint8, mode="r")
         raw = self._maps[tensor.file][tensor.start : tensor.end]
+        if len(raw) < tensor.end - tensor.start:
+            raise WeightsError(f"{tensor.file}: has become shorter since it was opened")
         array: Array = np.asarray(raw).view(NUMPY_TYPES[tensor.dtype]).reshape(tensor.shape)
         if tensor.dtype == "BF16":
             array = (array.astype(np.uint32) << 16).view(np.float32)

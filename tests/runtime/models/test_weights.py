@@ -115,7 +115,7 @@ def test_truncated_file_names_tensor(tmp_path):
         ({"w": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}, "dtype F8_E4M3; expected one of"),
         ({"w": {"shape": [1]}}, "tensor w has dtype None"),
         ({"w": 3}, "tensor w: expected an object"),
-        ([], "header is a list"),
+        ([], "not a safetensors file"),
         (
             {
                 "w": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]},
