@@ -20,6 +20,7 @@ ROOMS = (
     "lock",
     "moves",
     "claim",
+    "signatures",
     "files",
     "noise",
     "schedule",

@@ -148,6 +148,7 @@ def _component(component: "Component") -> dict[str, Any]:
         "parameters": weights.num_parameters,
         "dtypes": list(weights.dtypes),
         "files": {file.name: file.stat().st_size for file in weights.files},
+        "weights_note": component.weights_note,
         "config": {key: component.config[key] for key in HIGHLIGHTS if component.config.get(key) is not None},
     }
 
@@ -184,10 +185,11 @@ def _text(facts: dict[str, Any]) -> str:
         files = ", ".join(f"{file} ({size / 1e6:.1f} MB)" for file, size in part["files"].items())
         graph = part["graph"]
         written = graph.get("error") or f"{graph['nodes']} nodes, {graph['parameters']} parameters"
+        note = f" ({part['weights_note']})" if part["weights_note"] else ""
         lines += [
             f"  {name}: {_short(part['class'])}, {part['parameters'] / 1e6:.2f} M parameters, "
             + "/".join(part["dtypes"]),
-            *([] if part["folder"] is None else [f"    weights  {part['folder']}: {files}"]),
+            *([] if part["folder"] is None else [f"    weights  {part['folder']}: {files}{note}"]),
             f"    graph    {written}",
             "    config   " + ", ".join(f"{key} {_short(value)}" for key, value in part["config"].items()),
         ]

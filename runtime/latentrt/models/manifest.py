@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from latentrt.errors import ModelError
-from latentrt.files import atomic_write, contained, read_json
+from latentrt.files import atomic_write, contained, open_regular, read_json
 from latentrt.networks import COMPUTES
 
 MANIFEST_NAME = "latentrt.json"
@@ -162,7 +162,7 @@ def read_manifest(bundle: Path) -> Manifest:
 def hash_file(path: Path) -> FileEntry:
     """Size and SHA-256 of a file, read in pieces."""
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)

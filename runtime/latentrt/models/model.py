@@ -9,15 +9,15 @@ from typing import Any
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
 from latentrt.models.contents import Contents
+from latentrt.models.layout import ADVICE as ADVICE
+from latentrt.models.layout import SCHEDULER_CONFIG as SCHEDULER_CONFIG
+from latentrt.models.layout import TEXT_ENCODERS as TEXT_ENCODERS
 from latentrt.models.manifest import Manifest
 from latentrt.models.repairs import Repair
-from latentrt.models.weight_files import find_weight_files
+from latentrt.models.weight_files import find_weight_files, find_weights
 from latentrt.models.weights import Weights
 from latentrt.networks import Graph, Options, Variant, build
 
-ADVICE = "generation_config.json"
-SCHEDULER_CONFIG = Path("scheduler", "scheduler_config.json")
-TEXT_ENCODERS = ("text_encoder", "text_encoder_2")  # in the order in which the UNet is given what they say
 _LEAST_FACTOR = 1e-6  # of a VAE's scaling factor, whose published ones are 0.08 to 1.5
 # Latents of a side, where the UNet's config names none: what Stable Diffusion and SDXL were made for.
 _SAMPLE_SIZES = {False: 64, True: 128}
@@ -52,6 +52,11 @@ class Component:
     def where(self) -> str:
         """Where `config` comes from, for messages."""
         return str(self.folder / "config.json") if self.held is None else f"{self.held.files[0]}: {self.name}"
+
+    @property
+    def weights_note(self) -> str | None:
+        """What there is to tell of which files were taken."""
+        return find_weights(self.folder)[1] if self.held is None else None
 
     @property
     def options(self) -> Options:

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from latentrt.errors import ModelError, WeightsError
 from latentrt.files import atomic_write
+from latentrt.models.header import METADATA, open_header
 
 Array = npt.NDArray[Any]
 
-MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 MAX_DIMENSIONS = 64  # numpy's limit
 MAX_SIZE = 2**63 - 1  # of numbers in a header, and of bytes that a shape stands for: numpy's limit again
 ALIGNMENT = 64  # bytes; where the data of a file that we write begins. The format allows no gaps after that.
@@ -127,7 +127,7 @@ def dump_safetensors(
     Raises:
         ModelError: an array's type is none of safetensors'.
     """
-    entries: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
+    entries: dict[str, Any] = {} if metadata is None else {METADATA: dict(metadata)}
     offset = 0
     for name, array in tensors.items():
         if array.dtype.newbyteorder("<") not in DTYPE_NAMES:
@@ -156,43 +156,25 @@ def read_header(file: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: not a whole safetensors file.
     """
-    header, base, size = _load_header(file)
-    tensors = {
-        name: _entry(name, value, file, base, size)
-        for name, value in header.items()
-        if name != "__metadata__"
-    }
+    with open_header(file) as (members, base, size):
+        tensors = {name: _entry(name, value, file, base, size) for name, value in members if name != METADATA}
     _check_overlap(file, tensors)
     return tensors
 
 
 def read_metadata(file: Path) -> dict[str, str]:
-    """What a file's header says beside its tensors, those entries that are text.
+    """What the header of a file says beside its tensors; what of it is no text is left out.
 
     Raises:
         WeightsError: not a whole safetensors file.
     """
-    metadata = _load_header(file)[0].get("__metadata__")
-    entries = metadata.items() if isinstance(metadata, dict) else ()
-    return {key: value for key, value in entries if isinstance(value, str)}
-
-
-def _load_header(file: Path) -> tuple[dict[str, Any], int, int]:
-    """The header as it stands, where the bytes begin behind it, and the size of the file."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):
-            raise WeightsError(
-                f"{file}: not a whole safetensors file ({size} bytes, its header would need {length})"
-            )
-        try:
-            header = json.loads(stream.read(length))
-        except (ValueError, RecursionError) as error:
-            raise WeightsError(f"{file}: the safetensors header cannot be read ({error})") from error
-    if not isinstance(header, dict):
-        raise WeightsError(f"{file}: the safetensors header is a {type(header).__name__}, not an object")
-    return header, 8 + length, size
+    with open_header(file) as (members, _, _):
+        said = next((value for name, value in members if name == METADATA), None)
+    return (
+        {key: value for key, value in said.items() if isinstance(value, str)}
+        if isinstance(said, dict)
+        else {}
+    )
 
 
 def _entry(name: str, value: Any, file: Path, base: int, size: int) -> Tensor:

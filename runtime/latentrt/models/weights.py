@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import WeightsError
+from latentrt.files import open_regular
 from latentrt.models.floats import WIDENED
 from latentrt.models.safetensors import NUMPY_TYPES, Tensor, read_header
 
@@ -93,8 +94,11 @@ class Weights(Mapping[str, Tensor]):
     def stored(self, tensor: Tensor) -> Array:
         """The tensor in its shape, as it is stored: in its own type or numbers of that size, without its scale."""
         if tensor.file not in self._maps:
-            self._maps[tensor.file] = np.memmap(tensor.file, dtype=np.uint8, mode="r")
+            with open_regular(tensor.file, WeightsError) as file:
+                self._maps[tensor.file] = np.memmap(file, dtype=np.uint8, mode="r")
         raw = self._maps[tensor.file][tensor.start : tensor.end]
+        if len(raw) < tensor.end - tensor.start:
+            raise WeightsError(f"{tensor.file}: has become shorter since it was opened")
         array: Array = np.asarray(raw).view(NUMPY_TYPES[tensor.dtype])
         return array.reshape(tensor.shape[::-1]).T if tensor.is_transposed else array.reshape(tensor.shape)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as Backend
 
 from latentrt.errors import InputError, ModelError
-from latentrt.files import read_json
+from latentrt.files import TOKENIZER, read_json
 from latentrt.text.vocabulary import add_roles, add_special_tokens, clip_backend, read_backend
 
 
@@ -96,7 +96,7 @@ def load_tokenizer(folder: Path | str, max_position_embeddings: int | None = Non
         ModelError: a file is missing, too large, malformed, or lacks what it must have; the message names it.
     """
     folder = Path(folder)
-    config = read_json(folder / "tokenizer_config.json", optional=True)
+    config = read_json(folder / "tokenizer_config.json", optional=True, kind=TOKENIZER)
     backend = read_backend(folder)
     special = add_special_tokens(backend, folder, config)
     return Tokenizer(

@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 
 from latentrt.errors import ModelError
-from latentrt.files import read_json, read_text
+from latentrt.files import TOKENIZER, read_json, read_text
 
 # Words, single digits, runs of other signs; English contractions are words of their own.
 WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -39,7 +39,7 @@ def read_backend(folder: Path) -> Tokenizer:
 
 
 def _from_json(path: Path) -> Tokenizer:
-    text = read_text(path)
+    text = read_text(path, kind=TOKENIZER)
     try:
         backend = Tokenizer.from_str(text)
     except Exception as error:  # the library raises Exception itself
@@ -50,11 +50,11 @@ def _from_json(path: Path) -> Tokenizer:
 
 
 def _from_vocabulary(vocab_path: Path, merges_path: Path) -> Tokenizer:
-    vocab = read_json(vocab_path)
+    vocab = read_json(vocab_path, kind=TOKENIZER)
     if not vocab or not all(isinstance(i, int) and 0 <= i < 2**31 for i in vocab.values()):
         raise ModelError(f"{vocab_path}: expected an object of tokens and their ids")
     merges = []
-    for number, line in enumerate(read_text(merges_path).split("\n"), 1):
+    for number, line in enumerate(read_text(merges_path, kind=TOKENIZER).split("\n"), 1):
         line = line.rstrip("\r")
         if not line or line.startswith("#version"):
             continue
@@ -136,7 +136,7 @@ def add_special_tokens(backend: Tokenizer, folder: Path, config: Mapping[str, An
             raise ModelError(f"{path}: added_tokens_decoder: expected an object of ids and tokens")
         added = [_added(path, "added_tokens_decoder", listed[key]) for key in sorted(listed, key=int)]
     else:
-        special_map = read_json(folder / "special_tokens_map.json", optional=True)
+        special_map = read_json(folder / "special_tokens_map.json", optional=True, kind=TOKENIZER)
         roles |= {key: value for key, value in special_map.items() if key.endswith(("_token", "_tokens"))}
         added = _added_by_hand(folder / "added_tokens.json", roles)
     for token in added:
@@ -176,7 +176,7 @@ def add_roles(
 
 def _added_by_hand(path: Path, roles: Mapping[str, Any]) -> list[AddedToken]:
     """Read `added_tokens.json`: textual inversions saved with the tokenizer, in the order of their ids."""
-    ids = read_json(path, optional=True)
+    ids = read_json(path, optional=True, kind=TOKENIZER)
     if not all(isinstance(i, int) for i in ids.values()):
         raise ModelError(f"{path}: expected an object of tokens and their ids")
     named = {_content(roles.get(role, default)) for role, default in DEFAULT_SPECIAL_TOKENS.items()}

@@ -12,7 +12,7 @@ from watch import resident_bytes
 
 from latentrt.errors import ModelError, WeightsError
 from latentrt.models.safetensors import write_safetensors
-from latentrt.models.weight_files import find_weight_files
+from latentrt.models.weight_files import find_weight_files, find_weights
 from latentrt.models.weights import Weights, read_safetensors
 
 DTYPES = [np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint8, np.bool_]
@@ -115,7 +115,7 @@ def test_truncated_file_names_tensor(tmp_path):
         ({"w": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}, "dtype F4; expected one of"),
         ({"w": {"shape": [1]}}, "tensor w has dtype None"),
         ({"w": 3}, "tensor w: expected an object"),
-        ([], "header is a list"),
+        ([], "not a safetensors file"),
         (
             {
                 "w": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]},
@@ -204,21 +204,66 @@ class TestFindWeightFiles:
         for name in names:
             write_safetensors(folder / name, {"w": np.zeros(1, np.float32)})
 
-    def test_full_precision_before_variant(self, tmp_path):
-        self.touch(tmp_path, "model.fp16.safetensors")
-        assert [f.name for f in find_weight_files(tmp_path)] == ["model.fp16.safetensors"]
-        self.touch(tmp_path, "model.safetensors")
-        assert [f.name for f in find_weight_files(tmp_path)] == ["model.safetensors"]
+    def test_full_precision_before_variants_and_those_in_their_order(self, tmp_path):
+        names = [f"model{one}.safetensors" for one in (".non_ema", ".ema", ".bf16", ".fp16", "")]
+        told = [
+            "the .non_ema. variant, there is no other",
+            "the .ema. variant is taken, not .non_ema., which is there too",
+            "the .bf16. variant is taken, not .ema., .non_ema., which is there too",
+            "the .fp16. variant is taken, not .bf16., .ema., .non_ema., which is there too",
+            "full precision is taken, not .bf16., .ema., .fp16., .non_ema., which is there too",
+        ]
+        for name, said in zip(names, told, strict=True):
+            self.touch(tmp_path, name)
+            assert find_weights(tmp_path) == ((tmp_path / name,), said)
+
+    def test_one_whole_file_has_nothing_to_tell(self, tmp_path):
+        self.touch(tmp_path, "model.safetensors", "diffusion_pytorch_model.safetensors")
+        assert find_weights(tmp_path) == ((tmp_path / "diffusion_pytorch_model.safetensors",), None)
 
     def test_shards(self, tmp_path):
-        names = ["m-1.safetensors", "m-2.safetensors"]
+        names = ["m-1.safetensors", "m-2.safetensors", "m-3.safetensors"]
         self.touch(tmp_path, *names)
         index = tmp_path / "diffusion_pytorch_model.safetensors.index.json"
-        index.write_text(json.dumps({"weight_map": {"a": names[1], "b": names[0], "c": names[0]}}))
+        index.write_text(json.dumps({"weight_map": dict(zip("abcd", [*names[1:], *names[:2]], strict=True))}))
         assert [f.name for f in find_weight_files(tmp_path)] == names
-        (tmp_path / names[1]).unlink()
-        with pytest.raises(WeightsError, match=r"names the shard m-2\.safetensors, which is not there"):
+        for name in names[1:]:
+            (tmp_path / name).unlink()
+        with pytest.raises(
+            WeightsError, match=r"names 3 shards, .* missing: m-2\.safetensors, m-3\.safetensors;"
+        ):
             find_weight_files(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("index", "shard"),
+        [
+            (
+                "diffusion_pytorch_model.safetensors.index.fp16.json",
+                "diffusion_pytorch_model-{}-of-00003.fp16",
+            ),
+            (
+                "diffusion_pytorch_model.fp16.safetensors.index.json",
+                "diffusion_pytorch_model.fp16-{}-of-00003",
+            ),
+            ("model.safetensors.index.fp16.json", "model.fp16-{}-of-00003"),
+        ],
+    )
+    def test_shards_of_a_variant_as_all_versions_name_them(self, tmp_path, index, shard):
+        names = [f"{shard.format(f'{number:05}')}.safetensors" for number in (1, 2, 3)]
+        self.touch(tmp_path, *names)
+        found = tuple(tmp_path / name for name in names)
+        assert find_weights(tmp_path) == (
+            found,
+            "the .fp16. variant, there is no other",
+        )  # an index is not needed
+        (tmp_path / index).write_text(json.dumps({"weight_map": dict(zip("abc", names, strict=True))}))
+        assert find_weights(tmp_path) == (found, "the .fp16. variant, there is no other")
+        for name in (names[0], names[2]):
+            (tmp_path / name).unlink()
+        for how in ("names 3 shards", "is one of several shards"):
+            with pytest.raises(WeightsError, match=f"{how}, .* missing: {names[0]}, {names[2]}; download"):
+                find_weight_files(tmp_path)
+            (tmp_path / index).unlink(missing_ok=True)
 
     def test_links_of_a_hubs_cache_are_followed(self, tmp_path):
         folder = tmp_path / "snapshots" / "model"
@@ -242,9 +287,25 @@ class TestFindWeightFiles:
             find_weight_files(folder)
 
     def test_pickle_is_refused_with_the_way_out(self, tmp_path):
-        (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
-        with pytest.raises(WeightsError, match=r"pytorch_model\.bin holds pickled weights.*latentrt export"):
+        for name in ("pytorch_model.bin", "weights"):  # its name does not matter
+            (tmp_path / name).write_bytes(b"\x80\x02}q\x00")
+            with pytest.raises(WeightsError, match=rf"{name}: holds pickled weights.*python -c .*{name}"):
+                find_weight_files(tmp_path)
+            (tmp_path / name).unlink()
+
+    def test_what_is_there_instead_is_named(self, tmp_path):
+        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / "diffusion_pytorch_model.safetensors.incomplete").write_bytes(b"abc")
+        with pytest.raises(WeightsError, match="is the beginning of a download"):
             find_weight_files(tmp_path)
+        (tmp_path / "diffusion_pytorch_model.safetensors.incomplete").unlink()
+        (tmp_path / "model.gguf").write_bytes(b"GGUF")
+        with pytest.raises(WeightsError, match=r"model\.gguf: is a GGUF file"):
+            find_weight_files(tmp_path)
+        (tmp_path / "model.gguf").unlink()
+        (tmp_path / "model.safetensors").symlink_to("gone")
+        with pytest.raises(WeightsError, match=r"model\.safetensors: is a link to gone, which is not there"):
+            Weights(find_weight_files(tmp_path))
 
     def test_nothing_there(self, tmp_path):
         with pytest.raises(WeightsError, match="no weights.*found nothing"):
