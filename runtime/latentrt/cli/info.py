@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from latentrt.pictures.metadata import number_text
+
 if TYPE_CHECKING:
     from latentrt.models.model import Component, Model
 
@@ -30,6 +32,8 @@ HIGHLIGHTS = (
     "vocab_size",
 )
 
+# Of what is advised or follows from the model, beside size, steps, guidance scale and sampler.
+_MORE_DEFAULTS = ("timesteps", "eta", "guidance_rescale", "image_guidance_scale")
 # What a pipeline may hold beside its networks, and diffusers runs.
 _NOT_RUN = ("safety_checker", "image_encoder")
 
@@ -52,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 def describe(model: "Model") -> dict[str, Any]:
     """Everything shown, as plain data."""
     from latentrt.errors import InputError, ModelError
-    from latentrt.painting.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
+    from latentrt.painting.advice import filled
     from latentrt.samplers import resolve
 
     sides: dict[str, Any]
@@ -60,9 +64,10 @@ def describe(model: "Model") -> dict[str, Any]:
         sides = {name: model.default_side(name) for name in ("width", "height")}
     except ModelError as error:
         sides = {"width": None, "height": None, "size_error": str(error)}
+    defaults = filled(model, {})
     prediction_type = str(model.scheduler_config.get("prediction_type", "epsilon"))
     try:
-        sampler = resolve(model.defaults.get("sampler"), model.scheduler_config, where=model.scheduler_path)
+        sampler = resolve(defaults["sampler"], model.scheduler_config, where=model.scheduler_path)
         sampler_name, prediction_type = sampler.label, sampler.prediction_type
     except (InputError, ModelError) as error:
         sampler_name = f"none ({error})"
@@ -75,9 +80,10 @@ def describe(model: "Model") -> dict[str, Any]:
         "prediction_type": prediction_type,
         "defaults": {
             **sides,
-            "steps": model.defaults.get("num_inference_steps", DEFAULT_STEPS),
-            "guidance_scale": model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE),
+            "steps": defaults["num_inference_steps"] or len(defaults["timesteps"]),
+            "guidance_scale": defaults["guidance_scale"],
             "sampler": sampler_name,
+            **{name: defaults[name] for name in _MORE_DEFAULTS if defaults.get(name) is not None},
         },
         "repairs": [str(repair) for repair in model.repairs],
         "not_run": [name for name in _NOT_RUN if _is_there(model.index.get(name))],
@@ -126,8 +132,10 @@ def _text(facts: dict[str, Any]) -> str:
         f"  path       {facts['path']}",
         f"  scheduler  {facts['scheduler']}, predicts {facts['prediction_type']}",
         f"  defaults   {size}, {defaults['steps']} steps, "
-        f"guidance scale {defaults['guidance_scale']}, {defaults['sampler']}",
+        f"guidance scale {number_text(defaults['guidance_scale'])}, {defaults['sampler']}",
     ]
+    more = [f"{name} {_short(defaults[name])}" for name in _MORE_DEFAULTS if name in defaults]
+    lines += [f"             {', '.join(more)}"] * bool(more)
     lines += [f"  repaired   {repair}" for repair in facts["repairs"]]
     lines += [f"  not run    {name}: latentrt has none" for name in facts["not_run"]]
     for name, part in facts["components"].items():
@@ -144,4 +152,6 @@ def _text(facts: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    return "/".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list | tuple):
+        return "/".join(map(_short, value))
+    return number_text(value) if isinstance(value, float) else str(value)
