@@ -52,6 +52,16 @@ def random_xl(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def random_edit(tmp_path_factory) -> Path:
+    """One that edits pictures, as InstructPix2Pix."""
+    root = tmp_path_factory.mktemp("random") / "random-edit"
+    copy_configs(root)
+    change(root / "unet" / "config.json", in_channels=8)
+    fill(root)
+    return root
+
+
 def copy_configs(root: Path) -> None:
     """The demo without its weights and its maker's advice."""
     ignore = shutil.ignore_patterns("*.safetensors", "*.md", "generation_config.json")

@@ -27,6 +27,8 @@ MODEL = SimpleNamespace(
     text_encoders=("text_encoder",),
     num_time_ids=0,
     guidance_width=0,
+    purpose="paint",
+    edited_scale=None,
     zeroes_empty_negative=False,
     scheduler_config={"_class_name": "DDIMScheduler"},
 )

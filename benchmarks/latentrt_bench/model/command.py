@@ -12,7 +12,7 @@ from latentrt.engine.providers import choose
 from latentrt.errors import InputError
 from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
-from latentrt.painting.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
+from latentrt.painting.advice import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.compare import as_data, compare
 from latentrt_bench.model.cases import make_case, measure_cases

@@ -13,7 +13,7 @@ from latentrt.cli import arguments
 from latentrt.errors import InputError
 from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
-from latentrt.painting.request import DEFAULT_GUIDANCE_SCALE
+from latentrt.painting.advice import DEFAULT_GUIDANCE_SCALE
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.model.command import refuse_unmeasured
 from latentrt_bench.peers.catalogue import PEERS

@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from latentrt.pictures.metadata import number_text
+
 if TYPE_CHECKING:
     from latentrt.models.contents import Contents
     from latentrt.models.model import Component, Model
@@ -35,6 +37,8 @@ HIGHLIGHTS = (
 _SHORT_HASH = 10  # digits of a SHA-256, as AUTOMATIC1111 shows models
 _SHOWN = 100  # signs of an entry of metadata, which may hold whole workflows and pictures
 
+# Of what is advised or follows from the model, beside size, steps, guidance scale and sampler.
+_MORE_DEFAULTS = ("timesteps", "eta", "guidance_rescale", "image_guidance_scale")
 # What a pipeline may hold beside its networks, and diffusers runs.
 _NOT_RUN = ("safety_checker", "image_encoder")
 
@@ -68,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 def describe(model: "Model") -> dict[str, Any]:
     """Everything shown, as plain data."""
     from latentrt.errors import InputError, ModelError
-    from latentrt.painting.request import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
+    from latentrt.painting.advice import filled
     from latentrt.samplers import resolve
 
     sides: dict[str, Any]
@@ -76,9 +80,10 @@ def describe(model: "Model") -> dict[str, Any]:
         sides = {name: model.default_side(name) for name in ("width", "height")}
     except ModelError as error:
         sides = {"width": None, "height": None, "size_error": str(error)}
+    defaults = filled(model, {})
     prediction_type = str(model.scheduler_config.get("prediction_type", "epsilon"))
     try:
-        sampler = resolve(model.defaults.get("sampler"), model.scheduler_config, where=model.scheduler_where)
+        sampler = resolve(defaults["sampler"], model.scheduler_config, where=model.scheduler_where)
         sampler_name, prediction_type = sampler.label, sampler.prediction_type
     except (InputError, ModelError) as error:
         sampler_name = f"none ({error})"
@@ -94,9 +99,10 @@ def describe(model: "Model") -> dict[str, Any]:
         "notes": list(model.notes),
         "defaults": {
             **sides,
-            "steps": model.defaults.get("num_inference_steps", DEFAULT_STEPS),
-            "guidance_scale": model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE),
+            "steps": defaults["num_inference_steps"] or len(defaults["timesteps"]),
+            "guidance_scale": defaults["guidance_scale"],
             "sampler": sampler_name,
+            **{name: defaults[name] for name in _MORE_DEFAULTS if defaults.get(name) is not None},
         },
         "repairs": [str(repair) for repair in model.repairs],
         "not_run": [name for name in _NOT_RUN if _is_there(model.index.get(name))],
@@ -175,8 +181,10 @@ def _text(facts: dict[str, Any]) -> str:
         f"  scheduler  {facts['scheduler']}, predicts {facts['prediction_type']}"
         + (f": {facts['prediction_why']}" if facts["prediction_why"] else ""),
         f"  defaults   {size}, {defaults['steps']} steps, "
-        f"guidance scale {defaults['guidance_scale']}, {defaults['sampler']}",
+        f"guidance scale {number_text(defaults['guidance_scale'])}, {defaults['sampler']}",
     ]
+    more = [f"{name} {_short(defaults[name])}" for name in _MORE_DEFAULTS if name in defaults]
+    lines += [f"             {', '.join(more)}"] * bool(more)
     lines += [] if facts["file"] is None else _file_lines(facts["file"])
     lines += [f"  note       {note}" for note in facts["notes"]]
     lines += [f"  repaired   {repair}" for repair in facts["repairs"]]
@@ -219,4 +227,6 @@ def _file_lines(file: dict[str, Any]) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    return "/".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list | tuple):
+        return "/".join(map(_short, value))
+    return number_text(value) if isinstance(value, float) else str(value)

@@ -16,11 +16,13 @@ from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
 from latentrt.models.replacing import NOTHING_ELSE, Replacements, refuse_incomplete, with_replacements
 from latentrt.models.single_file import open_single_file, pad_token
 from latentrt.networks import Options
+from latentrt.networks.options import is_finite
 
 # A diffusers folder holds both halves of the autoencoder in one.
 _DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
 # What a maker may advise.
 _ADVISED_COUNTS = ("width", "height", "num_inference_steps")
+_ADVISED_NUMBERS = ("guidance_scale", "guidance_rescale", "image_guidance_scale", "eta")
 # Pipelines whose networks are others, by how their class begins; and a folder that such a model has.
 _UNSUPPORTED_PIPELINES = ("StableDiffusion3", "Flux")
 _UNSUPPORTED_FOLDERS = ("transformer",)
@@ -80,7 +82,9 @@ def _open_folder(root: Path, name: str) -> Model:
             fp32_only = True
         components[part] = Component(part, root / folder, config, fp32_only, _class_in(root, index, key))
     scheduler_config, scheduler_repairs = repair_scheduler(
-        read_json(root / SCHEDULER_CONFIG), _class_in(root, index, "scheduler"), for_latents=not xl
+        read_json(root / SCHEDULER_CONFIG),
+        _class_in(root, index, "scheduler"),
+        for_latents=not xl and not _edits(unet, components["vae_decoder"].config),
     )
     return Model(
         name=name,
@@ -103,6 +107,12 @@ def _read_config(root: Path, folder: str, index: Mapping[str, Any]) -> dict[str,
             "that kind, download the missing files."
         )
     return read_json(path)
+
+
+def _edits(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> bool:
+    """Whether a UNet takes a picture's latents behind its own: InstructPix2Pix, whose pipeline repairs nothing."""
+    channels = vae.get("latent_channels", 4)
+    return isinstance(channels, int) and unet.get("in_channels") == 2 * channels
 
 
 def _has_encoder(root: Path, index: Mapping[str, Any], name: str, xl: bool) -> bool:
@@ -140,14 +150,21 @@ def _check_kind(root: Path, index: Mapping[str, Any]) -> None:
 
 
 def _read_defaults(path: Path) -> dict[str, Any]:
-    """The settings that the model's maker advises, checked; what is null or unknown here is left out."""
+    """The settings that the model's maker advises, by their kind; what is null or unknown here is left out.
+
+    Their ranges are those of the settings of a run (`latentrt.painting.advice`).
+    """
     advised = {key: value for key, value in read_json(path, optional=True).items() if value is not None}
     options = Options(str(path), advised)
     defaults: dict[str, Any] = {
         key: options.number(key, 1, high=MAX_PIXELS) for key in _ADVISED_COUNTS if key in advised
     }
-    if "guidance_scale" in advised:
-        defaults["guidance_scale"] = options.real("guidance_scale", 1.0)
+    defaults |= {key: options.real(key, 0.0) for key in _ADVISED_NUMBERS if key in advised}
+    if "timesteps" in advised:
+        timesteps = advised["timesteps"]
+        if not isinstance(timesteps, list) or not timesteps or not all(map(is_finite, timesteps)):
+            raise options.unsupported("timesteps", timesteps, "a list of numbers")
+        defaults["timesteps"] = timesteps
     if "sampler" in advised:
         if not isinstance(advised["sampler"], str):
             raise options.unsupported("sampler", advised["sampler"], "the name of a sampler")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
@@ -18,6 +18,9 @@ from latentrt.models.weight_files import find_weight_files, find_weights
 from latentrt.models.weights import Weights
 from latentrt.networks import Graph, Options, Variant, build
 
+# By the channels that a UNet takes: its latents alone; with a mask and the masked picture behind them; with the picture
+# that it edits; or something else.
+Purpose: TypeAlias = Literal["paint", "inpaint", "edit", "other"]
 _LEAST_FACTOR = 1e-6  # of a VAE's scaling factor, whose published ones are 0.08 to 1.5
 # Latents of a side, where the UNet's config names none: what Stable Diffusion and SDXL were made for.
 _SAMPLE_SIZES = {False: 64, True: 128}
@@ -183,6 +186,29 @@ class Model:
     def unet_channels(self) -> int:
         """Channels that the UNet takes."""
         return self.components["unet"].options.number("in_channels", 4)
+
+    @property
+    def purpose(self) -> Purpose:
+        """What the UNet was made for, as its channels say: latents alone, or what stands behind them."""
+        channels = self.latent_channels
+        shown: dict[int, Purpose] = {channels: "paint", 2 * channels: "edit", 2 * channels + 1: "inpaint"}
+        return shown.get(self.unet_channels, "other")
+
+    @property
+    def edited_scale(self) -> float | None:
+        """What the latents of a picture are multiplied by that the UNet is shown to edit; None where it edits none.
+
+        1 for InstructPix2Pix; `scaling_factor` for CosXL's editing model, as `model_index.json` says (`is_cosxl_edit`).
+        diffusers does not write that there: where nothing is said, it is the only one of EDM's kind.
+        """
+        if self.purpose != "edit":
+            return None
+        edm = str(self.scheduler_config.get("_class_name")).startswith("EDM")
+        scaled = self.index.get("is_cosxl_edit", edm)
+        if not isinstance(scaled, bool):
+            index = Options(str(self.root / "model_index.json"), self.index)
+            raise index.unsupported("is_cosxl_edit", scaled, "true or false")
+        return self.scaling_factor if scaled else 1.0
 
     @property
     def is_xl(self) -> bool:

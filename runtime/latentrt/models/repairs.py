@@ -55,7 +55,7 @@ def repair_scheduler(
     Args:
         config: a parsed `scheduler_config.json`.
         class_name: the class that `model_index.json` names, which wins; None: it names none.
-        for_latents: its pipeline sets what the first latent models need; SDXL's do not.
+        for_latents: its pipeline sets what the first latent models need; SDXL's and InstructPix2Pix's do not.
     """
     named, meant = config.get("_class_name"), _FOR_LATENTS if for_latents else {}
     if class_name is None or class_name == named:

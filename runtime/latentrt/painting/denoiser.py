@@ -26,7 +26,7 @@ class Denoiser:
         negative: of the negative prompt; None where no evaluation is guided.
         guidance: how far to go from the negative to the prompt's prediction in each evaluation.
         prediction: what the network is fed, and how its output is read.
-        channels: (b, …, h, w) that an inpainting UNet takes behind those of x; None for others.
+        channels: (b, …, h, w) that a UNet for inpainting or editing takes behind those of x; None for others.
         guidance_width: of the embedded guidance scale that a latent consistency model's UNet is told instead of being
             asked twice; 0 for others.
     """
@@ -40,21 +40,24 @@ class Denoiser:
     guidance_width: int = 0
 
     def __call__(self, x: Array, at: Evaluation) -> Array:
-        """Denoise x, float32 (b, c, h, w) = x0 + sigma * noise. Both halves of the guidance go through in one call."""
+        """Denoise x, float32 (b, c, h, w) = x0 + sigma * noise. All that guidance compares goes through in one call."""
         scale = self.guidance.scales[at.index]
-        sample = self.prediction.input(x, at.sigma)
-        if self.channels is not None:
-            sample = np.concatenate([sample, self.channels], axis=1)
+        alone = self.prediction.input(x, at.sigma)
+        sample = alone if self.channels is None else np.concatenate([alone, self.channels], axis=1)
         if self.guidance_width:
             told = np.repeat(embedded_guidance(scale, self.guidance_width)[None], len(x), axis=0)
             output = self._run(sample, at.timestep, {**self.prompt, "timestep_cond": told})
         elif self.negative is None or scale <= 1:
             output = self._run(sample, at.timestep, self.prompt)
         else:
-            both = {name: np.concatenate([self.negative[name], own]) for name, own in self.prompt.items()}
-            output = self._run(np.concatenate([sample, sample]), at.timestep, both)
-            negative, positive = np.split(output, 2)
-            output = self.guidance.guided(negative, positive, scale)
+            asked, shown = [self.negative, self.prompt], [sample, sample]
+            if self.channels is not None and self.guidance.image_scale != 1:
+                asked.append(self.negative)
+                shown.append(np.concatenate([alone, np.zeros_like(self.channels)], axis=1))
+            every = {name: np.concatenate([one[name] for one in asked]) for name in self.prompt}
+            output = self._run(np.concatenate(shown), at.timestep, every)
+            negative, positive, *blind = np.split(output, len(asked))
+            output = self.guidance.guided(negative, positive, scale, *blind)
         return self.prediction.denoised(output, x, at.sigma).astype(np.float32, copy=False)
 
     def _run(self, sample: Array, timestep: float, conditioning: Conditioning) -> Array:

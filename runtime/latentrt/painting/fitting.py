@@ -1,10 +1,11 @@
 """Whether what is asked fits the model, and who is to blame where it does not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from latentrt.errors import InputError, ModelError, SettingError
-from latentrt.models.model import Model
+from latentrt.models.model import Model, Purpose
 
 
 @contextmanager
@@ -28,8 +29,24 @@ def named(*settings: str, others: tuple[str, ...] = ()) -> Iterator[None]:
         raise SettingError(name, problem, others=others) from None
 
 
-def check_channels(model: Model, inpainting: bool) -> None:
-    """Refuse a UNet that takes other channels than there are to give, or gives others than there are to take."""
+# What each kind of run can do with a UNet, by what it was made for.
+_DRIVES: dict[str, tuple[Purpose, ...]] = {
+    "txt2img": ("paint",),
+    "img2img": ("paint", "edit"),
+    "inpaint": ("paint", "inpaint"),
+}
+_INSTEAD: dict[Purpose, str] = {
+    "inpaint": "it is made for inpainting. Use inpaint, or a text-to-image checkpoint.",
+    "edit": "it is made for editing pictures. Use img2img, or a text-to-image checkpoint.",
+}
+
+
+def check_channels(model: Model, run: str) -> None:
+    """Refuse a UNet that takes other channels than a run has to give, or gives others than there are to take.
+
+    Raises:
+        ModelError: says which run takes it.
+    """
     channels, latent_channels = model.unet_channels, model.latent_channels
     given = model.components["unet"].options.number("out_channels", 4)
     if given not in (
@@ -40,18 +57,46 @@ def check_channels(model: Model, inpainting: bool) -> None:
             f"{model.name}: its UNet gives {given} channels; expected the {latent_channels} of its latents, or twice "
             "as many"
         )
-    masked = 2 * latent_channels + 1  # of the sample, the mask, and the masked picture
-    if channels == latent_channels or (inpainting and channels == masked):
+    if model.purpose in _DRIVES[run]:
         return
-    if inpainting:
-        raise ModelError(
-            f"{model.name}: its UNet takes {channels} channels; expected the {latent_channels} of its latents, or "
-            f"{masked} with those of a mask and a masked picture. Use a text-to-image or an inpainting checkpoint."
-        )
-    raise ModelError(
-        f"{model.name}: its UNet takes {channels} channels, not the {latent_channels} of its latents: it is made "
-        "for inpainting or editing, which txt2img and img2img cannot drive. Use a text-to-image checkpoint."
+    known = (
+        f"what it takes beside the {latent_channels} of its latents is not known here; expected {latent_channels}, "
+        f"{2 * latent_channels} with those of a picture to edit, or {2 * latent_channels + 1} with those of a mask and "
+        "a masked picture. Use a text-to-image, editing or inpainting checkpoint."
     )
+    raise ModelError(
+        f"{model.name}: its UNet takes {channels} channels, which {run} cannot drive: "
+        f"{_INSTEAD.get(model.purpose, known)}"
+    )
+
+
+def settle_edit(model: Model, given: Mapping[str, Any], settings: dict[str, Any]) -> None:
+    """Leave to each model what it heeds: how far to go from a picture, or, of one that edits, towards it.
+
+    Args:
+        model: what is to paint.
+        given: what was asked for.
+        settings: all of the run, of which what does not count becomes None.
+
+    Raises:
+        SettingError: what was asked for does not count.
+    """
+    edits = model.purpose == "edit"
+    ignored = {
+        "strength": (
+            edits,
+            "edits pictures, and begins with noise alone; what holds it to the picture is",
+            "image_guidance_scale",
+        ),
+        "image_guidance_scale": (not edits, "edits no pictures; how far it goes from one is", "strength"),
+    }
+    for name, (does_nothing, why, instead) in ignored.items():
+        if does_nothing and name in settings:
+            if given.get(name) is not None:
+                raise SettingError(
+                    name, f"does nothing here: {model.name} {why} {instead}", others=(instead,)
+                )
+            settings[name] = None
 
 
 def size_of(name: str, asked: int | None, model: Model) -> int:

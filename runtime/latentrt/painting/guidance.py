@@ -1,5 +1,6 @@
 """How far each step goes from the negative prompt to the prompt, and in which steps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,22 +24,35 @@ class Guidance:
         points: what was asked for: one scale, or several that are spread over the run.
         interval: first and last share of the run in which there is guidance.
         rescale: φ of `guided`, in [0, 1].
+        image_scale: of a model that edits a picture, how far to go from no picture to it; 1 is as far as it is shown,
+            and of all other models.
     """
 
     scales: tuple[float, ...]
     points: tuple[float, ...]
     interval: tuple[float, float] = WHOLE_RUN
     rescale: float = 0.0
+    image_scale: float = 1.0
 
     @property
     def is_guided(self) -> bool:
         """Whether any evaluation is guided."""
         return any(scale > 1 for scale in self.scales)
 
-    def guided(self, negative: Array, positive: Array, scale: float) -> Array:
-        """Raw outputs of the network, each (b, c, h, w), become one."""
+    def guided(self, negative: Array, positive: Array, scale: float, blind: Array | None = None) -> Array:
+        """Raw outputs of the network, each (b, c, h, w), become one.
+
+        Args:
+            negative: for the negative prompt.
+            positive: for the prompt.
+            scale: how far to go from the one to the other.
+            blind: for the negative prompt and no picture, where `image_scale` is not 1.
+        """
         # classifier-free guidance, arXiv:2207.12598 eq. 6
         output = negative + scale * (positive - negative)
+        if blind is not None:
+            # arXiv:2211.09800 eq. 3, of which the lines above are the case s_I = 1
+            output += (self.image_scale - 1) * (negative - blind)
         if self.rescale == 0:
             return output
         # arXiv:2305.08891 eq. 15 and 16: the deviation of the prompt's output, in a share φ
@@ -53,6 +67,7 @@ def make_guidance(
     order: int = 1,
     interval: tuple[float, float] = WHOLE_RUN,
     rescale: float = 0.0,
+    image_scale: float = 1.0,
 ) -> Guidance:
     """Settle the scale of each evaluation.
 
@@ -63,6 +78,7 @@ def make_guidance(
         interval: (start, end): guidance in those steps alone that lie in this share of the run (arXiv:2404.07724); step
             i of n covers the share from i/n to (i + 1)/n.
         rescale: φ, in [0, 1].
+        image_scale: see `Guidance`.
 
     Raises:
         SettingError: a scale that a function gives is not finite, or the interval holds no step.
@@ -82,7 +98,21 @@ def make_guidance(
         )
     by_step = [float(value) if active else 1.0 for value, active in zip(spread, inside, strict=True)]
     scales = tuple(by_step[evaluation // order] for evaluation in range(evaluations))
-    return Guidance(scales, points, interval, rescale)
+    return Guidance(scales, points, interval, rescale, image_scale)
+
+
+def refuse_unguided(asked: Mapping[str, Any]) -> None:
+    """Refuse what counts beside guidance alone, in a run without.
+
+    Raises:
+        SettingError: it was asked for.
+    """
+    if asked.get("image_guidance_scale") is not None:
+        raise SettingError(
+            "image_guidance_scale",
+            "does nothing without guidance; expected a guidance_scale above 1",
+            others=("guidance_scale",),
+        )
 
 
 def _deviation(output: Array) -> Array:

@@ -28,6 +28,13 @@ def start_hires(parts: Parts, prompt: str, hires: Hires, **settings: Unpack[Sett
         InputError: a value is out of range; the message names it.
     """
     model = parts.networks.model
+    for name in ("timesteps", "sigmas"):
+        if settings.get(name) is not None:
+            raise SettingError(
+                name,
+                "does not go with hires, whose second pass runs the last of more steps; give num_inference_steps",
+                others=("hires", "num_inference_steps"),
+            )
     first = make_request(model, "txt2img", prompt, **settings)
     upscaler = find_upscaler(hires.upscaler)
     width, height = hires.target(first.width, first.height, model.vae_scale_factor)

@@ -239,7 +239,7 @@ class Scale:
 
     def read(self, name: str, text: str) -> GuidanceScale:
         """A number, or several with commas or spaces between them."""
-        points = _floats(text)
+        points = floats(text)
         return self.check(name, points if len(points) > 1 else points[0])
 
     def write(self, value: float | Sequence[float]) -> str:
@@ -262,7 +262,7 @@ class Interval:
 
     def read(self, name: str, text: str) -> tuple[float, float]:
         """With a comma or spaces between them."""
-        shares = _floats(text)
+        shares = floats(text)
         return self.check(name, shares if all(isinstance(share, float) for share in shares) else text)
 
     def write(self, value: tuple[float, float]) -> str:
@@ -294,5 +294,6 @@ def _float(text: str) -> float | str:
         return text
 
 
-def _floats(text: str) -> list[float | str]:
+def floats(text: str) -> list[float | str]:
+    """What stands between commas and spaces; what is no number stays a text."""
     return [_float(part) for part in re.split(r"\s*,\s*|\s+", text.strip())]

@@ -8,6 +8,8 @@ from latentrt.painting.kinds import Flag, Number, Whole
 from latentrt.painting.setting import Entry, Option, Setting, declared, documented
 from latentrt.painting.settings import Settings
 
+# AUTOMATIC1111's; only what edits a picture has it.
+IMAGE_SCALE_ENTRY = "Image CFG scale"
 _STRENGTH = Number(0, 1, above=True, why="0 would give the picture back as it is")
 _STRENGTH_ENTRIES = (Entry("Denoising strength", always=True, ours=False),)
 
@@ -17,13 +19,31 @@ class Img2ImgSettings(Settings, total=False):  # noqa: D101
         float | None,
         Setting(
             _STRENGTH,
-            "more than 0, at most 1: the share of the steps that are run, and so how far from the picture to go.",
+            "more than 0, at most 1: the share of the steps that are run, and so how far from the picture to go; not "
+            "of a model that edits pictures.",
             default=0.8,
             option=Option(
                 "--strength", "F", "how far to go from it: more than 0, at most 1, which forgets it"
             ),
             entries=_STRENGTH_ENTRIES,
             axis="Denoising",
+        ),
+    ]
+    image_guidance_scale: Annotated[
+        float | None,
+        Setting(
+            Number(1),
+            "of a model that edits pictures, how far to go from no picture to this one, 1 or more, in place of "
+            "`strength`; 1 costs two evaluations a step, more costs three. Default: what the model's files advise, "
+            "else 1.5.",
+            option=Option(
+                "--image-guidance-scale",
+                "G",
+                "of a model that edits pictures, how closely to follow this one, 1 or more, in place of --strength "
+                "(default: the model's, or 1.5)",
+            ),
+            entries=(Entry(IMAGE_SCALE_ENTRY),),
+            axis="Image CFG Scale",
         ),
     ]
 
@@ -112,10 +132,16 @@ class InpaintSettings(Settings, total=False):  # noqa: D101
     ]
 
 
+class AnySettings(InpaintSettings, total=False):
+    """What some kind of run has."""
+
+    image_guidance_scale: float | None
+
+
 RUNS: dict[str, type] = {"txt2img": Settings, "img2img": Img2ImgSettings, "inpaint": InpaintSettings}
 
 Img2ImgSettings.__doc__ = documented(
-    Img2ImgSettings, "The settings of img2img: `Settings`, and how far to go."
+    Img2ImgSettings, "The settings of img2img: `Settings`, and how far to go, or how close to stay."
 )
 InpaintSettings.__doc__ = documented(
     InpaintSettings, "The settings of inpaint: `Settings`, and those of a mask."

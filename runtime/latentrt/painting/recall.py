@@ -7,13 +7,16 @@ from typing import Any, Unpack
 
 from latentrt.errors import InputError
 from latentrt.painting.kinds import Number, Size, Text, Whole, several
-from latentrt.painting.picture_settings import refuse_others
+from latentrt.painting.picture_settings import IMAGE_SCALE_ENTRY, refuse_others
 from latentrt.painting.request import EMPTY_NEGATIVE
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.setting import Entry, Setting, declared
 from latentrt.painting.settings import Settings
 from latentrt.pictures.metadata import FIELDS, GenerationParameters, parse_parameters
 from latentrt.samplers import CLASS_ENTRY, SCHEDULE_ENTRY
+
+# With another of these, a picture's timesteps or sigmas do not come back.
+_SPACING = ("sampler", "schedule", "num_inference_steps", "timesteps", "sigmas")
 
 
 class Recalled(Settings, total=False):
@@ -48,7 +51,8 @@ def recall(text: str, **given: Unpack[Recalled]) -> Recalled:
         text: what a picture made by latentrt or AUTOMATIC1111 carries: `latentrt.read_parameters`. The model is not
             looked for.
         **given: these win. With another seed the picture is another, and no part of its noise comes back; with another
-            sampler neither do the schedule and eta. `hires=None` leaves out the second pass.
+            sampler neither do the schedule and eta, and with another number of steps no timesteps. `hires=None` leaves
+            out the second pass.
 
     Raises:
         InputError: the text tells of a picture over another picture, which it does not hold, or of a grid of pictures.
@@ -67,7 +71,7 @@ def recall(text: str, **given: Unpack[Recalled]) -> Recalled:
             "take one of its pictures, which `latentrt sweep --keep FOLDER/` writes"
         )
     two_passes = "Hires upscaler" in extra
-    if p.strength is not None and not two_passes:
+    if IMAGE_SCALE_ENTRY in extra or (p.strength is not None and not two_passes):
         raise InputError("this was painted over another picture (img2img), which it does not hold")
     ours = p.version is not None and p.version.startswith("latentrt ")
     # An empty one is as good as none, but where latentrt says that it was given to a model which tells them apart.
@@ -83,6 +87,10 @@ def recall(text: str, **given: Unpack[Recalled]) -> Recalled:
         known["num_images"] = Whole(1).read("num_images", extra.get("Batch size", ""))
     if given.get("sampler") not in (None, known["sampler"], p.sampler):
         known["schedule"] = known["eta"] = None
+    if any(given.get(name) not in (None, known[name]) for name in _SPACING):
+        known["timesteps"] = known["sigmas"] = None
+    if any(given.get(name) is not None for name in ("timesteps", "sigmas")):
+        known["num_inference_steps"] = known["schedule"] = None
     if given.get("variation_strength") == 0:
         known["variation_seed"] = None
     if (seed := given.get("seed")) is not None:

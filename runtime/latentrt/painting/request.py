@@ -9,19 +9,20 @@ import numpy.typing as npt
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError, SettingError
 from latentrt.models.model import Model
-from latentrt.models.repairs import for_inpainting
-from latentrt.painting.fitting import advised_by, check_channels, named, size_of
-from latentrt.painting.guidance import Guidance, make_guidance
+from latentrt.painting.advice import filled
+from latentrt.painting.fitting import check_channels, named, settle_edit, size_of
+from latentrt.painting.guidance import Guidance, make_guidance, refuse_unguided
 from latentrt.painting.inpainting import Inpainting, make_inpainting
 from latentrt.painting.kinds import Text
-from latentrt.painting.picture_settings import RUNS, InpaintSettings, refuse_others
+from latentrt.painting.picture_settings import RUNS, AnySettings, refuse_others
+from latentrt.painting.sampling import make_sampling
 from latentrt.painting.seeds import Seeds, make_seeds
 from latentrt.painting.setting import checked, entries, record
 from latentrt.painting.told import refuse_untold, time_ids
 from latentrt.pictures import images
 from latentrt.pictures.mask import Mask
 from latentrt.pictures.metadata import FIELDS, GenerationParameters
-from latentrt.samplers import CLASS_ENTRY, SCHEDULE_ENTRY, Sampler, resolve
+from latentrt.samplers import CLASS_ENTRY, SCHEDULE_ENTRY, Sampler
 from latentrt.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-# Where the model's files advise nothing.
-DEFAULT_STEPS = 25
-DEFAULT_GUIDANCE_SCALE = 7.5
 # The entry of a picture's text that says so; without it an XL model was told nothing.
 EMPTY_NEGATIVE = ("Empty negative prompt", "encoded")
 
@@ -54,6 +52,8 @@ class Request:
         encodes_empty_negative: it was given, empty, to a model for which zeros would stand otherwise.
         time_ids: what an XL model is told of sizes, for the prompt and for the negative prompt.
         guidance_width: of the embedded guidance scale that the UNet takes; 0 where it takes none.
+        edited_scale: what the picture's latents are multiplied by where the UNet is shown them to edit; None where it
+            is not made for that.
     """
 
     run: str
@@ -74,6 +74,7 @@ class Request:
     encodes_empty_negative: bool = False
     time_ids: tuple[Array, Array] | None = None
     guidance_width: int = 0
+    edited_scale: float | None = None
 
     @property
     def evaluated(self) -> int:
@@ -89,6 +90,11 @@ class Request:
     def takes_negative(self) -> bool:
         """Whether any evaluation asks the UNet what it makes of the negative prompt."""
         return self.guidance.is_guided and not self.guidance_width
+
+    @property
+    def edits(self) -> bool:
+        """Whether the UNet is shown the picture all along, and begins with noise alone."""
+        return self.edited_scale is not None
 
     def texts(self, encoders: int) -> dict[str, tuple[str, ...]]:
         """What each of so many text encoders reads, by what warnings call it: the negative prompt, then the prompt."""
@@ -131,7 +137,7 @@ class Request:
     def from_noise(self) -> bool:
         """Whether the run begins with noise alone, and not with a picture under noise."""
         if self.inpainting is None:
-            return self.pixels is None and self.latents is None
+            return self.edits or (self.pixels is None and self.latents is None)
         return self.settings["strength"] == 1 and not self.inpainting.asked.differential
 
     @property
@@ -193,7 +199,7 @@ def make_request(
     share: float | None = None,
     /,
     continues: bool = False,
-    **settings: Unpack[InpaintSettings],
+    **settings: Unpack[AnySettings],
 ) -> Request:
     """Fill in what the model's files say, and check the rest.
 
@@ -219,7 +225,7 @@ def make_request(
             "of a model of SDXL's kind"
         )
     prompt = Text().check("prompt", prompt)
-    check_channels(model, inpainting=mask is not None)
+    check_channels(model, run)
     factor = model.vae_scale_factor
     if picture is not None and asked.get("padding_mask_crop") is None:
         for name, side in (("width", picture.width), ("height", picture.height)):
@@ -227,23 +233,13 @@ def make_request(
     width, height = (size_of(name, asked[name], model) for name in ("width", "height"))
     if width * height > MAX_PIXELS:
         raise SettingError("width", f"expected at most {MAX_PIXELS:,} pixels, got {width}x{height}")
-    steps = asked["num_inference_steps"]
-    if steps is None:
-        steps = int(model.defaults.get("num_inference_steps", DEFAULT_STEPS))
-    scale = asked["guidance_scale"]
-    if scale is None:
-        scale = float(model.defaults.get("guidance_scale", DEFAULT_GUIDANCE_SCALE))
-    with named("sampler", "schedule", "eta", "num_inference_steps", "strength"):
-        config = model.scheduler_config if mask is None else for_inpainting(model.scheduler_config)
-        if asked["sampler"] is None and (advised := model.defaults.get("sampler")) is not None:
-            with advised_by(model):
-                resolve(advised, config, where=model.scheduler_where)
-            asked["sampler"] = advised
-        sampler = resolve(asked["sampler"], config, asked["schedule"], where=model.scheduler_where)
-        if asked["eta"] is not None:
-            sampler.check_options(eta=asked["eta"])
-        schedule = sampler.schedule(steps)
-        if (share := asked.get("strength", share)) is not None:
+    settle_edit(model, settings, asked)
+    used = filled(model, asked)
+    sampler, schedule = make_sampling(model, asked, used, inpaints=mask is not None)
+    if used["num_inference_steps"] is None:
+        used["num_inference_steps"] = schedule.num_inference_steps
+    if (share := asked.get("strength", share)) is not None:
+        with named("strength"):
             schedule = schedule.truncated(share)
     if asked["clip_skip"] >= model.text_layers:
         raise SettingError(
@@ -251,9 +247,18 @@ def make_request(
             expected=f"0 to {model.text_layers - 1} for a text encoder of {model.text_layers} layers",
             got=asked["clip_skip"],
         )
+    rescale, image_scale = used["guidance_rescale"], used.get("image_guidance_scale")
     guidance = make_guidance(
-        scale, len(schedule), schedule.order, asked["guidance_interval"], asked["guidance_rescale"]
+        used["guidance_scale"],
+        len(schedule),
+        schedule.order,
+        asked["guidance_interval"],
+        0.0 if rescale is None else rescale,
+        1.0 if image_scale is None else image_scale,
     )
+    if not guidance.is_guided or model.guidance_width:
+        refuse_unguided(asked)
+        used["image_guidance_scale"] = None
     noise = ("seed", "num_images", "batch_size", "rng", "variation_seed", "variation_strength")
     seeds = make_seeds(**{key: asked[key] for key in noise})
     inpainting = pixels = None
@@ -266,7 +271,7 @@ def make_request(
         pixels = inpainting.pixels
     elif picture is not None:
         pixels = images.to_array(images.resize_to(picture, width, height))
-    used = {"width": width, "height": height, "num_inference_steps": steps, "guidance_scale": guidance.points}
+    used |= {"width": width, "height": height, "guidance_scale": guidance.points}
     zeroes = model.zeroes_empty_negative and settings.get("negative_prompt") is None
     if zeroes and asked["negative_prompt_2"] is not None:
         raise SettingError(
@@ -275,7 +280,7 @@ def make_request(
     return Request(
         run=run,
         prompt=prompt,
-        settings=asked | used,
+        settings=used,
         latent_size=(height // factor, width // factor),
         guidance=guidance,
         sampler=sampler,
@@ -283,10 +288,11 @@ def make_request(
         seeds=seeds,
         pixels=pixels,
         inpainting=inpainting,
-        masked_unet=model.unet_channels != model.latent_channels,
+        masked_unet=model.purpose == "inpaint",
         continues=continues,
         zeroes_negative=zeroes,
         encodes_empty_negative=model.zeroes_empty_negative and not zeroes and not asked["negative_prompt"],
-        time_ids=time_ids(model, asked | used, run),
+        time_ids=time_ids(model, used, run),
         guidance_width=model.guidance_width,
+        edited_scale=model.edited_scale,
     )

@@ -18,6 +18,7 @@ from latentrt.painting.kinds import (
     Text,
     Whole,
 )
+from latentrt.painting.schedule_settings import ScheduleSettings
 from latentrt.painting.setting import Entry, Option, Setting, documented
 from latentrt.painting.told_settings import ToldSettings
 
@@ -35,7 +36,7 @@ SIZE = Setting(
 )
 
 
-class Settings(ToldSettings, total=False):  # noqa: D101 - made of the declarations, below
+class Settings(ToldSettings, ScheduleSettings, total=False):  # noqa: D101 - made of the declarations, below
     negative_prompt: Annotated[
         str | None,
         Setting(
@@ -147,12 +148,11 @@ class Settings(ToldSettings, total=False):  # noqa: D101 - made of the declarati
         Setting(
             Number(0, 1),
             "how far to bring the guided output's deviation back to that of the prompt's, 0 to 1 "
-            "(arXiv:2305.08891 §3.4).",
-            default=0.0,
+            "(arXiv:2305.08891 §3.4). Default: what the model's files advise, else 0.",
             option=Option(
                 "--guidance-rescale",
                 "F",
-                "bring the contrast of the guided prediction back to the prompt's, 0 to 1",
+                "bring the contrast of the guided prediction back to the prompt's, 0 to 1 (default: the model's, or 0)",
             ),
             entries=(Entry("CFG rescale"),),
         ),
@@ -245,12 +245,13 @@ class Settings(ToldSettings, total=False):  # noqa: D101 - made of the declarati
         float | None,
         Setting(
             Number(0, 1),
-            "share of fresh noise in each step of DDIM and TCD, 0 to 1. Default: 0, as in diffusers' pipelines; TCD's "
-            "makers advise 0.3.",
+            "share of fresh noise in each step of DDIM and TCD, 0 to 1. Default: what the model's files advise, where "
+            "no sampler is asked for, else 0, as in diffusers' pipelines; TCD's makers advise 0.3.",
             option=Option(
                 "--eta",
                 "E",
-                "share of fresh noise in each step of ddim and tcd, for which 0.3 is advised (default: 0)",
+                "share of fresh noise in each step of ddim and tcd, for which 0.3 is advised (default: the model's, "
+                "or 0)",
             ),
             entries=(Entry("Eta", ours=False),),
             axis="Eta",

@@ -24,7 +24,8 @@ class Start:
         noise: of unit variance, as it was drawn, (b, c, h, w).
         rng: where the sampler goes on drawing.
         clean: latents of the picture, (b or 1, c, h, w); None where there is none, or it is not needed.
-        channels: (b, 1 + c, h, w) mask and masked picture, for a UNet that takes them.
+        channels: what a UNet takes behind the latents: mask and masked picture, (b, 1 + c, h, w); or the picture that
+            it edits, (b, c, h, w).
     """
 
     x: Array
@@ -36,16 +37,25 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class Posteriors:
-    """What the encoder says of the picture, and of the picture with grey under the mask; None where not needed."""
+    """What the encoder says of pictures; None where it is not needed.
+
+    Attributes:
+        picture: of that which a run begins with.
+        masked: of that with grey under the mask.
+        edited: of that which is shown as it is, to be edited.
+    """
 
     picture: Posterior | None = None
     masked: Posterior | None = None
+    edited: Posterior | None = None
 
 
 def encode(autoencoder: Autoencoder, request: Request) -> Posteriors:
     """Encode the pictures that this request needs, all in one call."""
     wanted: dict[str, Array] = {}
-    if request.pixels is not None and not (request.masked_unet and request.from_noise):
+    if request.pixels is not None and request.edits:
+        wanted["edited"] = request.pixels
+    elif request.pixels is not None and not (request.masked_unet and request.from_noise):
         wanted["picture"] = request.pixels
     if request.inpainting is not None and request.masked_unet:
         wanted["masked"] = request.inpainting.masked_pixels
@@ -60,7 +70,8 @@ def begin(
 ) -> Start:
     """Draw what the batch begins with, in diffusers' order: the picture's latents, the noise, the masked picture's.
 
-    One stream draws one sample of a posterior for all pictures of the batch; streams of their own draw one each.
+    One stream draws one sample of a posterior for all pictures of the batch; streams of their own draw one each. Of a
+    picture that is edited it is the mean that is shown.
 
     Args:
         autoencoder: scales what is drawn.
@@ -89,6 +100,8 @@ def begin(
         shown = np.broadcast_to(sample(posteriors.masked), shape)
         mask = np.broadcast_to(request.inpainting.latent_mask, (shape[0], 1, *request.latent_size))
         channels = np.concatenate([mask, shown], axis=1)
+    elif request.edited_scale is not None and posteriors.edited is not None:
+        channels = np.broadcast_to(posteriors.edited[0] * np.float32(request.edited_scale), shape)
     elif request.inpainting is not None:
         # diffusers draws the masked picture for every UNet; the stream goes on behind.
         plain.randn((own, *shape[1:]))
