@@ -1,5 +1,6 @@
 """txt2img, img2img and inpaint: composition, nothing else."""
 
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
@@ -46,9 +47,10 @@ def load(
     """Open a model. Its networks are loaded when they are first needed.
 
     Args:
-        model: "demo", or the folder of a diffusers checkpoint or of a bundle.
+        model: "demo", or the folder of a diffusers checkpoint, of a bundle, or of ONNX graphs that others exported.
         device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
-        dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere.
+        dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere. Given graphs compute
+            in what they were exported in.
         low_memory: close each network when its stage is over, so that the next run loads it again, and hold
             weights once while loading, which makes steps on the CPU a little slower.
         tile: how large pictures go through the autoencoder: in tiles of so many pixels' side; "off", whole; or "auto",
@@ -59,7 +61,14 @@ def load(
         ModelError: there is no such model, or it is not one.
         ProviderError: the device asked for cannot be had here.
     """
-    return Pipeline(open_model(model), place(device, dtype, low_memory), tile)
+    opened = open_model(model)
+    for note in opened.notes:
+        warnings.warn(note, TakenAsPublished, stacklevel=2)
+    return Pipeline(opened, place(device, dtype, low_memory), tile)
+
+
+class TakenAsPublished(UserWarning):
+    """No file of the model says something, and it was taken from its family; the message says what."""
 
 
 class Pipeline:
@@ -79,7 +88,8 @@ class Pipeline:
     def __init__(self, model: Model, placement: Placement, tile: Tile = "auto") -> None:
         self.model = model
         self.provider = placement.provider
-        self.dtype = placement.dtype
+        unet = model.components["unet"]
+        self.dtype = placement.dtype if unet.given is None else placement.dtype_of(unet)
         self.low_memory = placement.low_memory
         self.networks = Networks(model, placement)
         self.runners = self.networks.runners

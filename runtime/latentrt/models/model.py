@@ -8,6 +8,7 @@ from typing import Any
 
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
+from latentrt.models.given.part import GivenPart
 from latentrt.models.manifest import Manifest
 from latentrt.models.repairs import Repair
 from latentrt.models.weight_files import find_weight_files
@@ -32,6 +33,7 @@ class Component:
         config: what its config.json says, and what diffusers makes of it.
         fp32_only: it overflows in fp16.
         class_name: what `model_index.json` calls its class; None where it names none, and the config's own counts.
+        given: its graph, of a model that was exported elsewhere; then `config` is what is known of it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Component:
     config: Mapping[str, Any]
     fp32_only: bool = False
     class_name: str | None = None
+    given: GivenPart | None = None
 
     @cached_property
     def weights(self) -> Weights:
@@ -47,8 +50,9 @@ class Component:
 
     @property
     def config_path(self) -> Path:
-        """Where `config` was read."""
-        return self.folder / "config.json"
+        """Where `config` was read; of a given graph without one, the graph."""
+        path = self.folder / "config.json"
+        return path if self.given is None or path.is_file() else self.given.graph.file
 
     @property
     def options(self) -> Options:
@@ -59,8 +63,13 @@ class Component:
         """What computes it, written from `config`; without weights.
 
         Raises:
-            ModelError: a setting of `config` has no graph here; the message names it.
+            ModelError: a setting of `config` has no graph here; the message names it. Or the graph is given.
         """
+        if self.given is not None:
+            raise ModelError(
+                f"{self.given.graph.file}: is a graph as somebody exported it, which can be run and not written anew; "
+                "expected the checkpoint that it was made from, a diffusers folder"
+            )
         role = TEXT_ENCODERS[0] if self.name in TEXT_ENCODERS else self.name
         return build(role, self.config, variant, str(self.config_path), self.class_name)
 
@@ -78,6 +87,9 @@ class Model:
         manifest: of a bundle.
         defaults: the generation settings that its maker advises, if it says any.
         repairs: what counts for something else than its files say.
+        layout: what the arrangement of given graphs is called; None of others.
+        pads: by text encoder, the token that fills up a row where no file of the tokenizer names one.
+        notes: what no file says, and was taken from where.
     """
 
     name: str
@@ -88,6 +100,9 @@ class Model:
     manifest: Manifest | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     repairs: tuple[Repair, ...] = ()
+    layout: str | None = None
+    pads: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     # Each of these raises a ModelError where config.json says something that cannot be; where it says nothing, the
     # default of the component's class holds.
@@ -105,7 +120,29 @@ class Model:
     @property
     def vae_scale_factor(self) -> int:
         """Pixels per latent, along each axis: one halving between each two blocks of the autoencoder."""
-        return 1 << (len(self.components["vae_decoder"].options.numbers("block_out_channels", (64,))) - 1)
+        decoder = self.components["vae_decoder"]
+        if decoder.given is not None and "block_out_channels" not in decoder.config:
+            return 1 << decoder.given.graph.enlargements
+        return 1 << (len(decoder.options.numbers("block_out_channels", (64,))) - 1)
+
+    def fixed_side(self, name: str) -> int | None:
+        """`width` or `height` in pixels, where given graphs take no other.
+
+        Raises:
+            ModelError: the UNet's and the autoencoder's are not the same.
+        """
+        axis, factor = (3, 2)[name == "height"], self.vae_scale_factor
+        ports = {"unet": "sample", "vae_decoder": "latent_sample", "vae_encoder": "sample"}
+        found = {}
+        for component, port in ports.items():
+            given = self.components[component].given if component in self.components else None
+            shape = () if given is None else given.ports.inputs[port].shape
+            if shape and isinstance(side := shape[axis], int):
+                found[component] = side if component == "vae_encoder" else side * factor
+        if len({*found.values()}) > 1:
+            said = ", ".join(f"{component}'s at {side}" for component, side in found.items())
+            raise ModelError(f"{self.name}: its graphs are fixed at different sizes of {name}: {said}")
+        return next(iter(found.values()), None)
 
     @property
     def default_size(self) -> tuple[int, int]:
@@ -130,6 +167,8 @@ class Model:
         Raises:
             ModelError: the advice is no multiple of the autoencoder's factor; or as `default_size`.
         """
+        if (fixed := self.fixed_side(name)) is not None:
+            return fixed
         if name in self.defaults:
             side = int(self.defaults[name])
             if side % self.vae_scale_factor:
@@ -179,6 +218,12 @@ class Model:
         """Layers of the text encoder, the fewest where there are two, of which clip skip leaves some out."""
         layers = [self.components[name].options.count("num_hidden_layers", 12) for name in self.text_encoders]
         return min(layers)
+
+    @property
+    def skips_layers(self) -> bool:
+        """Whether layers of the text encoder can be left out; most given graphs have the last one's result alone."""
+        given = [self.components[name].given for name in self.text_encoders]
+        return all(part is None or part.gives_states for part in given)
 
     @property
     def num_time_ids(self) -> int:

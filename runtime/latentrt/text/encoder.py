@@ -41,11 +41,12 @@ class TextEncoder:
     @cached_property
     def tokenizers(self) -> tuple[Tokenizer, ...]:
         """That of each text encoder; of `text_encoder_2` it is in the folder `tokenizer_2`."""
-        root = self._networks.model.root
+        root, pads = self._networks.model.root, self._networks.model.pads
         return tuple(
             load_tokenizer(
                 root / component.name.replace("text_encoder", "tokenizer"),
                 component.options.number("max_position_embeddings", 77),
+                pads.get(component.name),
             )
             for component in self._components
         )
