@@ -36,7 +36,7 @@ _NOT_RUN = ("safety_checker", "image_encoder")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="demo, a diffusers folder, or a bundle")
+    parser.add_argument("model", metavar="MODEL", help="demo, a diffusers folder, a bundle, or ONNX graphs")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -69,7 +69,7 @@ def describe(model: "Model") -> dict[str, Any]:
     return {
         "name": model.name,
         "path": str(model.root),
-        "kind": "diffusers folder" if model.manifest is None else "bundle",
+        "kind": _kind(model),
         "pipeline": model.index.get("_class_name"),
         "scheduler": model.scheduler_config.get("_class_name"),
         "prediction_type": prediction_type,
@@ -80,8 +80,9 @@ def describe(model: "Model") -> dict[str, Any]:
             "sampler": sampler_name,
         },
         "repairs": [str(repair) for repair in model.repairs],
+        "notes": list(model.notes),
         "not_run": [name for name in _NOT_RUN if _is_there(model.index.get(name))],
-        "parameters": sum({c.folder: c.weights.num_parameters for c in model.components.values()}.values()),
+        "parameters": _parameters(model),
         "components": {name: _component(component) for name, component in model.components.items()},
     }
 
@@ -91,18 +92,39 @@ def _is_there(entry: Any) -> bool:
     return isinstance(entry, list) and any(part is not None for part in entry)
 
 
+def _kind(model: "Model") -> str:
+    if model.layout is not None:
+        return f"ONNX as given ({model.layout})"
+    return "diffusers folder" if model.manifest is None else "bundle"
+
+
+def _parameters(model: "Model") -> int:
+    """Both halves of an autoencoder may be one folder's; a given graph has its own."""
+    given = [c.given.graph.num_parameters for c in model.components.values() if c.given is not None]
+    folders = {c.folder: c.weights.num_parameters for c in model.components.values() if c.given is None}
+    return sum(given) + sum(folders.values())
+
+
 def _component(component: "Component") -> dict[str, Any]:
-    weights = component.weights
+    from latentrt.cli import given_info
+
     return {
         "folder": component.folder.name,
         "class": component.class_name
         or component.config.get("_class_name")
         or component.config.get("architectures"),
+        **(_weights(component) if component.given is None else given_info.facts(component.given)),
+        "config": {key: component.config[key] for key in HIGHLIGHTS if component.config.get(key) is not None},
+    }
+
+
+def _weights(component: "Component") -> dict[str, Any]:
+    weights = component.weights
+    return {
         "graph": _graph(component),
         "parameters": weights.num_parameters,
         "dtypes": list(weights.dtypes),
         "files": {file.name: file.stat().st_size for file in weights.files},
-        "config": {key: component.config[key] for key in HIGHLIGHTS if component.config.get(key) is not None},
     }
 
 
@@ -119,6 +141,8 @@ def _graph(component: "Component") -> dict[str, Any]:
 
 
 def _text(facts: dict[str, Any]) -> str:
+    from latentrt.cli import given_info
+
     defaults = facts["defaults"]
     size = defaults.get("size_error") or f"{defaults['width']}x{defaults['height']}"
     lines = [
@@ -129,15 +153,20 @@ def _text(facts: dict[str, Any]) -> str:
         f"guidance scale {defaults['guidance_scale']}, {defaults['sampler']}",
     ]
     lines += [f"  repaired   {repair}" for repair in facts["repairs"]]
+    lines += [f"  noted      {note}" for note in facts["notes"]]
     lines += [f"  not run    {name}: latentrt has none" for name in facts["not_run"]]
     for name, part in facts["components"].items():
         files = ", ".join(f"{file} ({size / 1e6:.1f} MB)" for file, size in part["files"].items())
         graph = part["graph"]
-        written = graph.get("error") or f"{graph['nodes']} nodes, {graph['parameters']} parameters"
+        if "precision" in graph:
+            written = given_info.lines(graph)
+        else:
+            said = graph.get("error") or f"{graph['nodes']} nodes, {graph['parameters']} parameters"
+            written = [f"    graph    {said}"]
         lines += [
             f"  {name}: {part['class']}, {part['parameters'] / 1e6:.2f} M parameters, {'/'.join(part['dtypes'])}",
             f"    weights  {part['folder']}: {files}",
-            f"    graph    {written}",
+            *written,
             "    config   " + ", ".join(f"{key} {_short(value)}" for key, value in part["config"].items()),
         ]
     return "\n".join(lines)

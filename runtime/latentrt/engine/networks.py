@@ -100,12 +100,8 @@ class Networks:
             ProviderError: the provider lacks operators of a given graph.
         """
         for name in components:
-            if name not in self.runners:
-                raise ModelError(
-                    f"{self.model.name}: has no {name}, which encodes pictures: txt2img alone can be run"
-                )
+            runner = self._runner(name)
             if name not in self._checked:
-                runner = self.runners[name]
                 if (given := runner.component.given) is not None:
                     check_operators(name, given.graph, runner.provider)
                     self._checked.add(name)
@@ -116,14 +112,25 @@ class Networks:
 
     @contextmanager
     def stage(self, component: str) -> Iterator[Runner]:
-        """The runner of a stage; with `low_memory` its network is closed when the stage is over, and those beside."""
-        runner = self.runners[component]
+        """The runner of a stage; with `low_memory` its network is closed when the stage is over, and those beside.
+
+        Raises:
+            ModelError: there is no such network.
+        """
+        runner = self._runner(component)
         try:
             yield runner
         finally:
             if self.placement.low_memory:
                 for loaded in (runner, *self._beside.values()):
                     loaded.close()
+
+    def _runner(self, name: str) -> Runner:
+        if name not in self.runners:
+            raise ModelError(
+                f"{self.model.name}: has no {name}, which encodes pictures; expected a model that has one, or txt2img"
+            )
+        return self.runners[name]
 
     @property
     def load_seconds(self) -> float:

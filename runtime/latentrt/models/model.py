@@ -148,18 +148,22 @@ class Model:
     def default_size(self) -> tuple[int, int]:
         """Width and height, in pixels, that the UNet was made for; Stable Diffusion's where its config names none.
 
+        Of given graphs, what they were fixed at.
+
         Raises:
             ModelError: also where there would be more pixels than are painted.
         """
         options = self.components["unet"].options
         height, width = options.per_level("sample_size", 2, _SAMPLE_SIZES[self.is_xl], high=MAX_PIXELS)
         factor = self.vae_scale_factor
-        if width * height * factor**2 > MAX_PIXELS:
-            said = f"{width * factor}x{height * factor} pixels, and at most {MAX_PIXELS:,} are painted"
+        width = self.fixed_side("width") or width * factor
+        height = self.fixed_side("height") or height * factor
+        if width * height > MAX_PIXELS:
+            said = f"{width}x{height} pixels, and at most {MAX_PIXELS:,} are painted"
             raise ModelError(
                 f"{options.where}: sample_size is {options.get('sample_size')!r}: {said}; give width and height"
             )
-        return width * factor, height * factor
+        return width, height
 
     def default_side(self, name: str) -> int:
         """`width` or `height` in pixels: what the maker advises, else what the UNet was made for.

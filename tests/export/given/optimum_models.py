@@ -1,7 +1,7 @@
 """Run in an environment of optimum-onnx: small random models, what diffusers paints with them, and their exports.
 
 `python optimum_models.py FOLDER` writes, for `sd` and `xl`, `FOLDER/NAME` (optimum's export) and `FOLDER/NAME.npz`
-(what diffusers' own pipeline gives: `noise`, `latents`, `pixels`; of `picture`, with `strength`, `painted_over`).
+(what diffusers' own pipeline makes of it: `noise`, `latents`, `pixels` of these, and `mean` of those encoded again).
 """
 
 import json

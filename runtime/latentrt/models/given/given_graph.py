@@ -15,6 +15,8 @@ from latentrt.networks.proto import DTYPES
 _PASSING = frozenset(
     {"Cast", "Identity", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "DequantizeLinear"}
 )
+# Those of them after which a weight still has the axes that it was stored with.
+_KEEPING = frozenset({"Cast", "Identity", "Transpose", "DequantizeLinear"})
 _ENLARGING = ("Resize", "Upsample")
 
 
@@ -186,16 +188,20 @@ class _Links:
         return None
 
     def given(self, name: str) -> int | None:
-        """Features that the convolution before an output gives."""
+        """Features that the convolution or product before an output gives."""
         node = self._makers.get(name)
         for _ in range(len(self._makers)):
-            if node is None or node.op_type not in _PASSING:
+            if node is None or node.op_type not in _PASSING or not node.input:
                 break
             node = self._makers.get(node.input[0])
-        if node is None or node.op_type not in ("Conv", "FusedConv", "NhwcConv"):
+        shape = self._shape(node.input[1]) if node is not None and len(node.input) > 1 else None
+        if node is None or not shape:
             return None
-        shape = self._shape(node.input[1])
-        return None if not shape else shape[0]
+        if node.op_type in ("Conv", "FusedConv", "NhwcConv"):
+            return shape[0]
+        if node.op_type in ("MatMul", "Gemm") and len(shape) == 2:
+            return shape[0 if node.op_type == "Gemm" and _number(node, "transB") else 1]
+        return None
 
     def _reached(self, name: str) -> Iterator[tuple[Any, str]]:
         """Nodes that take a value as it is, and under which name."""
@@ -203,7 +209,7 @@ class _Links:
         while waiting:
             value = waiting.pop(0)
             for node in self._takers[value]:
-                if node.op_type in _PASSING and node.input[0] == value:
+                if node.op_type in _PASSING and node.input and node.input[0] == value:
                     new = [made for made in node.output if made not in seen]
                     seen.update(new)
                     waiting += new
@@ -212,17 +218,23 @@ class _Links:
 
     def _shape(self, name: str) -> tuple[int, ...] | None:
         """Of a weight, also of one that is cast or transposed first."""
-        if name in self._shapes:
-            return self._shapes[name]
-        node = self._makers.get(name)
-        if node is None or node.op_type not in ("Cast", "Identity", "Transpose", "DequantizeLinear"):
-            return None
-        shape = self._shapes.get(node.input[0])
-        if shape is None or node.op_type != "Transpose":
-            return shape
-        order = next((list(a.ints) for a in node.attribute if a.name == "perm"), [])
-        order = order or list(reversed(range(len(shape))))
-        return tuple(shape[axis] for axis in order) if sorted(order) == list(range(len(shape))) else None
+        orders = []
+        for _ in range(len(self._makers)):
+            if name in self._shapes:
+                break
+            node = self._makers.get(name)
+            if node is None or node.op_type not in _KEEPING or not node.input:
+                return None
+            if node.op_type == "Transpose":
+                orders.append(next((list(a.ints) for a in node.attribute if a.name == "perm"), []))
+            name = node.input[0]
+        shape = self._shapes.get(name)
+        for order in reversed(orders):
+            if shape is not None:
+                axes = order or list(reversed(range(len(shape))))
+                whole = sorted(axes) == list(range(len(shape)))
+                shape = tuple(shape[axis] for axis in axes) if whole else None
+        return shape
 
 
 def _number(node: Any, name: str) -> int:

@@ -21,6 +21,7 @@ _CONFIG_FOLDERS = {
     "vae_decoder": ("vae_decoder", "vae", "vae_encoder"),
     "vae_encoder": ("vae_encoder", "vae"),
 }
+_REFINER_WIDTH = 1280  # of the text that SDXL's refiner is told, of one encoder alone
 _ADDITION_WIDTH = 256  # addition_time_embed_dim of every published model
 _OPTIMISED = frozenset(
     {"GroupNorm", "SkipGroupNorm", "NhwcConv", "BiasSplitGelu", "BiasAdd", "MultiHeadAttention"}
@@ -82,7 +83,8 @@ def open_given(
     width = unet.width("encoder_hidden_states", 2)
     family = None if width is None else FAMILIES.get((width, xl))
     found = _Found(root, graphs, family)
-    components = {name: _component(found, name, parts[name], index, xl) for name in layout.files}
+    pooled = _pooled(parts) if xl else None
+    components = {name: _component(found, name, parts[name], index, pooled) for name in layout.files}
     scheduler_config, repairs = repair_scheduler(
         _scheduler(found, prediction_type), scheduler_class, for_latents=not xl
     )
@@ -110,8 +112,12 @@ def _check_parts(root: Path, graphs: Mapping[str, GivenGraph], xl: bool) -> None
     """Refuse a folder that lacks what every run needs; without an encoder of pictures there is txt2img."""
     needed = ("text_encoder_2" if xl else "text_encoder", "unet", "vae_decoder")
     missing = [name for name in needed if name not in graphs]
-    if xl and "text_encoder" not in graphs and graphs["unet"].width("encoder_hidden_states", 2) != 1280:
-        missing.insert(0, "text_encoder")  # only the refiner has the second alone
+    if (
+        xl
+        and "text_encoder" not in graphs
+        and graphs["unet"].width("encoder_hidden_states", 2) != _REFINER_WIDTH
+    ):
+        missing.insert(0, "text_encoder")
     if missing:
         raise ModelError(
             f"{root}: an ONNX model without {', '.join(missing)}; it has {', '.join(graphs)}. Expected a graph of "
@@ -119,13 +125,15 @@ def _check_parts(root: Path, graphs: Mapping[str, GivenGraph], xl: bool) -> None
         )
 
 
-def _component(found: _Found, name: str, part: GivenPart, index: Mapping[str, Any], xl: bool) -> Component:
+def _component(
+    found: _Found, name: str, part: GivenPart, index: Mapping[str, Any], pooled: int | None
+) -> Component:
     folders = (found.root / folder for folder in _CONFIG_FOLDERS.get(name, (name,)))
     paths = [folder / "config.json" for folder in folders if (folder / "config.json").is_file()]
     config = read_json(paths[0]) if paths else {}
     if name.startswith("text_encoder") and isinstance(config.get("text_config"), dict):
         config = config["text_config"]
-    said = _read_off(name, part, config, xl)
+    said = _read_off(name, part, config, pooled)
     for key in said.keys() & config.keys():
         if isinstance(said[key], int) and config[key] is not None and config[key] != said[key]:
             found.notes.append(
@@ -147,7 +155,7 @@ def _component(found: _Found, name: str, part: GivenPart, index: Mapping[str, An
     )
 
 
-def _read_off(name: str, part: GivenPart, config: Mapping[str, Any], xl: bool) -> dict[str, Any]:
+def _read_off(name: str, part: GivenPart, config: Mapping[str, Any], pooled: int | None) -> dict[str, Any]:
     """What a graph says of itself, under the names that configs have for it."""
     graph, ports = part.graph, part.ports
 
@@ -167,9 +175,11 @@ def _read_off(name: str, part: GivenPart, config: Mapping[str, Any], xl: bool) -
         }
         if "timestep_cond" in ports.inputs and said["time_cond_proj_dim"] is None:
             said["time_cond_proj_dim"] = config.get("time_cond_proj_dim", 256)
-        if xl:
+        if "time_ids" in ports.inputs:
             said["addition_embed_type"] = "text_time"
-            pooled, count = taken("text_embeds"), taken("time_ids")
+            count = taken("time_ids")
+            if count is None and config.get("projection_class_embeddings_input_dim") is None:
+                count = 5 if said["cross_attention_dim"] == _REFINER_WIDTH else 6
             if pooled is not None and count is not None:
                 each = config.get("addition_time_embed_dim") or _ADDITION_WIDTH
                 said["projection_class_embeddings_input_dim"] = pooled + count * each
@@ -185,9 +195,16 @@ def _read_off(name: str, part: GivenPart, config: Mapping[str, Any], xl: bool) -
             "hidden_size": graph.embeds,
             "num_hidden_layers": max(states) + int(engine) if states else None,
             "max_position_embeddings": _fixed(ports.inputs["input_ids"].shape, 1),
-            "projection_dim": given("text_embeds"),
+            "projection_dim": pooled if name == "text_encoder_2" else None,
         }
     return {key: value for key, value in said.items() if value is not None}
+
+
+def _pooled(parts: Mapping[str, GivenPart]) -> int | None:
+    """Width of the text in one row; optimum says of the port that gives it that it is as wide as the text is long."""
+    unet, encoder = parts["unet"], parts["text_encoder_2"]
+    taken = unet.graph.width(unet.ports.inputs["text_embeds"].name, 1)
+    return encoder.graph.width(encoder.ports.outputs["text_embeds"], 1) if taken is None else taken
 
 
 def _fixed(shape: tuple[int | str, ...], axis: int) -> int | None:
