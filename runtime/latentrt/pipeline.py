@@ -1,5 +1,6 @@
 """txt2img, img2img and inpaint: composition, nothing else."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -52,9 +53,11 @@ def load(
     """Open a model. Its networks are loaded when they are first needed.
 
     Args:
-        model: "demo", a .safetensors file, or the folder of a diffusers checkpoint or of a bundle.
+        model: "demo", a .safetensors file, or the folder of a diffusers checkpoint, of a bundle, or of ONNX graphs that
+            others exported.
         device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
-        dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere.
+        dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere. Given graphs compute
+            in what they were exported in.
         low_memory: close each network when its stage is over, so that the next run loads it again, and hold
             weights once while loading, which makes steps on the CPU a little slower.
         tile: how large pictures go through the autoencoder: in tiles of so many pixels' side; "off", whole; or "auto",
@@ -72,7 +75,14 @@ def load(
         ProviderError: the device asked for cannot be had here.
     """
     given = make_replacements(vae, text_encoder, unet, prediction_type)
-    return Pipeline(open_model(model, given), place(device, dtype, low_memory), tile)
+    opened = open_model(model, given)
+    for note in opened.notes:
+        warnings.warn(note, TakenForGranted, stacklevel=2)
+    return Pipeline(opened, place(device, dtype, low_memory), tile)
+
+
+class TakenForGranted(UserWarning):
+    """No file of the model says something for sure, and it was taken from its family or name; the message says what."""
 
 
 class Pipeline:
@@ -92,7 +102,8 @@ class Pipeline:
     def __init__(self, model: Model, placement: Placement, tile: Tile = "auto") -> None:
         self.model = model
         self.provider = placement.provider
-        self.dtype = placement.dtype
+        unet = model.components["unet"]
+        self.dtype = placement.dtype if unet.given is None else placement.dtype_of(unet)
         self.low_memory = placement.low_memory
         self.networks = Networks(model, placement)
         self.runners = self.networks.runners

@@ -15,7 +15,6 @@ from latentrt.painting.request import Request, make_request
 MODEL = SimpleNamespace(
     name="demo",
     scheduler_where="demo/scheduler/scheduler_config.json",
-    notes=(),
     entries=(),
     vae_scale_factor=8,
     default_side=lambda name: 16,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from latentrt.errors import ModelError, WeightsError
 from latentrt.files import contained, read_json
 from latentrt.models.bundle import model_folder
+from latentrt.models.given.layout import find_layout
 from latentrt.models.manifest import MANIFEST_NAME
 from latentrt.models.safetensors import DTYPE_NAMES
 from latentrt.models.weight_files import find_weight_files
@@ -87,6 +88,10 @@ def open_source(model: str | Path) -> Source:
     if (root / MANIFEST_NAME).is_file():
         raise ModelError(
             f"{root}: is a bundle already; expected the diffusers checkpoint that it was made from"
+        )
+    if find_layout(root) is not None:
+        raise ModelError(
+            f"{root}: is ONNX already, as somebody exported it; expected the diffusers checkpoint that it was made from"
         )
     if not (root / "model_index.json").is_file():
         raise ModelError(f"{root}: is no diffusers checkpoint: it has no model_index.json")

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from latentrt.checks import DEVICES, DTYPES, PREDICTION_TYPES
-from latentrt.cli.console import say
 from latentrt.cli.options import reading
 from latentrt.painting.kinds import Number, Seed, Size, Whole, drawn
 
@@ -59,7 +58,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
-    """The model of --model on what the options say, or another one; what it was taken for is told.
+    """The model of --model on what the options say, or another one.
 
     Args:
         args: with what `add_model` adds, and `--tile`, `--low-memory` where the command has them.
@@ -73,11 +72,7 @@ def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
         parts = {"vae": args.vae, "text_encoder": args.text_encoder or (), "unet": args.unet}
         placed |= {**parts, "prediction_type": args.prediction_type}
         model = "demo" if args.model is None else args.model
-    pipeline = latentrt.load(model, **placed)
-    if not args.quiet:
-        for note in pipeline.model.notes:
-            say(note)
-    return pipeline
+    return latentrt.load(model, **placed)
 
 
 def parts_given(args: argparse.Namespace) -> set[str]:

@@ -46,7 +46,9 @@ _NOT_RUN = ("safety_checker", "image_encoder")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "model", metavar="MODEL", help="demo, a .safetensors file, a diffusers folder, or a bundle"
+        "model",
+        metavar="MODEL",
+        help="demo, a .safetensors file, a diffusers folder, a bundle, or ONNX graphs that others exported",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
@@ -106,7 +108,7 @@ def describe(model: "Model") -> dict[str, Any]:
         },
         "repairs": [str(repair) for repair in model.repairs],
         "not_run": [name for name in _NOT_RUN if _is_there(model.index.get(name))],
-        "parameters": sum({_place(c): c.weights.num_parameters for c in model.components.values()}.values()),
+        "parameters": _parameters(model),
         "file": None if model.contents is None else _file(model.contents),
         "components": {name: _component(component) for name, component in model.components.items()},
     }
@@ -115,6 +117,8 @@ def describe(model: "Model") -> dict[str, Any]:
 def _kind(model: "Model") -> str:
     if model.contents is not None:
         return "single file"
+    if model.layout is not None:
+        return f"ONNX as given ({model.layout})"
     return "diffusers folder" if model.manifest is None else "bundle"
 
 
@@ -143,19 +147,34 @@ def _is_there(entry: Any) -> bool:
     return isinstance(entry, list) and any(part is not None for part in entry)
 
 
+def _parameters(model: "Model") -> int:
+    """Both halves of an autoencoder may be one folder's; a given graph has its own."""
+    given = [c.given.graph.num_parameters for c in model.components.values() if c.given is not None]
+    folders = {_place(c): c.weights.num_parameters for c in model.components.values() if c.given is None}
+    return sum(given) + sum(folders.values())
+
+
 def _component(component: "Component") -> dict[str, Any]:
-    weights = component.weights
+    from latentrt.cli import given_info
+
     return {
         "folder": component.folder.name if component.held is None else None,
         "class": component.class_name
         or component.config.get("_class_name")
         or component.config.get("architectures"),
+        **(_weights(component) if component.given is None else given_info.facts(component.given)),
+        "config": {key: component.config[key] for key in HIGHLIGHTS if component.config.get(key) is not None},
+    }
+
+
+def _weights(component: "Component") -> dict[str, Any]:
+    weights = component.weights
+    return {
         "graph": _graph(component),
         "parameters": weights.num_parameters,
         "dtypes": list(weights.dtypes),
         "files": {file.name: file.stat().st_size for file in weights.files},
         "weights_note": component.weights_note,
-        "config": {key: component.config[key] for key in HIGHLIGHTS if component.config.get(key) is not None},
     }
 
 
@@ -172,6 +191,8 @@ def _graph(component: "Component") -> dict[str, Any]:
 
 
 def _text(facts: dict[str, Any]) -> str:
+    from latentrt.cli import given_info
+
     defaults = facts["defaults"]
     size = defaults.get("size_error") or f"{defaults['width']}x{defaults['height']}"
     lines = [
@@ -192,13 +213,17 @@ def _text(facts: dict[str, Any]) -> str:
     for name, part in facts["components"].items():
         files = ", ".join(f"{file} ({size / 1e6:.1f} MB)" for file, size in part["files"].items())
         graph = part["graph"]
-        written = graph.get("error") or f"{graph['nodes']} nodes, {graph['parameters']} parameters"
-        note = f" ({part['weights_note']})" if part["weights_note"] else ""
+        note = f" ({part['weights_note']})" if part.get("weights_note") else ""
+        if "precision" in graph:
+            written = given_info.lines(graph)
+        else:
+            said = graph.get("error") or f"{graph['nodes']} nodes, {graph['parameters']} parameters"
+            written = [f"    graph    {said}"]
         lines += [
             f"  {name}: {_short(part['class'])}, {part['parameters'] / 1e6:.2f} M parameters, "
             + "/".join(part["dtypes"]),
             *([] if part["folder"] is None else [f"    weights  {part['folder']}: {files}{note}"]),
-            f"    graph    {written}",
+            *written,
             "    config   " + ", ".join(f"{key} {_short(value)}" for key, value in part["config"].items()),
         ]
     return "\n".join(lines)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from latentrt.checks import DTYPES
+from latentrt.engine.operators import check_operators
 from latentrt.engine.providers import Provider, choose
 from latentrt.engine.runner import Runner
 from latentrt.engine.session import find_parameter
-from latentrt.errors import InputError
+from latentrt.errors import InputError, ModelError
 from latentrt.models.model import Component, Model
 from latentrt.networks import Compute, Variant
 
@@ -22,14 +23,28 @@ class Placement:
         provider: what runs them.
         dtype: what they compute in.
         low_memory: load with less memory, see `Session`; and close each network when its stage is over.
+        asked: `dtype` was asked for, and is not what suits the provider.
     """
 
     provider: Provider
     dtype: Compute
     low_memory: bool = False
+    asked: bool = False
 
     def dtype_of(self, component: Component) -> Compute:
-        """What one network computes in: fp32 where it is marked so, since it overflows in fp16."""
+        """What one network computes in: fp32 where it is marked so, since it overflows in fp16; a given graph, its own.
+
+        Raises:
+            InputError: another was asked for than a UNet's given graph has.
+        """
+        if component.given is not None:
+            precision = component.given.graph.precision
+            if self.asked and component.name == "unet" and precision != self.dtype:
+                raise InputError(
+                    f"dtype: expected auto or {precision}, which {component.given.graph.file} computes in and cannot "
+                    f"be changed; got {self.dtype!r}"
+                )
+            return precision
         return "fp32" if component.fp32_only else self.dtype
 
     def runner(self, component: Component) -> Runner:
@@ -50,7 +65,7 @@ def place(device: str = "auto", dtype: str = "auto", low_memory: bool = False) -
         raise InputError(f"low_memory: expected True or False, got {low_memory!r}")
     provider = choose(device)
     asked: dict[str, Compute] = {"auto": provider.dtype, "fp16": "fp16", "fp32": "fp32"}
-    return Placement(provider, asked[dtype], low_memory)
+    return Placement(provider, asked[dtype], low_memory, dtype != "auto")
 
 
 class Networks:
@@ -80,25 +95,42 @@ class Networks:
         """Refuse, before minutes of work, a config without a graph and weights that are not whole; once for each.
 
         Raises:
-            ModelError: a setting has no graph here, a tensor is missing or has another shape; the message names it.
+            ModelError: a setting has no graph here, a tensor is missing or has another shape; the message names it. Or
+                there is no such network, which only a model of given graphs may lack.
+            ProviderError: the provider lacks operators of a given graph.
         """
         for name in components:
+            runner = self._runner(name)
             if name not in self._checked:
-                runner = self.runners[name]
+                if (given := runner.component.given) is not None:
+                    check_operators(name, given.graph, runner.provider)
+                    self._checked.add(name)
+                    continue
                 for parameter in runner.component.graph(Variant(runner.dtype)).parameters:
                     find_parameter(name, parameter, runner.component.weights)
                 self._checked.add(name)
 
     @contextmanager
     def stage(self, component: str) -> Iterator[Runner]:
-        """The runner of a stage; with `low_memory` its network is closed when the stage is over, and those beside."""
-        runner = self.runners[component]
+        """The runner of a stage; with `low_memory` its network is closed when the stage is over, and those beside.
+
+        Raises:
+            ModelError: there is no such network.
+        """
+        runner = self._runner(component)
         try:
             yield runner
         finally:
             if self.placement.low_memory:
                 for loaded in (runner, *self._beside.values()):
                     loaded.close()
+
+    def _runner(self, name: str) -> Runner:
+        if name not in self.runners:
+            raise ModelError(
+                f"{self.model.name}: has no {name}, which encodes pictures; expected a model that has one, or txt2img"
+            )
+        return self.runners[name]
 
     @property
     def load_seconds(self) -> float:

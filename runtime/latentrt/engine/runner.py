@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from latentrt.engine.given_session import GivenSession
 from latentrt.engine.providers import Provider
 from latentrt.engine.session import Session
 from latentrt.models.model import Component
@@ -21,9 +22,9 @@ Pinned: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 class Runner:
     """Makes the sessions of one component and keeps them.
 
-    One session serves all sizes. Where the provider plans better for sizes that it knows, there is one for each, and
-    the last `Provider.pinned_sessions` are kept. Sessions of another variant of the norms, which are for tiles, where
-    memory is what is saved, are not kept beside each other.
+    One session serves all sizes, of a given graph always. Where the provider plans better for sizes that it knows,
+    there is one for each, and the last `Provider.pinned_sessions` are kept. Sessions of another variant of the norms,
+    which are for tiles, where memory is what is saved, are not kept beside each other.
 
     Args:
         component: what to run.
@@ -41,13 +42,15 @@ class Runner:
         self.low_memory = low_memory
         self.load_seconds = 0.0
         self._lock = threading.Lock()  # two threads that want the same session make one
-        self._sessions: dict[tuple[Variant, Pinned], Session] = {}  # the one used last stands last
+        self._sessions: dict[
+            tuple[Variant, Pinned], Session | GivenSession
+        ] = {}  # the one used last stands last
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Compute outputs from inputs, by name; see `Session.run`. What is not loaded is loaded first."""
         return self.session({name: np.shape(value) for name, value in feeds.items()}).run(feeds, outputs)
 
-    def session(self, shapes: Shapes, norms: Norms = "own") -> Session:
+    def session(self, shapes: Shapes, norms: Norms = "own") -> Session | GivenSession:
         """The session for inputs of these shapes.
 
         Args:
@@ -55,7 +58,8 @@ class Runner:
             norms: see `Variant`; those that tell them, or are given them, are for tiles.
         """
         variant = Variant(self.dtype, norms)
-        key = variant, tuple(shapes.items()) if self.provider.pinned_sessions else ()
+        pins = self.provider.pinned_sessions and self.component.given is None
+        key = variant, tuple(shapes.items()) if pins else ()
         with self._lock:
             session = self._sessions.pop(key, None)
             if session is None:
@@ -69,8 +73,12 @@ class Runner:
             session.close()
         self._sessions.clear()
 
-    def _make(self, variant: Variant, shapes: Shapes) -> Session:
+    def _make(self, variant: Variant, shapes: Shapes) -> Session | GivenSession:
         self._make_room(variant)
+        if (given := self.component.given) is not None:
+            made = GivenSession(self.component.name, given, self.provider, self.low_memory)
+            self.load_seconds += made.load_seconds
+            return made
         graph = self.component.graph(variant)
         session = Session(
             self.component.name,

@@ -101,18 +101,9 @@ class Session:
             raise InputError(
                 f"{self.component}: no such input: {', '.join(sorted(unknown))}; has {', '.join(self.inputs)}"
             )
-        options = ort.RunOptions()
         size = sum(array.size for array in checked.values())
-        if size < self._size and self.provider.name == "cpu":
-            options.add_run_config_entry(_SHRINK_KEY, "cpu:0")  # the larger run's memory goes back
-        self._size = size
-        try:
-            results: list[Array] = interruptible(
-                lambda: self._session.run(names, checked, options),
-                lambda: setattr(options, "terminate", True),
-            )
-        except Exception as error:  # ONNX Runtime raises a class for each of its status codes
-            raise ProviderError(f"{self.component}: {self.provider.name} failed: {error}") from error
+        shrinks, self._size = size < self._size, size
+        results = run_native(self._session, self.component, self.provider, names, checked, shrinks)
         arrays = {}
         for name, array in zip(names, results, strict=True):
             if array.dtype.kind == "f":
@@ -147,6 +138,34 @@ class Session:
         half = any(value.dtype == np.float16 for value in self.outputs.values())
         advice = "compute in fp32 (dtype)" if half else "the weights are broken, or an input held NaN"
         return f"{self.component}.{name}: NaN or infinity came out; {advice}"
+
+
+def run_native(
+    session: Any,
+    component: str,
+    provider: Provider,
+    names: Sequence[str],
+    feeds: Mapping[str, Array],
+    shrinks: bool,
+) -> list[Array]:
+    """What a session of ONNX Runtime gives, ended by an interrupt at its next node.
+
+    `shrinks`: the last run was larger; on the CPU its memory goes back.
+
+    Raises:
+        ProviderError: the provider failed, as when memory runs out.
+    """
+    options = ort.RunOptions()
+    if shrinks and provider.name == "cpu":
+        options.add_run_config_entry(_SHRINK_KEY, "cpu:0")
+    try:
+        results: list[Array] = interruptible(
+            lambda: session.run(list(names), dict(feeds), options),
+            lambda: setattr(options, "terminate", True),
+        )
+    except Exception as error:  # ONNX Runtime raises a class for each of its status codes
+        raise ProviderError(f"{component}: {provider.name} failed: {error}") from error
+    return results
 
 
 def _place(

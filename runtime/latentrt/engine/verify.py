@@ -67,7 +67,8 @@ def verify_bundle(path: str | Path, progress: Callable[[str], None] = lambda mes
     bundle = Path(path)
     if not (bundle / MANIFEST_NAME).is_file():
         raise ModelError(
-            f"{bundle}: is no bundle: it has no {MANIFEST_NAME}. Expected a folder that `latentrt export` made."
+            f"{bundle}: is no bundle: it has no {MANIFEST_NAME}. Expected a folder that `latentrt export` made; "
+            "what others exported to ONNX holds nothing to compare with."
         )
     manifest = read_manifest(bundle)
     missing, changed = [], []

@@ -9,8 +9,10 @@ from typing import Any
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
 from latentrt.files import read_json
+from latentrt.models.given.layout import find_layout
+from latentrt.models.given.opening import open_given
 from latentrt.models.manifest import COMPONENTS as COMPONENTS
-from latentrt.models.manifest import MANIFEST_NAME, read_manifest
+from latentrt.models.manifest import GRAPH_FILES, MANIFEST_NAME, read_manifest
 from latentrt.models.model import ADVICE, SCHEDULER_CONFIG, TEXT_ENCODERS, Component, Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
 from latentrt.models.replacing import NOTHING_ELSE, Replacements, refuse_incomplete, with_replacements
@@ -57,13 +59,17 @@ def open_model(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
 def _open_folder(root: Path, name: str) -> Model:
     index_path = root / "model_index.json"
     manifest = read_manifest(root) if (root / MANIFEST_NAME).is_file() else None
-    index = read_json(index_path)
-    if manifest is None and (root / "unet" / "model.onnx").is_file():
+    layout = None if manifest is not None else find_layout(root)
+    index = read_json(index_path, optional=layout is not None)
+    if manifest is None and (root / "unet" / GRAPH_FILES["fp32"]).is_file():
         raise ModelError(
-            f"{root}: an ONNX export without {MANIFEST_NAME}, so not a (whole) latentrt bundle. Run the diffusers "
-            "folder that it was made from, or make a bundle with `latentrt export`."
+            f"{root}: a bundle without {MANIFEST_NAME}, which is written last, so not a whole one. Run the diffusers "
+            "folder that it was made from, or make the bundle again with `latentrt export`."
         )
     _check_kind(root, index)
+    if layout is not None:
+        scheduler, advised = _class_in(root, index, "scheduler"), _read_defaults(root / ADVICE)
+        return open_given(root, layout, index, scheduler_class=scheduler, defaults=advised)
     unet = _read_config(root, "unet", index)
     unet_repairs: tuple[Repair, ...] = ()
     xl = is_xl(unet)
@@ -189,8 +195,9 @@ def _find(model: str | Path) -> Path:
             "of a bundle. "
             "A model of a hub is downloaded first (`hf download NAME --local-dir FOLDER`)."
         )
-    if not (root / "model_index.json").is_file():
+    if not (root / "model_index.json").is_file() and find_layout(root) is None:
         raise ModelError(
-            f"{root}: is no model: it has no model_index.json. Expected a diffusers folder or a bundle."
+            f"{root}: is no model: it has no model_index.json, and no ONNX graphs of one. Expected a diffusers folder, "
+            "a bundle, or a folder of ONNX files (text_encoder, unet, vae_decoder)."
         )
     return root

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
 from latentrt.models.contents import Contents
+from latentrt.models.given.part import GivenPart
 from latentrt.models.layout import ADVICE as ADVICE
 from latentrt.models.layout import SCHEDULER_CONFIG as SCHEDULER_CONFIG
 from latentrt.models.layout import TEXT_ENCODERS as TEXT_ENCODERS
@@ -37,6 +38,7 @@ class Component:
         fp32_only: it overflows in fp16.
         class_name: what `model_index.json` calls its class; None where it names none, and the config's own counts.
         held: its tensors in a file that holds others too; None: they are in the folder.
+        given: its graph, of a model that was exported elsewhere; then `config` is what is known of it.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Component:
     fp32_only: bool = False
     class_name: str | None = None
     held: Weights | None = None
+    given: GivenPart | None = None
 
     @cached_property
     def weights(self) -> Weights:
@@ -53,8 +56,11 @@ class Component:
 
     @property
     def where(self) -> str:
-        """Where `config` comes from, for messages."""
-        return str(self.folder / "config.json") if self.held is None else f"{self.held.files[0]}: {self.name}"
+        """Where `config` comes from, for messages; of a given graph without one, the graph."""
+        if self.held is not None:
+            return f"{self.held.files[0]}: {self.name}"
+        path = self.folder / "config.json"
+        return str(path if self.given is None or path.is_file() else self.given.graph.file)
 
     @property
     def weights_note(self) -> str | None:
@@ -70,8 +76,13 @@ class Component:
         """What computes it, written from `config`; without weights.
 
         Raises:
-            ModelError: a setting of `config` has no graph here; the message names it.
+            ModelError: a setting of `config` has no graph here; the message names it. Or the graph is given.
         """
+        if self.given is not None:
+            raise ModelError(
+                f"{self.given.graph.file}: is a graph as somebody exported it, which can be run and not written anew; "
+                "expected the checkpoint that it was made from, a diffusers folder"
+            )
         role = TEXT_ENCODERS[0] if self.name in TEXT_ENCODERS else self.name
         return build(role, self.config, variant, self.where, self.class_name)
 
@@ -89,12 +100,13 @@ class Model:
         manifest: of a bundle.
         defaults: the generation settings that its maker advises, if it says any.
         repairs: what counts for something else than its files say.
-        pad_tokens: by text encoder, of those that are read with CLIP's own vocabulary: what fills up a row.
+        pad_tokens: by text encoder, what fills up a row where no file of a tokenizer says.
         family: what people call its kind; None where nobody asked.
         prediction_why: what said how it predicts, where no scheduler config does.
         contents: what lies in the file, of a single one.
         notes: what was taken for granted, to be told to whoever paints.
         entries: of a picture's text: what was given in place of the model's own.
+        layout: what the arrangement of given graphs is called; None of others.
     """
 
     name: str
@@ -111,6 +123,7 @@ class Model:
     contents: Contents | None = None
     notes: tuple[str, ...] = ()
     entries: tuple[tuple[str, str], ...] = ()
+    layout: str | None = None
 
     # Each of these raises a ModelError where config.json says something that cannot be; where it says nothing, the
     # default of the component's class holds.
@@ -128,11 +141,35 @@ class Model:
     @property
     def vae_scale_factor(self) -> int:
         """Pixels per latent, along each axis: one halving between each two blocks of the autoencoder."""
-        return 1 << (len(self.components["vae_decoder"].options.numbers("block_out_channels", (64,))) - 1)
+        decoder = self.components["vae_decoder"]
+        if decoder.given is not None and "block_out_channels" not in decoder.config:
+            return 1 << decoder.given.graph.enlargements
+        return 1 << (len(decoder.options.numbers("block_out_channels", (64,))) - 1)
+
+    def fixed_side(self, name: str) -> int | None:
+        """`width` or `height` in pixels, where given graphs take no other.
+
+        Raises:
+            ModelError: the UNet's and the autoencoder's are not the same.
+        """
+        axis, factor = (3, 2)[name == "height"], self.vae_scale_factor
+        ports = {"unet": "sample", "vae_decoder": "latent_sample", "vae_encoder": "sample"}
+        found = {}
+        for component, port in ports.items():
+            given = self.components[component].given if component in self.components else None
+            shape = () if given is None else given.ports.inputs[port].shape
+            if shape and isinstance(side := shape[axis], int):
+                found[component] = side if component == "vae_encoder" else side * factor
+        if len({*found.values()}) > 1:
+            said = ", ".join(f"{component}'s at {side}" for component, side in found.items())
+            raise ModelError(f"{self.name}: its graphs are fixed at different sizes of {name}: {said}")
+        return next(iter(found.values()), None)
 
     @property
     def default_size(self) -> tuple[int, int]:
         """Width and height, in pixels, that the UNet was made for; Stable Diffusion's where its config names none.
+
+        Of given graphs, what they were fixed at.
 
         Raises:
             ModelError: also where there would be more pixels than are painted.
@@ -140,12 +177,14 @@ class Model:
         options = self.components["unet"].options
         height, width = options.per_level("sample_size", 2, _SAMPLE_SIZES[self.is_xl], high=MAX_PIXELS)
         factor = self.vae_scale_factor
-        if width * height * factor**2 > MAX_PIXELS:
-            said = f"{width * factor}x{height * factor} pixels, and at most {MAX_PIXELS:,} are painted"
+        width = self.fixed_side("width") or width * factor
+        height = self.fixed_side("height") or height * factor
+        if width * height > MAX_PIXELS:
+            said = f"{width}x{height} pixels, and at most {MAX_PIXELS:,} are painted"
             raise ModelError(
                 f"{options.where}: sample_size is {options.get('sample_size')!r}: {said}; give width and height"
             )
-        return width * factor, height * factor
+        return width, height
 
     def default_side(self, name: str) -> int:
         """`width` or `height` in pixels: what the maker advises, else what the UNet was made for.
@@ -153,6 +192,8 @@ class Model:
         Raises:
             ModelError: the advice is no multiple of the autoencoder's factor; or as `default_size`.
         """
+        if (fixed := self.fixed_side(name)) is not None:
+            return fixed
         if name in self.defaults:
             side = int(self.defaults[name])
             if side % self.vae_scale_factor:
@@ -225,6 +266,12 @@ class Model:
         """Layers of the text encoder, the fewest where there are two, of which clip skip leaves some out."""
         layers = [self.components[name].options.count("num_hidden_layers", 12) for name in self.text_encoders]
         return min(layers)
+
+    @property
+    def skips_layers(self) -> bool:
+        """Whether layers of the text encoder can be left out; most given graphs have the last one's result alone."""
+        given = [self.components[name].given for name in self.text_encoders]
+        return all(part is None or part.gives_states for part in given)
 
     @property
     def num_time_ids(self) -> int:

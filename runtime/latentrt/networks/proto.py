@@ -44,7 +44,7 @@ _FIELD = descriptor_pb2.FieldDescriptorProto
 _INT32, _INT64, _STRING, _BYTES = _FIELD.TYPE_INT32, _FIELD.TYPE_INT64, _FIELD.TYPE_STRING, _FIELD.TYPE_BYTES
 _FLOAT, _DOUBLE = _FIELD.TYPE_FLOAT, _FIELD.TYPE_DOUBLE
 # message -> field -> (number, repeated, type or message name)
-_SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
+SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
     "StringStringEntry": {"key": (1, False, _STRING), "value": (2, False, _STRING)},
     "Tensor": {
         "dims": (1, True, _INT64),
@@ -58,6 +58,7 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
         "external_data": (13, True, "StringStringEntry"),
         "data_location": (14, False, _INT32),
     },
+    "SparseTensor": {"values": (1, False, "Tensor"), "indices": (2, False, "Tensor")},
     "Attribute": {
         "name": (1, False, _STRING),
         "f": (2, False, _FLOAT),
@@ -67,8 +68,11 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
         "g": (6, False, "Graph"),
         "floats": (7, True, _FLOAT),
         "ints": (8, True, _INT64),
+        "tensors": (10, True, "Tensor"),
         "graphs": (11, True, "Graph"),
         "type": (20, False, _INT32),
+        "sparse_tensor": (22, False, "SparseTensor"),
+        "sparse_tensors": (23, True, "SparseTensor"),
     },
     "Node": {
         "input": (1, True, _STRING),
@@ -89,20 +93,23 @@ _SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
         "initializer": (5, True, "Tensor"),
         "input": (11, True, "ValueInfo"),
         "output": (12, True, "ValueInfo"),
+        "sparse_initializer": (15, True, "SparseTensor"),
     },
+    "Function": {"name": (1, False, _STRING), "node": (7, True, "Node"), "domain": (10, False, _STRING)},
     "OperatorSet": {"domain": (1, False, _STRING), "version": (2, False, _INT64)},
     "Model": {
         "ir_version": (1, False, _INT64),
         "producer_name": (2, False, _STRING),
         "graph": (7, False, "Graph"),
         "opset_import": (8, True, "OperatorSet"),
+        "functions": (25, True, "Function"),
     },
 }
 
 
 def _model_class() -> Callable[..., Any]:
     file = descriptor_pb2.FileDescriptorProto(name="latentrt/onnx_subset.proto", package="latentrt.onnx")
-    for name, fields in _SCHEMA.items():
+    for name, fields in SCHEMA.items():
         descriptor = file.message_type.add(name=name)
         for field_name, (number, repeated, kind) in fields.items():
             item = descriptor.field.add(name=field_name, number=number)

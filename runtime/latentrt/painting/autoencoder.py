@@ -5,6 +5,7 @@ computes with that (`moments.py`), so that tiles agree in colour; their overlaps
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
@@ -30,6 +31,10 @@ AUTO_ABOVE = 1024 * 1024  # and of the largest picture that it leaves whole
 _LOGVAR_RANGE = (-30.0, 20.0)  # what the autoencoder is trained with: diffusers' DiagonalGaussianDistribution
 
 
+class AlreadySampled(UserWarning):
+    """A given encoder draws latents itself, so that no seed gives the same again; the message says which."""
+
+
 class Autoencoder:
     """Both halves of the VAE; each call is a stage of its own.
 
@@ -50,6 +55,7 @@ class Autoencoder:
         self._mean, self._std = _statistics(component.options, self.latent_channels)
         self.factor = model.vae_scale_factor
         self._networks = networks
+        self._given = None if component.given is None else component.given.graph.file
         self.tile: Tile = tile
         self.tiling(self.factor, self.factor)  # refuses what is none
 
@@ -60,14 +66,21 @@ class Autoencoder:
             height: of the picture.
             width: likewise.
             tile: side of a tile in pixels, a multiple of the VAE's factor; "off"; or "auto", which cuts pictures of
-                more than `AUTO_ABOVE` pixels into tiles of `AUTO_TILE`. None: as it was made.
+                more than `AUTO_ABOVE` pixels into tiles of `AUTO_TILE`, but none that a given graph decodes. None: as
+                it was made.
 
         Raises:
             InputError: it is none of these.
         """
         tile = self.tile if tile is None else tile
-        if tile == "off" or (tile == "auto" and height * width <= AUTO_ABOVE):
+        if tile == "off" or (tile == "auto" and (height * width <= AUTO_ABOVE or self._given is not None)):
             return None
+        if self._given is not None:
+            raise SettingError(
+                "tile",
+                f"expected auto or off, got {tile!r}: tiles take the whole picture's norms, which {self._given} has no "
+                "inputs for; such a graph decodes pictures whole",
+            )
         least = MIN_TILE * self.factor
         expected = f"auto, off or a multiple of {self.factor} from {least} pixels"
         try:
@@ -101,6 +114,14 @@ class Autoencoder:
             latent_parameters = self._run(
                 runner, pixels, tiling, "sample", "latent_parameters", self.factor, 1
             )
+        if self._given is not None and latent_parameters.shape[1] == self.latent_channels:
+            warnings.warn(
+                f"the encoder beside {self._given} draws its latents itself: what starts from a picture is another one "
+                "with each run, whatever the seed",
+                AlreadySampled,
+                stacklevel=2,
+            )
+            return latent_parameters, np.zeros_like(latent_parameters)
         mean, logvar = np.split(latent_parameters, 2, axis=1)
         return mean, np.exp(0.5 * np.clip(logvar, *_LOGVAR_RANGE))
 

@@ -99,11 +99,29 @@ def settle_edit(model: Model, given: Mapping[str, Any], settings: dict[str, Any]
             settings[name] = None
 
 
+def check_clip_skip(model: Model, clip_skip: int) -> None:
+    """Refuse to leave out more layers than there are, or any where a given graph has the last one's result alone."""
+    if clip_skip and not model.skips_layers:
+        raise SettingError(
+            "clip_skip",
+            f"cannot be had here: {model.name}'s text encoder is a graph as somebody exported it, which gives the last "
+            "layer's result alone",
+        )
+    if clip_skip >= model.text_layers:
+        expected = f"0 to {model.text_layers - 1} for a text encoder of {model.text_layers} layers"
+        raise SettingError("clip_skip", expected=expected, got=clip_skip)
+
+
 def size_of(name: str, asked: int | None, model: Model) -> int:
     """A side of the picture: what is asked for, else what the model's maker advises, else what it was made for."""
     multiple = model.vae_scale_factor
     if asked is None:
         asked = model.default_side(name)
+    if (fixed := model.fixed_side(name)) not in (None, asked):
+        raise SettingError(
+            name,
+            f"expected {fixed}, which {model.name}'s graphs were exported with and cannot be changed; got {asked}",
+        )
     if asked % multiple:
         below = max(asked // multiple, 1) * multiple
         raise SettingError(

@@ -10,7 +10,7 @@ from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError, SettingError
 from latentrt.models.model import Model
 from latentrt.painting.advice import filled
-from latentrt.painting.fitting import check_channels, named, settle_edit, size_of
+from latentrt.painting.fitting import check_channels, check_clip_skip, named, settle_edit, size_of
 from latentrt.painting.guidance import Guidance, make_guidance, refuse_unguided
 from latentrt.painting.inpainting import Inpainting, make_inpainting
 from latentrt.painting.kinds import Text
@@ -229,7 +229,8 @@ def make_request(
     factor = model.vae_scale_factor
     if picture is not None and asked.get("padding_mask_crop") is None:
         for name, side in (("width", picture.width), ("height", picture.height)):
-            asked[name] = max(side // factor, 1) * factor if asked[name] is None else asked[name]
+            if asked[name] is None:
+                asked[name] = model.fixed_side(name) or max(side // factor, 1) * factor
     width, height = (size_of(name, asked[name], model) for name in ("width", "height"))
     if width * height > MAX_PIXELS:
         raise SettingError("width", f"expected at most {MAX_PIXELS:,} pixels, got {width}x{height}")
@@ -241,12 +242,7 @@ def make_request(
     if (share := asked.get("strength", share)) is not None:
         with named("strength"):
             schedule = schedule.truncated(share)
-    if asked["clip_skip"] >= model.text_layers:
-        raise SettingError(
-            "clip_skip",
-            expected=f"0 to {model.text_layers - 1} for a text encoder of {model.text_layers} layers",
-            got=asked["clip_skip"],
-        )
+    check_clip_skip(model, asked["clip_skip"])
     rescale, image_scale = used["guidance_rescale"], used.get("image_guidance_scale")
     guidance = make_guidance(
         used["guidance_scale"],

@@ -45,10 +45,11 @@ class TextEncoder:
 
     def _tokenizer(self, component: Component) -> Tokenizer:
         model, length = self._networks.model, component.options.number("max_position_embeddings", 77)
+        folder = model.root / component.name.replace("text_encoder", "tokenizer")
         pad = model.pad_tokens.get(component.name)
-        if pad is not None:
+        if pad is not None and not folder.is_dir():
             return clip_tokenizer(pad, length)
-        return load_tokenizer(model.root / component.name.replace("text_encoder", "tokenizer"), length)
+        return load_tokenizer(folder, length, pad)
 
     def encode(
         self, prompts: Sequence[Texts], clip_skip: int | None = None, called: Sequence[str] | None = None

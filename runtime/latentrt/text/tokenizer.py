@@ -82,7 +82,9 @@ class Tokenizer:
         return Encoding(ids, len(words) + 2, truncated)
 
 
-def load_tokenizer(folder: Path | str, max_position_embeddings: int | None = None) -> Tokenizer:
+def load_tokenizer(
+    folder: Path | str, max_position_embeddings: int | None = None, pad_token: str | None = None
+) -> Tokenizer:
     """Read a CLIP tokenizer from `tokenizer.json`, or else from `vocab.json` and `merges.txt`.
 
     The special tokens and the length come from `tokenizer_config.json` and `special_tokens_map.json`, where there.
@@ -91,12 +93,15 @@ def load_tokenizer(folder: Path | str, max_position_embeddings: int | None = Non
         folder: the model's `tokenizer` folder.
         max_position_embeddings: what the text encoder can take. It is the length where the files name none, and
             caps the one they name (some say 10^30).
+        pad_token: what fills up a row where no file says anything of special tokens; None: CLIP's own.
 
     Raises:
         ModelError: a file is missing, too large, malformed, or lacks what it must have; the message names it.
     """
     folder = Path(folder)
     config = read_json(folder / "tokenizer_config.json", optional=True, kind=TOKENIZER)
+    if pad_token is not None and not config and not (folder / "special_tokens_map.json").exists():
+        config = {"pad_token": pad_token}
     backend = read_backend(folder)
     special = add_special_tokens(backend, folder, config)
     return Tokenizer(

@@ -1,0 +1,1 @@
+"""Models that others exported to ONNX: run as they are given, graph by graph."""
