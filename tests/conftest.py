@@ -23,6 +23,7 @@ DATA = {
     "bpe_simple_vocab_16e6.txt.gz": "github.com/openai/CLIP, clip/",
     "PartiPrompts.tsv": "github.com/google-research/parti",
     "blns.json": "github.com/minimaxir/big-list-of-naughty-strings",
+    "comfy/make_checkpoint.py": "names, shapes and seeded values of whole checkpoints",
 }
 
 

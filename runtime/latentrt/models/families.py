@@ -77,14 +77,15 @@ REFINER = Family(
     index={"force_zeros_for_empty_prompt": False},
 )
 
-# By the number of attentions to the text, what models with fewer blocks than their family's first are called.
+# By the number of attentions to the text, and of levels, what models with fewer than their family's first are called.
 _SMALLER = {
-    34: "SSD-1B",
-    15: "Segmind-Vega",
-    30: "KOALA-1B",
-    21: "KOALA-700M",
-    10: "BK-SDM-Base",
-    9: "BK-SDM-Small",
+    (34, 3): "SSD-1B",
+    (15, 3): "Segmind-Vega",
+    (30, 3): "KOALA-1B",
+    (21, 3): "KOALA-700M",
+    (10, 4): "BK-SDM-Base",
+    (9, 4): "BK-SDM-Small",
+    (9, 3): "BK-SDM-Tiny",
 }
 _WITH_CHANNELS = {8: "InstructPix2Pix", 9: "inpainting"}
 SD2_CONTEXT = 1024
@@ -124,7 +125,7 @@ def family_of(unet: Mapping[str, Any], is_open_clip: bool, where: str) -> Family
 
 def name_of(family: Family, unet: Mapping[str, Any], attentions: int) -> str:
     """What people call a model: its family, or the smaller one that it is, and what its channels say it is made for."""
-    name = _SMALLER.get(attentions, family.name)
+    name = _SMALLER.get((attentions, len(unet["block_out_channels"])), family.name)
     if unet.get("time_cond_proj_dim") is not None:
         name += ", latent consistency"
     special = _WITH_CHANNELS.get(unet["in_channels"])
