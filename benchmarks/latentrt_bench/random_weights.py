@@ -5,6 +5,7 @@ arithmetic on denormal numbers, which processors are slow at.
 """
 
 import math
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -44,12 +45,12 @@ def write_random_tensors(
 
     Their names decide: "….bias" is small, a vector otherwise a norm's weight and near 1, "…embedding.weight" is small.
     All else multiplies, and has variance 1 / fan-in. Memory for one chunk of values is all that this takes. The file
-    appears whole or not at all, and the same seed gives the same file.
+    appears whole or not at all. A tensor's values follow from the seed, its name and its shape alone.
 
     Args:
         shapes: checkpoint name → shape, in the file's order.
         path: of the safetensors file.
-        seed: of numpy's generator.
+        seed: of numpy's generator, with the CRC-32 of the tensor's name.
         dtype: "fp16" or "fp32", what is stored; the values are rounded to float16 in either case, so that files of
             both types hold the same weights.
     """
@@ -60,11 +61,11 @@ def write_random_tensors(
         end = offset + math.prod(shape) * stored.itemsize
         entries[name] = {"dtype": DTYPE_NAMES[stored], "shape": list(shape), "data_offsets": [offset, end]}
         offset = end
-    rng = np.random.default_rng(seed)
     with atomic_write(path) as file:
         file.write(safetensors_header(entries))
         for name, shape in shapes.items():
             center, std = _distribution(name, shape)
+            rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
             _draw(file, rng, math.prod(shape), center, std, stored)
 
 

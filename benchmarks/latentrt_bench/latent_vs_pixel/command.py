@@ -12,8 +12,8 @@ from latentrt.claim import scratch
 from latentrt.cli.arguments import natural, size
 from latentrt.engine.providers import choose
 from latentrt.errors import InputError
+from latentrt.networks.cost.macs import Cost
 from latentrt_bench.command import Tell, add_common, conduct
-from latentrt_bench.cost.macs import Cost
 from latentrt_bench.latent_vs_pixel.derive import PARTS, derive, predict
 from latentrt_bench.latent_vs_pixel.ldm import LDMS
 from latentrt_bench.latent_vs_pixel.networks import network, network_cost

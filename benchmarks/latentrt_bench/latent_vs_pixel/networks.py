@@ -11,7 +11,7 @@ from latentrt.errors import InputError
 from latentrt.models.published import SD1_UNET
 from latentrt.models.weights import Weights
 from latentrt.networks import COMPUTES, Graph, Variant, build
-from latentrt_bench.cost.macs import Cost, cost
+from latentrt.networks.cost.macs import Cost, cost
 from latentrt_bench.latent_vs_pixel.ldm import LDMS, Part, build_graph
 
 Shape = tuple[int, ...]

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from latentrt.engine.session import find_parameter
 from latentrt.errors import ModelError
 from latentrt.networks import Variant
+from latentrt.networks.cost.macs import Cost, cost
 from latentrt_bench.command import Tell
-from latentrt_bench.cost.macs import Cost, cost
 from latentrt_bench.limits.ceilings import add_ceilings
 from latentrt_bench.measuring.energy import EnergyMeter
 from latentrt_bench.measuring.memory import worker_bytes

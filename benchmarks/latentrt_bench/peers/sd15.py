@@ -13,7 +13,7 @@ from latentrt.models.published import SD1_SCHEDULER, SD1_TEXT_ENCODER, SD1_UNET,
 from latentrt.networks import build
 from latentrt_bench.random_weights import write_random_tensors
 
-VERSION = 1  # of what is written; grows when that changes
+VERSION = 2  # of what is written; grows when that changes
 VOCABULARY: int = SD1_TEXT_ENCODER["vocab_size"]
 START, END = "<|startoftext|>", "<|endoftext|>"
 
@@ -79,7 +79,7 @@ def write_networks(
         write_random_tensors(shapes, folder / name / weights, seed + index, dtype)
 
 
-def write_tokenizer(folder: Path, merges: Sequence[str] = ()) -> None:
+def write_tokenizer(folder: Path, merges: Sequence[str] = (), pad: str = END) -> None:
     """CLIP's tokenizer with these merges, "i n" the first of CLIP's own. Words that they do not fill are unused.
 
     CLIP's vocabulary begins with its byte letters, each alone and each as a word's end, and ends with start and end of
@@ -107,7 +107,7 @@ def write_tokenizer(folder: Path, merges: Sequence[str] = ()) -> None:
     words += [f"unused{index}</w>" for index in range(unused)]
     _write_json(folder / "vocab.json", {word: index for index, word in enumerate([*words, START, END])})
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
-    special = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END}
+    special = {"bos_token": START, "eos_token": END, "pad_token": pad, "unk_token": END}
     _write_json(folder / "special_tokens_map.json", special)
     settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "do_lower_case": True}
     _write_json(folder / "tokenizer_config.json", {**settings, **special, "add_prefix_space": False})

@@ -11,7 +11,7 @@ from latentrt.engine.providers import Provider, choose
 from latentrt.engine.runner import Runner
 from latentrt.engine.session import find_parameter
 from latentrt.errors import InputError, ModelError
-from latentrt.models.model import Component, Model
+from latentrt.models.model import TEXT_ENCODERS, Component, Model
 from latentrt.networks import Compute, Variant
 
 
@@ -49,7 +49,13 @@ class Placement:
 
     def runner(self, component: Component) -> Runner:
         """What makes the sessions of one network here."""
-        return Runner(component, self.provider, self.dtype_of(component), self.low_memory)
+        dtype = self.dtype_of(component)
+        return Runner(component, self.provider, dtype, self.low_memory, self.streams(component))
+
+    def streams(self, component: Component) -> bool:
+        """Whether its weights are widened in every run, see `Session`: those of what runs once for a prompt."""
+        widens = self.provider.widens_weights and self.dtype_of(component) == "fp32"
+        return widens and component.name in TEXT_ENCODERS
 
 
 def place(device: str = "auto", dtype: str = "auto", low_memory: bool = False) -> Placement:

@@ -34,20 +34,26 @@ class Provider:
 
     `dtype` is what it computes in unless told otherwise. `graph_optimization` is False where the provider wants the
     graph as it is and optimises by itself. `maps_weights` is False where they are handed over rather than mapped from
-    the checkpoint's file. `pinned_sessions`: how many sessions to keep, each for sizes of its own, where the provider
-    is faster with sizes that it knows; 0 where one session for all sizes is as fast.
+    the checkpoint's file. `widens_weights`: for fp32 compute it holds a wider copy of fp16 weights in the system's
+    memory; `Session` sees to it that there is one at a time, or none. `pinned_sessions`: how many sessions to keep,
+    each for sizes of its own, where the provider is faster with sizes that it knows; 0 where one session for all sizes
+    is as fast.
     """
 
     name: str
     dtype: Compute
     graph_optimization: bool = True
     maps_weights: bool = True
+    widens_weights: bool = False
     pinned_sessions: int = 0
 
-    def session_options(self, dtype: str, low_memory: bool = False) -> ort.SessionOptions:
+    def session_options(
+        self, dtype: str, low_memory: bool = False, streams: bool = False
+    ) -> ort.SessionOptions:
         """Options of a session on this provider alone, for a graph of the given compute type.
 
-        With `low_memory`, weights are not re-ordered for the provider's kernels: they are held once while loading.
+        With `low_memory`, weights are not re-ordered for the provider's kernels: they are held once while loading. With
+        `streams` they are not held at all, see `Session`.
         """
         options = ort.SessionOptions()
         options.log_severity_level = 3  # errors; what matters of warnings is checked and said by us
@@ -55,6 +61,11 @@ class Provider:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         elif low_memory:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        if streams:
+            # Above this level it folds casts whatever it is told.
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+            options.add_session_config_entry("optimization.disable_specified_optimizers", "ConstantFolding")
+            options.execution_order = ort.ExecutionOrder.PRIORITY_BASED  # its own casts all weights first
         _ATTACH[self.name](options, dtype)
         return options
 
@@ -157,7 +168,7 @@ _PREFERENCE = (
         maps_weights=_openvino_built_in(),
         pinned_sessions=2 if _openvino_built_in() else 1,  # each holds a copy of weights that are handed over
     ),
-    Provider("cpu", "fp32"),  # onnxruntime's x86 kernels compute in fp32 only
+    Provider("cpu", "fp32", widens_weights=True),  # onnxruntime's x86 kernels compute in fp32 only
 )
 
 

@@ -31,15 +31,22 @@ class Runner:
         provider: where to run it.
         dtype: what to compute in.
         low_memory: see `Session`; and one session is kept at a time.
+        streams: see `Session`.
     """
 
     def __init__(
-        self, component: Component, provider: Provider, dtype: Compute, low_memory: bool = False
+        self,
+        component: Component,
+        provider: Provider,
+        dtype: Compute,
+        low_memory: bool = False,
+        streams: bool = False,
     ) -> None:
         self.component = component
         self.provider = provider
         self.dtype = dtype
         self.low_memory = low_memory
+        self.streams = streams
         self.load_seconds = 0.0
         self._lock = threading.Lock()  # two threads that want the same session make one
         self._sessions: dict[
@@ -89,6 +96,7 @@ class Runner:
             dimensions(graph.inputs, shapes) if self.provider.pinned_sessions else {},
             self.low_memory,
             in_order=variant.norms != "own",
+            streams=self.streams,
         )
         self.load_seconds += session.load_seconds
         return session

@@ -12,7 +12,7 @@ from latentrt.models.bundle import open_model
 from latentrt.models.published import SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE, TAESD
 from latentrt.networks import Variant
 from latentrt.networks import build as build_network
-from latentrt_bench.cost.macs import cost
+from latentrt.networks.cost.macs import cost
 from latentrt_bench.latent_vs_pixel.ldm import LDMS, build_graph
 
 F = np.float32

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentrt.errors import InputError
-from latentrt_bench.cost.macs import cost
+from latentrt.networks.cost.macs import cost
 from latentrt_bench.latent_vs_pixel.ldm import LDMS, build_graph
 
 DTYPES = ("fp16", "fp32")

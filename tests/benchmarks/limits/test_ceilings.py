@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentrt.engine.providers import choose
+from latentrt.networks.cost.macs import cost
 from latentrt.networks.graph import Graph
-from latentrt_bench.cost.macs import cost
 from latentrt_bench.limits import ceilings, kernels
 from latentrt_bench.limits.caches import cache_bytes, processor_caches
 from latentrt_bench.limits.ceilings import largest, sample

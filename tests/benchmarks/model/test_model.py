@@ -10,7 +10,7 @@ import pytest
 from latentrt.cli.main import main
 from latentrt.models.bundle import open_model
 from latentrt.networks import Variant
-from latentrt_bench.cost.macs import cost
+from latentrt.networks.cost.macs import cost
 from latentrt_bench.limits import ceilings
 from latentrt_bench.limits.ceilings import Ceilings
 from latentrt_bench.measuring.rounds import Outcome

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from latentrt.errors import ModelError
 from latentrt.networks import COMPUTES, build
-from latentrt_bench.cost.macs import cost
+from latentrt.networks.cost.macs import cost
 from latentrt_bench.latent_vs_pixel.ldm import LDMS, build_graph
 
 UNETS = {

@@ -8,10 +8,10 @@ activation functions and biases are not counted as MACs; what they cost is bytes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from latentrt.networks.cost import products
+from latentrt.networks.cost.shapes import Inference, infer
+from latentrt.networks.cost.tensors import Node, Tensor
 from latentrt.networks.graph import Graph
-from latentrt_bench.cost import products
-from latentrt_bench.cost.shapes import Inference, infer
-from latentrt_bench.cost.tensors import Node, Tensor
 
 # The same memory under another shape.
 VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from latentrt.errors import GraphError, InputError
+from latentrt.networks.cost.operators import RULES
+from latentrt.networks.cost.tensors import MAX_KNOWN, Array, Node, Tensor, attributes, constant, ghost
 from latentrt.networks.graph import Graph
-from latentrt_bench.cost.operators import RULES
-from latentrt_bench.cost.tensors import MAX_KNOWN, Array, Node, Tensor, attributes, constant, ghost
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from latentrt.models.bundle import open_model
 from latentrt.models.published import TAESD
 from latentrt.networks import Variant
 from latentrt.networks import build as build_network
-from latentrt_bench.cost.operators import RULES
-from latentrt_bench.cost.shapes import infer
+from latentrt.networks.cost.operators import RULES
+from latentrt.networks.cost.shapes import infer
 
 F, I, B = np.float32, np.int64, np.bool_  # noqa: E741
 X = (F, (2, 6, 5, 7))

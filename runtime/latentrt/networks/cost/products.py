@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from latentrt.errors import GraphError
-from latentrt_bench.cost.tensors import Node, Result, Rule, Tensor, ghost
+from latentrt.networks.cost.tensors import Node, Result, Rule, Tensor, ghost
 
 
 def matmul(node: Node) -> Result:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from latentrt_bench.cost.tensors import Array, Node, Result, Tensor, ghost, moved, with_data
+from latentrt.networks.cost.tensors import Array, Node, Result, Tensor, ghost, moved, with_data
 
 
 def reshape(node: Node) -> Result:

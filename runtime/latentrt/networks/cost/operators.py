@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from latentrt.errors import GraphError
-from latentrt_bench.cost import products, rearranging
-from latentrt_bench.cost.tensors import (
+from latentrt.networks.cost import products, rearranging
+from latentrt.networks.cost.tensors import (
     ELEMENTS,
     MAX_KNOWN,
     Array,

@@ -1,0 +1,111 @@
+"""Make a checkpoint of a family's published configuration with random weights: a folder as diffusers writes it.
+
+    python tools/make_random.py FAMILY OUT [--tiny] [--dtype fp16|fp32] [--seed 0] [--bpe bpe_simple_vocab_16e6.txt.gz]
+
+It paints noise; it is for measuring load time, speed and memory at real size, and with --tiny for trying every family
+in seconds. Each tensor is drawn by its name, so that the same name and shape hold the same values in whatever file.
+With the vocabulary file of OpenAI's CLIP its tokenizers are the real ones; without, they know letters alone.
+"""
+
+import argparse
+import gzip
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from families import FAMILIES, PAD_END, PAD_FIRST, Config, Family
+
+from latentrt.networks import build
+from latentrt_bench.peers.sd15 import write_tokenizer
+from latentrt_bench.random_weights import write_random_tensors
+
+MERGES = 48894  # of the vocabulary file's lines that CLIP uses
+
+
+def read_merges(bpe: Path) -> list[str]:
+    """CLIP's merges from the vocabulary file of OpenAI's CLIP (MIT)."""
+    with gzip.open(bpe, "rt", encoding="utf-8") as file:
+        merges = file.read().split("\n")[1 : MERGES + 1]
+    if len(merges) != MERGES:
+        raise SystemExit(f"{bpe}: gives {len(merges)} merges, expected {MERGES}")
+    return merges
+
+
+def networks(family: Family) -> Iterator[tuple[str, Config, str, dict[str, tuple[int, ...]]]]:
+    """Of each folder with weights: its name, its configuration, its weight file, and the shapes of its tensors."""
+    parts = {"text_encoder": family.text_encoder, "text_encoder_2": family.text_encoder_2}
+    for name, config in [*parts.items(), ("unet", family.unet), ("vae", family.vae)]:
+        if config is None:
+            continue
+        of = {"text_encoder_2": ("text_encoder",), "vae": ("vae_encoder", "vae_decoder")}.get(name, (name,))
+        shapes = {one.name: one.shape for network in of for one in build(network, config).parameters}
+        stem = "model" if name in parts else "diffusion_pytorch_model"
+        yield name, config, f"{stem}.safetensors", shapes
+
+
+def index(family: Family) -> dict[str, Any]:
+    """`model_index.json`."""
+    made: dict[str, Any] = {"_class_name": family.pipeline, "_diffusers_version": "0.30.0", **family.index}
+    made["scheduler"] = ["diffusers", family.scheduler["_class_name"]]
+    made |= {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}
+    xl = family.text_encoder_2 is not None
+    for suffix, config in (("", family.text_encoder), ("_2", family.text_encoder_2)):
+        if config is not None:
+            made[f"text_encoder{suffix}"] = ["transformers", config["architectures"][0]]
+            made[f"tokenizer{suffix}"] = ["transformers", "CLIPTokenizer"]
+        elif xl:
+            made |= {f"text_encoder{suffix}": [None, None], f"tokenizer{suffix}": [None, None]}
+    if not xl:
+        made |= {
+            "feature_extractor": [None, None],
+            "safety_checker": [None, None],
+            "requires_safety_checker": False,
+        }
+    return made
+
+
+def write_folder(family: Family, out: Path, seed: int, dtype: str, merges: list[str]) -> None:
+    """Write the checkpoint; memory for one chunk of values is all that this takes."""
+    write_json(out / "model_index.json", index(family))
+    write_json(out / "scheduler" / "scheduler_config.json", family.scheduler)
+    for name, config, file, shapes in networks(family):
+        print(
+            f"{name}: {len(shapes)} tensors, {sum(map(math.prod, shapes.values())):,} parameters", flush=True
+        )
+        write_json(out / name / "config.json", config)
+        write_random_tensors(shapes, out / name / file, seed, dtype)
+        if name.startswith("text_encoder"):
+            tokenizer = out / name.replace("text_encoder", "tokenizer")
+            write_tokenizer(tokenizer, merges, PAD_END if config["hidden_act"] == "quick_gelu" else PAD_FIRST)
+
+
+def write_json(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    """Write the folder."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("family", choices=FAMILIES, metavar="FAMILY", help=", ".join(FAMILIES))
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--tiny", action="store_true", help="the same architecture in small widths")
+    parser.add_argument("--bpe", type=Path, help="CLIP's bpe_simple_vocab_16e6.txt.gz")
+    parser.add_argument("--dtype", choices=("fp16", "fp32"), default="fp16")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise SystemExit(f"{args.out}: is there already; expected a new folder")
+    family = FAMILIES[args.family]
+    merges = [] if args.bpe is None else read_merges(args.bpe)
+    write_folder(family.tiny() if args.tiny else family, args.out, args.seed, args.dtype, merges)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
