@@ -166,34 +166,37 @@ class Family:
     index: Config = field(default_factory=dict)
 
     def tiny(self) -> "Family":
-        """The same architecture in small widths, for pictures of 64x64."""
+        """The same architecture in small widths, for pictures of 64x64; heads as wide as the published ones'.
+
+        So a single file of it can be read, in which no tensor tells how many heads there are.
+        """
         text, text_2 = (
             None if one is None else _tiny_text(one) for one in (self.text_encoder, self.text_encoder_2)
         )
         unet: Config = {
             **self.unet,
-            "block_out_channels": [32, 64, 96, 96][: len(self.unet["block_out_channels"])],
+            "block_out_channels": [64, 64, 128, 128][: len(self.unet["block_out_channels"])],
             "cross_attention_dim": sum(one["hidden_size"] for one in (text, text_2) if one is not None),
             "sample_size": 8,
         }
         heads = unet["attention_head_dim"]
-        unet["attention_head_dim"] = [2, 4, 6, 6][: len(heads)] if isinstance(heads, list) else heads
+        unet["attention_head_dim"] = [1, 1, 2, 2][: len(heads)] if isinstance(heads, list) else heads
         if "transformer_layers_per_block" in unet:
             for key in ("transformer_layers_per_block", "reverse_transformer_layers_per_block"):
                 if key in unet:
                     unet[key] = _shallower(unet[key])
         if text_2 is not None:
             sizes = (unet["projection_class_embeddings_input_dim"] - 1280) // 256
-            added = text_2["projection_dim"] + sizes * 8
-            unet |= {"addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": added}
+            added = text_2["projection_dim"] + sizes * 256
+            unet |= {"projection_class_embeddings_input_dim": added}
         vae = {**self.vae, "block_out_channels": [32, 64, 96, 96], "sample_size": 64}
         return replace(self, unet=unet, vae=vae, text_encoder=text, text_encoder_2=text_2)
 
 
 def _tiny_text(config: Config) -> Config:
-    width = {768: 32, 1024: 48, 1280: 64}[config["hidden_size"]]
+    width = {768: 64, 1024: 64, 1280: 128}[config["hidden_size"]]
     layers = {12: 2, 23: 3, 32: 4}[config["num_hidden_layers"]]
-    shape = {"hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": 4}
+    shape = {"hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": width // 64}
     return {**config, **shape, "num_hidden_layers": layers, "projection_dim": width}
 
 

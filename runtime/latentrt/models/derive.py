@@ -5,7 +5,7 @@ that came later. Norms have 32 groups in every published model.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latentrt.errors import ModelError
@@ -68,7 +68,9 @@ def unet_config(tensors: Tensors, where: str, known: Mapping[str, Any]) -> dict[
         **_depths(down, up, layers, depths, where),
     }
     if "attention_head_dim" not in known:
-        config["attention_head_dim"] = _heads(widths, context_width, linear, "down_blocks.0" in depths, where)
+        config["attention_head_dim"] = heads_of(
+            widths, context_width, linear, "down_blocks.0" in depths, where
+        )
     only = [shape(f"{b}.attentions.0.transformer_blocks.0.attn1.to_k.weight", 2) for b in down if b in depths]
     if any(wide[1] != wide[0] for wide in only):
         config["only_cross_attention"] = [
@@ -216,7 +218,9 @@ def _depths(
     return told if mirrored else told | {"reverse_transformer_layers_per_block": rising}
 
 
-def _heads(widths: list[int], context: int, linear: bool, first_attends: bool, where: str) -> int | list[int]:
+def heads_of(
+    widths: Sequence[int], context: int, linear: bool, first_attends: bool, where: str
+) -> int | list[int]:
     """Heads of each level, which no tensor tells: 8 in Stable Diffusion 1.x, later one for each 64 channels."""
     later = context in LATER_CONTEXTS or (linear and context != SD1_CONTEXT) or not first_attends
     if not later:

@@ -57,7 +57,7 @@ def few_steps_of(name: str, latent_consistency: bool, xl: bool) -> FewSteps | No
         return FewSteps(f"Lightning, {steps} steps", scheduler, {**off, "num_inference_steps": steps})
     if "dmd2" in text and steps in _DMD2:
         advice = {**off, "num_inference_steps": steps, "timesteps": list(_DMD2[steps])}
-        return FewSteps(f"DMD2, {steps} steps", published.LCM_SCHEDULER, advice)
+        return FewSteps(f"DMD2, {steps} steps", published.LCM_SCHEDULER_OF_OTHERS, advice)
     if re.search(r"hyper-?sd", text) and steps is not None:
         if steps == 1:
             advice = {**off, "num_inference_steps": 1, "timesteps": list(_HYPER_ONE_STEP), "eta": 1.0}
@@ -66,5 +66,7 @@ def few_steps_of(name: str, latent_consistency: bool, xl: bool) -> FewSteps | No
             f"Hyper-SD, {steps} steps", published.HYPER_SCHEDULER, {**off, "num_inference_steps": steps}
         )
     if re.search(r"(^|-)lcm(-|$)", text):
-        return FewSteps("LCM", published.LCM_SCHEDULER, {"num_inference_steps": 4, "guidance_scale": 1.0})
+        return FewSteps(
+            "LCM", published.LCM_SCHEDULER_OF_OTHERS, {"num_inference_steps": 4, "guidance_scale": 1.0}
+        )
     return None

@@ -152,9 +152,14 @@ HYPER_SCHEDULER: dict[str, Any] = {
     "timestep_spacing": "trailing",
 }
 TCD_SCHEDULER: dict[str, Any] = {**_SCHEDULE, "_class_name": "TCDScheduler"}
+# Of LCM_Dreamshaper_v7, whose schedule is that of all latent consistency models,
 LCM_SCHEDULER: dict[str, Any] = {
     **_SCHEDULE,
     "_class_name": "LCMScheduler",
     "original_inference_steps": 50,
+    "set_alpha_to_one": True,
+    "steps_offset": 0,
     "timestep_scaling": 10.0,
 }
+# and what `LCMScheduler.from_config` makes of the scheduler of a model that is run by it.
+LCM_SCHEDULER_OF_OTHERS: dict[str, Any] = {**LCM_SCHEDULER, "set_alpha_to_one": False, "steps_offset": 1}

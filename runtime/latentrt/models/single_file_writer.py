@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 from latentrt.claim import claim_file
 from latentrt.errors import ModelError
+from latentrt.models.derive import unet_config
 from latentrt.models.keys import open_clip, unet, vae
 from latentrt.models.model import Component, Model
 from latentrt.models.safetensors import DTYPE_NAMES, Tensor, safetensors_header
 from latentrt.models.weights import Weights
-from latentrt.networks import Variant
+from latentrt.networks import Options, Variant
+from latentrt.networks.options import MAX_SIZE
 
 Array = npt.NDArray[Any]
 
@@ -105,6 +107,7 @@ def _tensors(component: Component) -> Iterator[tuple[str, Tensor]]:
 def _network(component: Component, prefix: str) -> Iterator[_Entry]:
     found = dict(_tensors(component))
     options = component.options
+    _check_heads(options, unet_config(found, component.where, {}))
     layers = options.per_level("layers_per_block", len(options.numbers("block_out_channels", (0,) * 4)), 2)
     if len(set(layers)) > 1:
         raise options.unsupported(
@@ -112,6 +115,21 @@ def _network(component: Component, prefix: str) -> Iterator[_Entry]:
         )
     for name, tensor in found.items():
         yield _entry(component, prefix, unet.to_ldm(name, layers[0], found), name, tensor)
+
+
+def _check_heads(options: Options, read: Mapping[str, Any]) -> None:
+    """Refuse a UNet that readers would take for another, since no tensor tells how many heads it has.
+
+    Raises:
+        ModelError: names what it has and what would be taken.
+    """
+    count = len(read["block_out_channels"])
+    own = options.per_level("attention_head_dim", count, 8, high=MAX_SIZE)
+    taken = Options(options.where, read).per_level("attention_head_dim", count, 8, high=MAX_SIZE)
+    if own != taken:
+        raise options.unsupported(
+            "attention_head_dim", own, f"{taken}, which readers of single files take for granted"
+        )
 
 
 def _autoencoder(model: Model) -> Iterator[_Entry]:
