@@ -112,7 +112,7 @@ def test_truncated_file_names_tensor(tmp_path):
         ({"w": {"dtype": "F32", "shape": [4], "data_offsets": [16]}}, "tensor w has data_offsets"),
         ({"w": {"dtype": "F32", "shape": [4], "data_offsets": None}}, "tensor w has data_offsets"),
         ({"w": {"dtype": ["F32"], "shape": [4], "data_offsets": [0, 16]}}, "tensor w has dtype"),
-        ({"w": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}, "dtype F8_E4M3; expected one of"),
+        ({"w": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}, "dtype F4; expected one of"),
         ({"w": {"shape": [1]}}, "tensor w has dtype None"),
         ({"w": 3}, "tensor w: expected an object"),
         ([], "header is a list"),
@@ -252,6 +252,6 @@ class TestFindWeightFiles:
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
-    with pytest.raises(ModelError, match="tensor c has dtype complex64"):
-        write_safetensors(tmp_path / "t.safetensors", {"c": np.zeros(1, np.complex64)})
+    with pytest.raises(ModelError, match="tensor c has dtype complex128"):
+        write_safetensors(tmp_path / "t.safetensors", {"c": np.zeros(1, np.complex128)})
     assert list(tmp_path.iterdir()) == []
