@@ -105,18 +105,24 @@ class Weights(Mapping[str, Tensor]):
     def scale(self, tensor: Tensor) -> Array:
         """What a tensor's values are to be multiplied by, float32, in a shape that goes with its own.
 
+        Scales of rows are those of the rows as stored.
+
         Raises:
             WeightsError: it is neither one number nor one for each row, or not finite.
         """
         if tensor.scale is None:
             return np.ones((), np.float32)
         scale = self.read(tensor.scale, np.float32).reshape(-1)
-        if scale.size not in (1, tensor.shape[0]) or not np.isfinite(scale).all():
+        stored = tensor.shape[::-1] if tensor.is_transposed else tensor.shape
+        if scale.size not in (1, *stored[:1]) or not np.isfinite(scale).all():
             raise WeightsError(
                 f"{tensor.file}: tensor {tensor.scale.name} is to scale {tensor.name}: expected one finite number, or "
-                f"{tensor.shape[0]}; got shape {tensor.scale.shape}"
+                f"one for each row of shape {stored}; got shape {tensor.scale.shape}"
             )
-        return scale.reshape(()) if scale.size == 1 else scale.reshape(-1, *[1] * (len(tensor.shape) - 1))
+        if scale.size == 1:
+            return scale.reshape(())
+        axes = [1] * (len(stored) - 1)
+        return scale.reshape((*axes, -1) if tensor.is_transposed else (-1, *axes))
 
     def release(self) -> None:
         """Let the system take back the pages of the mapped files; what is read again is loaded again."""
