@@ -12,6 +12,7 @@ from latentrt.models.bundle import open_model
 from latentrt.models.model import Component, Model
 from latentrt.models.published import SD1_SCHEDULER
 from latentrt.networks import Variant
+from latentrt.networks.proto import ModelProto
 
 HALF, SINGLE = np.float16, np.float32
 
@@ -91,6 +92,13 @@ class Export:
                 tensor.ClearField("data_location")
                 del tensor.external_data[:]
                 tensor.data_type, tensor.raw_data = TYPES[np.dtype(dtype)], array.tobytes()
+
+    @classmethod
+    def of(cls, model) -> "Export":
+        """Of a graph that is whole already."""
+        made = cls.__new__(cls)
+        made.model = model
+        return made
 
     def takes(self, name: str, new: str | None = None, dtype=None, shape=None) -> "Export":
         """Change an input's name, type or shape; a number may become a row of equal ones."""
@@ -188,6 +196,26 @@ class Export:
                             tensor.external_data.add(key=key, value=str(said))
         path.write_bytes(self.model.SerializeToString())
         return path
+
+
+def toy_unet(dtype=SINGLE) -> Export:
+    """out_sample = sample / 2 + timestep + the mean of encoder_hidden_states: each input shows, at no cost."""
+    model = ModelProto(ir_version=8)
+    model.opset_import.add(version=17)
+    g = model.graph
+    value(g.input.add(), "sample", dtype, ("batch", 4, "height", "width"))
+    value(g.input.add(), "timestep", dtype, ())
+    value(g.input.add(), "encoder_hidden_states", dtype, ("batch", "sequence", 8))
+    value(g.output.add(), "out_sample", dtype, ("batch", 4, "height", "width"))
+    g.initializer.add(name="half", data_type=TYPES[np.dtype(dtype)], raw_data=np.array(0.5, dtype).tobytes())
+    g.initializer.add(name="last", data_type=7, dims=[1], raw_data=np.array([3], np.int64).tobytes())
+    g.node.add(op_type="Mul", input=["sample", "half"], output=["smaller"])
+    mean = g.node.add(op_type="ReduceMean", input=["encoder_hidden_states"], output=["mean"])
+    attribute(mean, "axes", 7, ints=[1, 2])
+    g.node.add(op_type="Unsqueeze", input=["mean", "last"], output=["told"])
+    g.node.add(op_type="Add", input=["smaller", "told"], output=["both"])
+    g.node.add(op_type="Add", input=["both", "timestep"], output=["out_sample"])
+    return Export.of(model)
 
 
 def exports(model: Model, compute: str = "fp32") -> dict[str, Export]:

@@ -42,7 +42,20 @@ def read_graph(path: Path) -> Graph:
                 stripped = _Stripper(data, path).message("Model", 0, len(data))
             except (IndexError, ValueError) as error:
                 raise GraphError(f"{path}: not a whole ONNX model ({error})") from None
-    return Graph.parse(stripped, str(path))
+    graph = Graph.parse(stripped, str(path))
+    _check_text(graph.proto, path)
+    return graph
+
+
+def _check_text(message: Any, path: Path) -> None:
+    """Refuse what is declared as text and is none, which protobuf would hand on as bytes."""
+    for descriptor, value in message.ListFields():
+        repeated = hasattr(value, "__len__") and not isinstance(value, str | bytes)
+        for one in value if repeated else [value]:
+            if descriptor.message_type is not None:
+                _check_text(one, path)
+            elif descriptor.type == descriptor.TYPE_STRING and not isinstance(one, str):
+                raise GraphError(f"{path}: {descriptor.full_name} is {one!r}, which is no UTF-8 text")
 
 
 def data_files(graph: Graph, folder: Path) -> tuple[Path, ...]:
@@ -144,7 +157,7 @@ class _Stripper:
                 if wire == _BYTES and inner is not None and after - value > _WHOLE:
                     held = self.message(inner, value, after)
                     piece = _encoded(tag) + _encoded(len(held)) + held
-                elif not (kind == "Tensor" and number in _VALUES and after - value > _WHOLE):
+                elif kind != "Tensor" or number not in _VALUES:
                     piece = data[at:after]
             size += len(piece)
             if size > MAX_GRAPH_BYTES:
