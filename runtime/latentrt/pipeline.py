@@ -46,7 +46,8 @@ def load(
     """Open a model. Its networks are loaded when they are first needed.
 
     Args:
-        model: "demo", or the folder of a diffusers checkpoint or of a bundle.
+        model: "demo"; the folder of a diffusers checkpoint or of a bundle; or `org/name[@revision]` of the Hugging Face
+            hub, where there is no such folder: what is not in the cache is downloaded, which is told on stderr.
         device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
         dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere.
         low_memory: close each network when its stage is over, so that the next run loads it again, and hold

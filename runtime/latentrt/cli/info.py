@@ -11,6 +11,7 @@ EXAMPLES = """\
 examples:
   latentrt info demo
   latentrt info path/to/checkpoint --json
+  latentrt info org/name@revision
 """
 
 # What of each config tells most; all that are there are shown.
@@ -36,7 +37,9 @@ _NOT_RUN = ("safety_checker", "image_encoder")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="demo, a diffusers folder, or a bundle")
+    parser.add_argument(
+        "model", metavar="MODEL", help="demo, a diffusers folder, a bundle, or org/name[@revision]"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

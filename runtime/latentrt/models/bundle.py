@@ -1,6 +1,5 @@
 """Find, read and check models on disk: a diffusers folder, a bundle of ours, or the included demo."""
 
-import importlib.resources
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,12 @@ from typing import Any
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
 from latentrt.files import read_json
+from latentrt.models.kind import check_kind
+from latentrt.models.layout import ADVICE, INDEX, SCHEDULER_CONFIG, TEXT_ENCODERS
+from latentrt.models.locate import locate
 from latentrt.models.manifest import COMPONENTS as COMPONENTS
 from latentrt.models.manifest import MANIFEST_NAME, read_manifest
-from latentrt.models.model import ADVICE, SCHEDULER_CONFIG, TEXT_ENCODERS, Component, Model, is_xl
+from latentrt.models.model import Component, Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
 from latentrt.networks import Options
 
@@ -18,19 +20,17 @@ from latentrt.networks import Options
 _DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
 # What a maker may advise.
 _ADVISED_COUNTS = ("width", "height", "num_inference_steps")
-# Pipelines whose networks are others, by how their class begins; and a folder that such a model has.
-_UNSUPPORTED_PIPELINES = ("StableDiffusion3", "Flux")
-_UNSUPPORTED_FOLDERS = ("transformer",)
 
 
 def open_model(model: str | Path) -> Model:
-    """Open a model by its folder, or the included one by the name "demo".
+    """Open a model by its folder, the included one by the name "demo", or one of the hub by `org/name`.
 
     Raises:
-        ModelError: there is no such folder, it is no model, or of a kind that is not supported.
+        ModelError: there is no such model, it is none, or of a kind that is not supported.
     """
-    root = _find(model)
-    index_path = root / "model_index.json"
+    located = locate(model)
+    root = located.path
+    index_path = root / INDEX
     manifest = read_manifest(root) if (root / MANIFEST_NAME).is_file() else None
     index = read_json(index_path)
     if manifest is None and (root / "unet" / "model.onnx").is_file():
@@ -38,7 +38,7 @@ def open_model(model: str | Path) -> Model:
             f"{root}: an ONNX export without {MANIFEST_NAME}, so not a (whole) latentrt bundle. Run the diffusers "
             "folder that it was made from, or make a bundle with `latentrt export`."
         )
-    _check_kind(root, index)
+    check_kind(str(root), index, [path.name for path in root.iterdir() if path.is_dir()])
     unet = _read_config(root, "unet", index)
     unet_repairs: tuple[Repair, ...] = ()
     xl = is_xl(unet)
@@ -60,7 +60,7 @@ def open_model(model: str | Path) -> Model:
         read_json(root / SCHEDULER_CONFIG), _class_in(root, index, "scheduler"), for_latents=not xl
     )
     return Model(
-        name="demo" if model == "demo" else root.resolve().name,
+        name=located.name,
         root=root,
         index=index,
         components=components,
@@ -100,20 +100,8 @@ def _class_in(root: Path, index: Mapping[str, Any], key: str) -> str | None:
         return None
     if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(part, str) for part in entry):
         expected = '["library", "Class"], or [null, null]'
-        raise Options(str(root / "model_index.json"), index).unsupported(key, entry, expected)
+        raise Options(str(root / INDEX), index).unsupported(key, entry, expected)
     return str(entry[1])
-
-
-def _check_kind(root: Path, index: Mapping[str, Any]) -> None:
-    pipeline = str(index.get("_class_name"))
-    other = [name for name in _UNSUPPORTED_FOLDERS if (root / name).is_dir()]
-    if other or pipeline.startswith(_UNSUPPORTED_PIPELINES):
-        described = f"{pipeline}, with a {other[0]}" if other else pipeline
-        raise ModelError(
-            f"{root}: is a model of another kind ({described}). Stable Diffusion 3 and Flux are not supported yet; "
-            "expected a model of Stable Diffusion 1.x's, 2.x's or XL's kind (StableDiffusionPipeline, "
-            "StableDiffusionXLPipeline)."
-        )
 
 
 def _read_defaults(path: Path) -> dict[str, Any]:
@@ -130,29 +118,3 @@ def _read_defaults(path: Path) -> dict[str, Any]:
             raise options.unsupported("sampler", advised["sampler"], "the name of a sampler")
         defaults["sampler"] = advised["sampler"]
     return defaults
-
-
-def model_folder(model: str | Path) -> Path:
-    """The folder that a model's name stands for; whether there is one is not looked at."""
-    if model == "demo":
-        return Path(str(importlib.resources.files("latentrt"))) / "models" / "demo"
-    return Path(model).expanduser()
-
-
-def _find(model: str | Path) -> Path:
-    root = model_folder(model)
-    if root.is_file():
-        raise ModelError(
-            f"{root}: is a file. Expected the folder of a diffusers checkpoint (with model_index.json) or a bundle; "
-            "a single-file checkpoint is converted by diffusers' `from_single_file(...).save_pretrained(folder)`."
-        )
-    if not root.is_dir():
-        raise ModelError(
-            f"{model}: no such model. Expected `demo`, or the folder of a diffusers checkpoint or of a bundle. "
-            "A model of a hub is downloaded first (`hf download NAME --local-dir FOLDER`)."
-        )
-    if not (root / "model_index.json").is_file():
-        raise ModelError(
-            f"{root}: is no model: it has no model_index.json. Expected a diffusers folder or a bundle."
-        )
-    return root

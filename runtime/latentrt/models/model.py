@@ -8,8 +8,7 @@ from typing import Any
 
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
-from latentrt.models.layout import ADVICE as ADVICE
-from latentrt.models.layout import SCHEDULER_CONFIG as SCHEDULER_CONFIG
+from latentrt.models.layout import ADVICE, SCHEDULER_CONFIG
 from latentrt.models.layout import TEXT_ENCODERS as TEXT_ENCODERS
 from latentrt.models.manifest import Manifest
 from latentrt.models.repairs import Repair
@@ -75,7 +74,7 @@ class Model:
     """A model on disk.
 
     Attributes:
-        name: of its folder.
+        name: of its folder, or by which the hub has it.
         root: its folder.
         index: what `model_index.json` says.
         components: its networks.
