@@ -27,6 +27,8 @@ from latentrt.errors import (
 # ONNX Runtime writes a device's id and a queue of events into the user's cache, and sends them, unless it finds this
 # when it is imported. Processes that are started from here inherit it. Whoever has set it, to whatever, is heeded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# huggingface_hub tells servers what else is installed, unless it finds this.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from latentrt import noise, preview, samplers, schedule

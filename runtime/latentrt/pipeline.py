@@ -53,8 +53,9 @@ def load(
     """Open a model. Its networks are loaded when they are first needed.
 
     Args:
-        model: "demo", a .safetensors file, or the folder of a diffusers checkpoint, of a bundle, or of ONNX graphs that
-            others exported.
+        model: "demo"; a .safetensors file; the folder of a diffusers checkpoint, of a bundle, or of ONNX graphs that
+            others exported; or `org/name[@revision]` of the Hugging Face hub, where there is no such folder: what is
+            not in the cache is downloaded, which is told on stderr.
         device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
         dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere. Given graphs compute
             in what they were exported in.

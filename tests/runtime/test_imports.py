@@ -45,7 +45,7 @@ def test_every_module_imports_without_torch():
 
 
 def test_import_is_lazy():
-    heavy = ("numpy", "onnxruntime", "PIL", "tokenizers", "tqdm", "google.protobuf")
+    heavy = ("numpy", "onnxruntime", "PIL", "tokenizers", "tqdm", "google.protobuf", "huggingface_hub")
     found = run(f"import sys, latentrt; print([m for m in {heavy!r} if m in sys.modules])")
     assert found == "[]"
 

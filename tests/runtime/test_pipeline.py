@@ -337,9 +337,11 @@ class TestRefused:
 
 class TestBrokenModels:
     def test_no_such(self, tmp_path):
-        with pytest.raises(ModelError, match=r"no such model\. Expected `demo`, or the folder"):
+        with pytest.raises(ModelError, match=r"no such model\. Expected `demo`, the folder"):
             latentrt.load(tmp_path / "nothing")
-        with pytest.raises(ModelError, match="no such model"):
+        with pytest.raises(
+            ModelError, match="someone/some-model: no such folder, and not .* in the hub's cache"
+        ):
             latentrt.load("someone/some-model")
 
     def test_a_folder_that_is_no_model(self, tmp_path):
@@ -354,7 +356,9 @@ class TestBrokenModels:
     @pytest.mark.parametrize("content", ["", "[1]", "{", "\ufeff{}x"])
     def test_broken_json(self, model, content):
         (model / "model_index.json").write_text(content)
-        with pytest.raises(ModelError, match=r"model_index\.json: (not valid JSON|expected a JSON object)"):
+        with pytest.raises(
+            ModelError, match=r"model_index\.json: (not valid JSON|expected a JSON object|is empty)"
+        ):
             latentrt.load(model)
 
     def test_missing_component(self, model):

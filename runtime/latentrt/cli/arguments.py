@@ -28,8 +28,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
-        metavar="demo|PATH",
-        help="the included demo model, a .safetensors file, a diffusers folder, or a bundle (default: demo)",
+        metavar="demo|PATH|ORG/NAME",
+        help="the included demo model, a .safetensors file, a diffusers folder, a bundle, ONNX graphs that others "
+        "exported, or a model of the Hugging Face hub, org/name[@revision], which is downloaded if it is not in the "
+        "cache (default: demo)",
     )
     for name, of in PARTS.items():
         group.add_argument(

@@ -121,14 +121,9 @@ def _hires(args: argparse.Namespace, recalled: Hires | None) -> Hires | None:
     return hires
 
 
-def _names(model: str) -> tuple[str, ...]:
-    """What a picture's text may call a model: as it was asked for, or as its folder or file is called."""
-    path = Path(model).resolve()
-    return model, path.name, path.stem
-
-
 def _recalled(args: argparse.Namespace, given: "Recalled") -> "Recalled":
     """Fill in what was not given from the text of the picture `args.picture`."""
+    from latentrt.models.locate import name_of
     from latentrt.painting.recall import NotHeeded, recall
     from latentrt.pictures.images import read_parameters
     from latentrt.pictures.metadata import parse_parameters
@@ -160,7 +155,7 @@ def _recalled(args: argparse.Namespace, given: "Recalled") -> "Recalled":
         raise InputError(
             f"{args.picture}: was made with the model {made_by!r}; say where that is with --model PATH"
         )
-    if args.model is not None and made_by not in (None, *_names(args.model)):
+    if args.model is not None and made_by not in (None, name_of(args.model), args.model):
         warn(f"{args.picture} was made with the model {made_by!r}, and will look different with {args.model}")
     if (several := settings.pop("num_images", None)) is not None:
         raise InputError(

@@ -15,6 +15,7 @@ examples:
   latentrt info demo
   latentrt info path/to/checkpoint --json
   latentrt info path/to/model.safetensors
+  latentrt info org/name@revision
 """
 
 # What of each config tells most; all that are there are shown.
@@ -48,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="demo, a .safetensors file, a diffusers folder, a bundle, or ONNX graphs that others exported",
+        help="demo, a .safetensors file, a diffusers folder, a bundle, ONNX graphs that others exported, or "
+        "org/name[@revision]",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(

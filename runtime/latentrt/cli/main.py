@@ -10,6 +10,7 @@ from latentrt._version import __version__
 from latentrt.cli import console, optional
 from latentrt.cli.parser import Parser
 from latentrt.errors import LatentrtError
+from latentrt.models import voice
 
 COMMANDS = {
     "generate": "paint pictures from a prompt",
@@ -73,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     args = _parser().parse_args(argv)
-    code: int = args.run(args)
+    with voice.quiet(getattr(args, "quiet", False)):
+        code: int = args.run(args)
     return code
 
 

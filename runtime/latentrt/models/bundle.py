@@ -1,6 +1,5 @@
 """Find, read and check models on disk: a diffusers folder, a bundle of ours, or the included demo."""
 
-import importlib.resources
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,12 @@ from latentrt.errors import ModelError
 from latentrt.files import read_json
 from latentrt.models.given.layout import find_layout
 from latentrt.models.given.opening import open_given
+from latentrt.models.kind import check_kind
+from latentrt.models.layout import ADVICE, INDEX, SCHEDULER_CONFIG, TEXT_ENCODERS
+from latentrt.models.locate import locate
 from latentrt.models.manifest import COMPONENTS as COMPONENTS
 from latentrt.models.manifest import GRAPH_FILES, MANIFEST_NAME, read_manifest
-from latentrt.models.model import ADVICE, SCHEDULER_CONFIG, TEXT_ENCODERS, Component, Model, is_xl
+from latentrt.models.model import Component, Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
 from latentrt.models.replacing import NOTHING_ELSE, Replacements, refuse_incomplete, with_replacements
 from latentrt.models.single_file import open_single_file, pad_token
@@ -25,13 +27,10 @@ _DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
 # What a maker may advise.
 _ADVISED_COUNTS = ("width", "height", "num_inference_steps")
 _ADVISED_NUMBERS = ("guidance_scale", "guidance_rescale", "image_guidance_scale", "eta")
-# Pipelines whose networks are others, by how their class begins; and a folder that such a model has.
-_UNSUPPORTED_PIPELINES = ("StableDiffusion3", "Flux")
-_UNSUPPORTED_FOLDERS = ("transformer",)
 
 
 def open_model(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
-    """Open a model by its folder or file, or the included one by the name "demo".
+    """Open a model by its folder or file, the included one by the name "demo", or one of the hub by `org/name`.
 
     Args:
         model: where it is.
@@ -40,15 +39,15 @@ def open_model(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
     Raises:
         ModelError: there is no such model, it is none, of a kind that is not supported, or not whole.
     """
-    root = _find(model)
-    if root.is_file():
-        opened = open_single_file(root, given.prediction_type)
+    located = locate(model)
+    if located.path.is_file():
+        opened = open_single_file(located.path, given.prediction_type)
     else:
-        opened = _open_folder(root, "demo" if model == "demo" else root.resolve().name)
+        opened = _open_folder(located.path)
         if given.prediction_type is not None:
             predicting = {**opened.scheduler_config, "prediction_type": given.prediction_type}
             opened = replace(opened, scheduler_config=predicting)
-    opened = with_replacements(opened, given)
+    opened = with_replacements(replace(opened, name=located.name), given)
     refuse_incomplete(opened)
     if opened.contents is not None:
         pads = {name: pad_token(opened.components[name].config) for name in opened.text_encoders}
@@ -56,8 +55,8 @@ def open_model(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
     return opened
 
 
-def _open_folder(root: Path, name: str) -> Model:
-    index_path = root / "model_index.json"
+def _open_folder(root: Path) -> Model:
+    index_path = root / INDEX
     manifest = read_manifest(root) if (root / MANIFEST_NAME).is_file() else None
     layout = None if manifest is not None else find_layout(root)
     index = read_json(index_path, optional=layout is not None)
@@ -66,7 +65,7 @@ def _open_folder(root: Path, name: str) -> Model:
             f"{root}: a bundle without {MANIFEST_NAME}, which is written last, so not a whole one. Run the diffusers "
             "folder that it was made from, or make the bundle again with `latentrt export`."
         )
-    _check_kind(root, index)
+    check_kind(str(root), index, [path.name for path in root.iterdir() if path.is_dir()])
     if layout is not None:
         scheduler, advised = _class_in(root, index, "scheduler"), _read_defaults(root / ADVICE)
         return open_given(root, layout, index, scheduler_class=scheduler, defaults=advised)
@@ -93,7 +92,7 @@ def _open_folder(root: Path, name: str) -> Model:
         for_latents=not xl and not _edits(unet, components["vae_decoder"].config),
     )
     return Model(
-        name=name,
+        name=root.name,
         root=root,
         index=index,
         components=components,
@@ -139,20 +138,8 @@ def _class_in(root: Path, index: Mapping[str, Any], key: str) -> str | None:
         return None
     if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(part, str) for part in entry):
         expected = '["library", "Class"], or [null, null]'
-        raise Options(str(root / "model_index.json"), index).unsupported(key, entry, expected)
+        raise Options(str(root / INDEX), index).unsupported(key, entry, expected)
     return str(entry[1])
-
-
-def _check_kind(root: Path, index: Mapping[str, Any]) -> None:
-    pipeline = str(index.get("_class_name"))
-    other = [name for name in _UNSUPPORTED_FOLDERS if (root / name).is_dir()]
-    if other or pipeline.startswith(_UNSUPPORTED_PIPELINES):
-        described = f"{pipeline}, with a {other[0]}" if other else pipeline
-        raise ModelError(
-            f"{root}: is a model of another kind ({described}). Stable Diffusion 3 and Flux are not supported yet; "
-            "expected a model of Stable Diffusion 1.x's, 2.x's or XL's kind (StableDiffusionPipeline, "
-            "StableDiffusionXLPipeline)."
-        )
 
 
 def _read_defaults(path: Path) -> dict[str, Any]:
@@ -176,28 +163,3 @@ def _read_defaults(path: Path) -> dict[str, Any]:
             raise options.unsupported("sampler", advised["sampler"], "the name of a sampler")
         defaults["sampler"] = advised["sampler"]
     return defaults
-
-
-def model_folder(model: str | Path) -> Path:
-    """The folder that a model's name stands for; whether there is one is not looked at."""
-    if model == "demo":
-        return Path(str(importlib.resources.files("latentrt"))) / "models" / "demo"
-    return Path(model).expanduser()
-
-
-def _find(model: str | Path) -> Path:
-    root = model_folder(model)
-    if root.is_file():
-        return root
-    if not root.is_dir():
-        raise ModelError(
-            f"{model}: no such model. Expected `demo`, a .safetensors file, or the folder of a diffusers checkpoint or "
-            "of a bundle. "
-            "A model of a hub is downloaded first (`hf download NAME --local-dir FOLDER`)."
-        )
-    if not (root / "model_index.json").is_file() and find_layout(root) is None:
-        raise ModelError(
-            f"{root}: is no model: it has no model_index.json, and no ONNX graphs of one. Expected a diffusers folder, "
-            "a bundle, or a folder of ONNX files (text_encoder, unet, vae_decoder)."
-        )
-    return root

@@ -10,8 +10,7 @@ from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
 from latentrt.models.contents import Contents
 from latentrt.models.given.part import GivenPart
-from latentrt.models.layout import ADVICE as ADVICE
-from latentrt.models.layout import SCHEDULER_CONFIG as SCHEDULER_CONFIG
+from latentrt.models.layout import ADVICE, SCHEDULER_CONFIG
 from latentrt.models.layout import TEXT_ENCODERS as TEXT_ENCODERS
 from latentrt.models.manifest import Manifest
 from latentrt.models.repairs import Repair
@@ -92,7 +91,7 @@ class Model:
     """A model on disk.
 
     Attributes:
-        name: of its folder or file.
+        name: of its folder or file, or by which the hub has it.
         root: its folder or file.
         index: what `model_index.json` says.
         components: its networks.

@@ -13,7 +13,8 @@ from latentrt.models.given.given_graph import GivenGraph, read_given_graph
 from latentrt.models.given.layout import Layout
 from latentrt.models.given.part import GivenPart
 from latentrt.models.given.ports import bind
-from latentrt.models.model import SCHEDULER_CONFIG, Component, Model
+from latentrt.models.layout import SCHEDULER_CONFIG
+from latentrt.models.model import Component, Model
 from latentrt.models.repairs import repair_scheduler, repair_unet
 
 # A folder of theirs that may hold the config of a component.
