@@ -28,7 +28,9 @@ written if one differs by more than the bounds in the first table. The second sa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="demo, or the folder of a diffusers checkpoint")
+    parser.add_argument(
+        "model", metavar="MODEL", help="demo, the folder of a diffusers checkpoint, or org/name[@revision]"
+    )
     parser.add_argument(
         "out",
         metavar="OUT",

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.metadata
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 
 from latentrt.engine.interrupt import interruptible
 from latentrt.errors import InputError, SettingError
+from latentrt.files import TOKENIZER
+from latentrt.models import layout
 from latentrt.models.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -24,10 +25,6 @@ from latentrt_export.bundle.staging import staged
 from latentrt_export.bundle.writer import STORED, write_component
 from latentrt_export.proof.parity import VECTORS_FILE, prove, trials
 
-_COPIED = ("model_index.json", "generation_config.json")
-_COPIED_FOLDERS = ("scheduler", "tokenizer")
-# Of one file beside the weights; the largest in circulation is a 4 MB tokenizer.json.
-_MAX_COPIED_BYTES = 64 << 20
 _VERSIONS = ("latentrt", "torch", "diffusers", "transformers", "onnx", "onnxruntime")
 
 
@@ -53,7 +50,7 @@ def export_model(
     `overwrite` replaces the bundle that is there now, never a folder of another kind, nor what appears later.
 
     Args:
-        model: the folder of a diffusers checkpoint, or "demo".
+        model: the folder of a diffusers checkpoint, "demo", or `org/name` of the hub.
         out: the folder to write to.
         overwrite: see above.
         dtype: what weights are stored in. "fp16": rounded to float16. "fp32": float32, so that a checkpoint of fp32,
@@ -97,7 +94,7 @@ def _make(
     for name in FOLDERS:
         folder = bundle / name
         folder.mkdir()
-        shutil.copyfile(source.config_path(name), folder / "config.json")
+        source.copy(source.config_path(name), folder / "config.json")
         tell(f"{name}: weights", 0.0)
         graphs = write_component(
             folder,
@@ -121,7 +118,7 @@ def _make(
     files = sorted(path for path in bundle.rglob("*") if path.is_file())
     manifest = Manifest(
         format_version=FORMAT_VERSION,
-        source=source.root.resolve().name,
+        source=source.name,
         versions=_versions(),
         components=components,
         files={path.relative_to(bundle).as_posix(): hash_file(path) for path in files},
@@ -131,17 +128,14 @@ def _make(
 
 
 def _copy_rest(source: Source, bundle: Path) -> None:
-    """Copy what is not weights: index, scheduler, tokenizer, generation settings."""
-    for name in _COPIED:
-        if (source.root / name).is_file():
-            shutil.copyfile(source.root / name, bundle / name)
-    for name in _COPIED_FOLDERS:
-        (bundle / name).mkdir()
-        folder = source.root / name
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            small = path.is_file() and path.stat().st_size <= _MAX_COPIED_BYTES
-            if small and not path.name.startswith("."):
-                shutil.copyfile(path, bundle / name / path.name)
+    """Copy what is not weights, by its names: index, generation settings, scheduler, tokenizer."""
+    for name in (layout.INDEX, layout.ADVICE, layout.SCHEDULER_CONFIG):
+        (bundle / name).parent.mkdir(exist_ok=True)
+        source.copy(source.root / name, bundle / name)
+    folder = layout.TOKENIZER_FOLDERS[0]
+    (bundle / folder).mkdir()
+    for name in layout.TOKENIZER_FILES:
+        source.copy(source.root / folder / name, bundle / folder / name, TOKENIZER)
 
 
 def _versions() -> dict[str, str]:

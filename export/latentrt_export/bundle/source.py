@@ -1,5 +1,6 @@
 """The checkpoint to export: a diffusers folder of the Stable Diffusion 1.x kind."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import ModelError, WeightsError
-from latentrt.files import contained, read_json
-from latentrt.models.bundle import model_folder
+from latentrt.files import CONFIG, Kind, contained, read_bytes, read_json
 from latentrt.models.given.layout import find_layout
+from latentrt.models.hub_names import blob_folders
+from latentrt.models.layout import INDEX
+from latentrt.models.locate import locate
 from latentrt.models.manifest import MANIFEST_NAME
 from latentrt.models.safetensors import DTYPE_NAMES
 from latentrt.models.weight_files import find_weight_files
@@ -46,15 +49,35 @@ class Tensors(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint folder. `configs` are by component; both halves of the VAE have the same."""
+    """A checkpoint folder, and what it is called. `configs` are by component; both halves of the VAE share one."""
 
     root: Path
+    name: str
     index: Mapping[str, Any]
     configs: Mapping[str, Mapping[str, Any]]
 
     def config_path(self, component: str) -> Path:
         """The component's config.json."""
         return self.root / FOLDERS[component] / "config.json"
+
+    def copy(self, path: Path, target: Path, kind: Kind = CONFIG) -> None:
+        """Copy a file of the checkpoint, if it is there.
+
+        What lies elsewhere is somebody's own, and no link to it is followed: a bundle is made to be given away. The
+        files of a snapshot in the hub's cache are links to its blobs.
+
+        Raises:
+            ModelError: it is a link out of the folder, no regular file, or too large.
+        """
+        if not os.path.lexists(path):
+            return
+        real = path.resolve()
+        if not any(real.is_relative_to(folder) for folder in (self.root.resolve(), *blob_folders(self.root))):
+            raise ModelError(
+                f"{path}: is a link to {real}, which lies outside of the model's folder and is not copied; put the "
+                "file itself there"
+            )
+        target.write_bytes(read_bytes(real, kind.max_bytes))
 
     def tensors(self, component: str) -> Tensors:
         """The component's weights; only headers are read now.
@@ -73,18 +96,13 @@ class Source:
 
 
 def open_source(model: str | Path) -> Source:
-    """Open a checkpoint folder.
+    """Open a checkpoint folder, or a model of the hub, which is downloaded.
 
     Raises:
         ModelError: there is none, or it is of another kind; says which part is not supported.
     """
-    root = model_folder(model)
-    if not root.is_dir():
-        raise ModelError(
-            f"{model}: no such folder. Expected a diffusers checkpoint on disk; a model of a hub is downloaded first "
-            "(`hf download NAME --local-dir FOLDER`), a single file is converted by diffusers' "
-            "`from_single_file(...).save_pretrained(folder)`."
-        )
+    located = locate(model)
+    root = located.path
     if (root / MANIFEST_NAME).is_file():
         raise ModelError(
             f"{root}: is a bundle already; expected the diffusers checkpoint that it was made from"
@@ -93,9 +111,7 @@ def open_source(model: str | Path) -> Source:
         raise ModelError(
             f"{root}: is ONNX already, as somebody exported it; expected the diffusers checkpoint that it was made from"
         )
-    if not (root / "model_index.json").is_file():
-        raise ModelError(f"{root}: is no diffusers checkpoint: it has no model_index.json")
-    index = read_json(root / "model_index.json")
+    index = read_json(root / INDEX)
     for name, value in index.items():
         present = isinstance(value, list) and any(part is not None for part in value)
         if present and not name.startswith("_") and name not in (*_CLASSES, *_OTHERS):
@@ -110,7 +126,9 @@ def open_source(model: str | Path) -> Source:
             raise ModelError(
                 f"{root}: its {folder} is {found}, which cannot be exported; expected {expected}"
             )
-    source = Source(root, index, {name: read_json(root / FOLDERS[name] / "config.json") for name in FOLDERS})
+    source = Source(
+        root, located.name, index, {name: read_json(root / FOLDERS[name] / "config.json") for name in FOLDERS}
+    )
     unet = Options(str(source.config_path("unet")), source.configs["unet"])
     for key in ("addition_embed_type", "time_cond_proj_dim"):
         if (value := unet.get(key)) is not None:

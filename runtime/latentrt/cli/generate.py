@@ -155,7 +155,12 @@ def _recalled(args: argparse.Namespace, given: "Recalled") -> "Recalled":
         raise InputError(
             f"{args.picture}: was made with the model {made_by!r}; say where that is with --model PATH"
         )
-    if args.model is not None and made_by not in (None, name_of(args.model), args.model, Path(args.model).name):
+    if args.model is not None and made_by not in (
+        None,
+        name_of(args.model),
+        args.model,
+        Path(args.model).name,
+    ):
         warn(f"{args.picture} was made with the model {made_by!r}, and will look different with {args.model}")
     if (several := settings.pop("num_images", None)) is not None:
         raise InputError(

@@ -75,3 +75,12 @@ def snapshot_in(folder: Path, revision: str | None = None) -> Path | None:
             f"{folder}: holds {len(found)} snapshots and no refs/main that says which; give one of {snapshots}"
         )
     return found[0] if found else None
+
+
+def blob_folders(root: Path) -> tuple[Path, ...]:
+    """Where the cache keeps the files to which those of a snapshot are links; none of other folders."""
+    snapshot = root.resolve()
+    repo = snapshot.parent.parent
+    if snapshot.parent.name != "snapshots" or not is_of_cache(repo):
+        return ()
+    return repo / "blobs", repo.parent / "blobs"

@@ -1,8 +1,10 @@
 """A CLIP vocabulary as files hold it: vocabulary, merges and special tokens, read with care."""
 
 import gzip
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,16 @@ from tokenizers.models import BPE
 
 from latentrt.errors import ModelError
 from latentrt.files import TOKENIZER, read_json, read_text
-
-# Words, single digits, runs of other signs; English contractions are words of their own.
-WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+from latentrt.text.tokenizer_json import (
+    END_OF_WORD,
+    MAX_ADDED,
+    MAX_TOKEN,
+    WORDS,
+    checked_vocab,
+    read_tokenizer_json,
+)
 
 UNKNOWN = "<|endoftext|>"
-END_OF_WORD = "</w>"
 # The order decides: where two roles share one token, the later one's way of matching holds.
 DEFAULT_SPECIAL_TOKENS: dict[str, str | None] = {
     "bos_token": "<|startoftext|>",
@@ -39,20 +45,20 @@ def read_backend(folder: Path) -> Tokenizer:
 
 
 def _from_json(path: Path) -> Tokenizer:
-    text = read_text(path, kind=TOKENIZER)
-    try:
-        backend = Tokenizer.from_str(text)
-    except Exception as error:  # the library raises Exception itself
-        raise ModelError(f"{path}: not a tokenizer of the `tokenizers` library: {error}") from None
-    backend.no_padding()
-    backend.no_truncation()
+    read = read_tokenizer_json(path)
+    backend = _assembled(read.vocab, read.merges, str(path), read.words, read.unknown, read.parts_again)
+    _add(backend, [_added(path, "added_tokens", {"special": False, **token}) for token in read.added])
+    for token in read.added:
+        if (index := backend.token_to_id(token["content"])) != token["id"]:
+            raise ModelError(
+                f"{path}: its added token {token['content']!r} has the id {token['id']}, which leaves a gap or is "
+                f"another's; expected {index}"
+            )
     return backend
 
 
 def _from_vocabulary(vocab_path: Path, merges_path: Path) -> Tokenizer:
-    vocab = read_json(vocab_path, kind=TOKENIZER)
-    if not vocab or not all(isinstance(i, int) and 0 <= i < 2**31 for i in vocab.values()):
-        raise ModelError(f"{vocab_path}: expected an object of tokens and their ids")
+    vocab = checked_vocab(vocab_path, read_json(vocab_path, kind=TOKENIZER))
     merges = []
     for number, line in enumerate(read_text(merges_path, kind=TOKENIZER).split("\n"), 1):
         line = line.rstrip("\r")
@@ -92,7 +98,14 @@ def _bytes_as_signs() -> list[str]:
     return [chr(byte) for byte in printing] + [chr(256 + index) for index in range(others)]
 
 
-def _assembled(vocab: dict[str, int], merges: Sequence[tuple[str, str]], where: str) -> Tokenizer:
+def _assembled(
+    vocab: dict[str, int],
+    merges: Sequence[tuple[str, str]],
+    where: str,
+    words: str = WORDS,
+    unknown: str | None = UNKNOWN,
+    parts_again: bool = True,
+) -> Tokenizer:
     """CLIP's way of reading text, over a vocabulary."""
     try:
         model = BPE(
@@ -101,7 +114,7 @@ def _assembled(vocab: dict[str, int], merges: Sequence[tuple[str, str]], where: 
             continuing_subword_prefix="",
             end_of_word_suffix=END_OF_WORD,
             fuse_unk=False,
-            unk_token=UNKNOWN if UNKNOWN in vocab else None,
+            unk_token=unknown if unknown in vocab else None,
         )
     except Exception as error:  # the library raises Exception itself
         raise ModelError(f"{where}: {error}") from None
@@ -111,11 +124,17 @@ def _assembled(vocab: dict[str, int], merges: Sequence[tuple[str, str]], where: 
     )
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
+            pre_tokenizers.Split(Regex(words), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=parts_again),
         ]
     )
     return backend
+
+
+def _add(backend: Tokenizer, tokens: Sequence[AddedToken]) -> None:
+    """Add tokens in their order, many at once: after each call the library sorts all of them anew."""
+    for special, run in groupby(tokens, key=lambda token: bool(token.special)):
+        (backend.add_special_tokens if special else backend.add_tokens)(list(run))
 
 
 def add_special_tokens(backend: Tokenizer, folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
@@ -139,13 +158,14 @@ def add_special_tokens(backend: Tokenizer, folder: Path, config: Mapping[str, An
         special_map = read_json(folder / "special_tokens_map.json", optional=True, kind=TOKENIZER)
         roles |= {key: value for key, value in special_map.items() if key.endswith(("_token", "_tokens"))}
         added = _added_by_hand(folder / "added_tokens.json", roles)
-    for token in added:
-        known[token.content] = token
-        backend.add_special_tokens([token]) if token.special else backend.add_tokens([token])
+    _check_count(folder, added)
+    known |= {token.content: token for token in added}
+    _add(backend, added)
 
     contents = add_roles(backend, roles, known, path)
     extra = roles.get("extra_special_tokens", roles.get("additional_special_tokens"))
     if isinstance(extra, list):
+        _check_count(folder, extra)
         backend.add_special_tokens([_added(path, "additional_special_tokens", value) for value in extra])
     return contents
 
@@ -174,6 +194,11 @@ def add_roles(
     return contents
 
 
+def _check_count(folder: Path, added: Sequence[Any]) -> None:
+    if len(added) > MAX_ADDED:
+        raise ModelError(f"{folder}: adds {len(added)} tokens; expected at most {MAX_ADDED}")
+
+
 def _added_by_hand(path: Path, roles: Mapping[str, Any]) -> list[AddedToken]:
     """Read `added_tokens.json`: textual inversions saved with the tokenizer, in the order of their ids."""
     ids = read_json(path, optional=True, kind=TOKENIZER)
@@ -181,21 +206,28 @@ def _added_by_hand(path: Path, roles: Mapping[str, Any]) -> list[AddedToken]:
         raise ModelError(f"{path}: expected an object of tokens and their ids")
     named = {_content(roles.get(role, default)) for role, default in DEFAULT_SPECIAL_TOKENS.items()}
     return [
-        AddedToken(content, normalized=content not in named, special=content in named)
+        _added(
+            path,
+            "token",
+            {"content": content, "normalized": content not in named, "special": content in named},
+        )
         for content in sorted(ids, key=lambda content: int(ids[content]))
     ]
 
 
 def _content(value: Any) -> str:
+    """The text of a token as the files write it; empty where it is none, or has no UTF-8: half a surrogate pair."""
     content = value.get("content") if isinstance(value, dict) else value
-    return content if isinstance(content, str) else ""
+    return content if isinstance(content, str) and not re.search("[\ud800-\udfff]", content) else ""
 
 
 def _added(path: Path | str, role: str, value: Any) -> AddedToken:
     """Read a token as the files write it: a string, or an object with its way of matching."""
     content = _content(value)
-    if not content:
-        raise ModelError(f"{path}: {role}: expected a token, got {value!r}")
+    if not content or len(content) > MAX_TOKEN:
+        raise ModelError(
+            f"{path}: {role}: expected a token of 1 to {MAX_TOKEN} letters, got {repr(value)[:80]}"
+        )
     if isinstance(value, str):
         return AddedToken(content, normalized=False, special=True)
     flags = {key: bool(value.get(key)) for key in ("lstrip", "rstrip", "single_word", "normalized")}

@@ -243,6 +243,70 @@ def test_every_way_of_storing_weights(how, tmp_path, unproven):
         assert torch.equal(got[name], value.detach().half()), name
 
 
+# ---- what is copied
+
+
+@pytest.fixture
+def made_public(damaged, tmp_path, unproven):
+    """Exports the checkpoint; gives the bundle's files beside its networks."""
+
+    def export(model=damaged):
+        export_model(model, tmp_path / "out", overwrite=True)
+        names = (
+            path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file()
+        )
+        return sorted(str(name) for name in names if name.parts[0] not in ("text_encoder", "unet", *HALVES))
+
+    return export
+
+
+HALVES = ("vae_encoder", "vae_decoder")
+
+
+def test_only_what_is_known_by_name_is_copied(damaged, tmp_path, made_public):
+    before = made_public()
+    (tmp_path / "private").write_text("a secret")
+    for folder in ("tokenizer", "scheduler", "unet", "."):
+        (damaged / folder / "notes.txt").symlink_to(tmp_path / "private")
+        (damaged / folder / "more.json").write_text("{}")
+    os.mkfifo(damaged / "tokenizer" / "pipe")
+    assert made_public() == before
+    assert {"model_index.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json"} <= set(
+        before
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer/special_tokens_map.json", "generation_config.json", "unet/config.json"]
+)
+def test_a_link_out_of_the_folder_is_not_copied(damaged, tmp_path, made_public, name):
+    (tmp_path / "private").write_text((damaged / name).read_text() if (damaged / name).exists() else "{}")
+    (damaged / name).unlink(missing_ok=True)
+    (damaged / name).symlink_to(tmp_path / "private")
+    with pytest.raises(ModelError, match=f"{name}: is a link to {tmp_path}/private, which lies outside"):
+        made_public()
+    assert left(tmp_path) == ["private"]
+    (damaged / name).unlink()
+    os.mkfifo(damaged / name)
+    with pytest.raises(ModelError, match=f"{name}: is a pipe; expected a file"):
+        made_public()
+    assert left(tmp_path) == ["private"]
+
+
+def test_a_snapshot_of_the_hubs_cache_is_copied_through_its_links(damaged, tmp_path, made_public):
+    before = made_public()
+    repo = tmp_path / "models--some-org--a.model"
+    (repo / "blobs").mkdir(parents=True)
+    for number, path in enumerate(sorted(path for path in damaged.rglob("*") if path.is_file())):
+        link = repo / "snapshots" / ("a" * 40) / path.relative_to(damaged)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, repo / "blobs" / str(number))
+        link.symlink_to(repo / "blobs" / str(number))
+    assert made_public(repo) == before
+    assert read_manifest(tmp_path / "out").source == "some-org/a.model"
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_symlink()]
+
+
 # ---- the proof
 
 
@@ -573,9 +637,13 @@ def test_truncated_missing_and_hostile_weights(damaged, tmp_path, unproven):
 
 
 def test_models_of_other_kinds_are_named(damaged, bundle, tmp_path):
-    with pytest.raises(ModelError, match=r"nowhere: no such folder\. Expected a diffusers checkpoint"):
+    with pytest.raises(
+        ModelError, match=r"nowhere: no such model\. Expected `demo`, the folder of a diffusers"
+    ):
         open_source(tmp_path / "nowhere")
-    with pytest.raises(ModelError, match=r"it has no model_index\.json"):
+    with pytest.raises(
+        ModelError, match=r"unet: is one part of a model \(UNet2DConditionModel\): give the folder"
+    ):
         open_source(damaged / "unet")
     with pytest.raises(ModelError, match=r"is a bundle already"):
         open_source(bundle)
