@@ -4,6 +4,7 @@ Programs put different words in front of a network's names, so none is looked fo
 has (its first convolution, its table of tokens) say where each begins.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from latentrt.models.other_kinds import refuse_other_kinds
 from latentrt.models.safetensors import Tensor, read_header, read_metadata
 from latentrt.models.weights import Weights
 
+# What the end of a name says of a network that lies in several files.
+_SHARD = re.compile(r"-[0-9]{5}-of-([0-9]{5})$")
 # Below such a prefix lies another copy, or another network.
 _NOT_THESE = ("model_ema.", "control_model.", "loss.", "embedder.", "depth_model.", "lora")
 # Top-level tensors that say how a model predicts, present or by value (`prediction.py`).
@@ -78,6 +81,10 @@ def read_contents(file: Path) -> Contents:
         WeightsError: it is no whole safetensors file.
         ModelError: it is of a kind that is known and does not run here, or holds nothing that is known.
     """
+    if (shard := _SHARD.search(file.stem)) is not None and int(shard[1]) > 1:
+        raise ModelError(
+            f"{file}: is one of {int(shard[1])} files that hold a network together. Give the folder of the whole model"
+        )
     stored = read_header(file)
     metadata = read_metadata(file)
     tensors = _scaled(stored)
@@ -109,8 +116,7 @@ def read_contents(file: Path) -> Contents:
         own = below(prefix)
         named_tensors = open_clip.from_open_clip(own) if is_open_clip else _in_transformers(own)
         encoders.append(Encoder(named_tensors, is_open_clip))
-        sources = {(tensor.file, tensor.name) for tensor in named_tensors.values()}
-        used.update(name for name, tensor in tensors.items() if (tensor.file, tensor.name) in sources)
+        used.update(tensor.name for tensor in named_tensors.values())
     chosen_unet, chosen_vae = _largest(unets), _largest(vaes)
     contents = Contents(
         file=file,
@@ -123,7 +129,7 @@ def read_contents(file: Path) -> Contents:
     )
     rest = [name for name in stored if name not in used and name not in MARKERS and not _is_scale(name)]
     nothing = not contents.unet and not contents.vae and not contents.text_encoders
-    refuse_other_kinds(file, rest, alone=nothing)
+    refuse_other_kinds(file, {name: stored[name] for name in rest}, alone=nothing)
     if nothing:
         some = ", ".join(list(tensors)[:3])
         raise ModelError(

@@ -21,8 +21,9 @@ LATER_CONTEXTS = (1024, 1280, 2048)  # of Stable Diffusion 2.x, SDXL's refiner, 
 # Widths of OpenCLIP's ViT-H and ViT-bigG, which have another activation than OpenAI's CLIP.
 _GELU_WIDTHS = (1024, 1280)
 
-_TRANSFORMER = re.compile(r"(.+)\.attentions\.([0-9]+)\.transformer_blocks\.([0-9]+)\.norm1\.weight")
-_RESNET = re.compile(r"(.+)\.resnets\.([0-9]+)\.conv1\.weight")
+# What stands behind a tensor that each layer has once, and what stands before it.
+_TRANSFORMER = (".norm1.weight", re.compile(r"(.+)\.attentions\.([0-9]+)\.transformer_blocks\.([0-9]+)"))
+_RESNET = (".conv1.weight", re.compile(r"(.+)\.resnets\.([0-9]+)"))
 
 
 def unet_config(tensors: Tensors, where: str, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,11 +172,12 @@ class _Shapes:
         return tensor.shape
 
 
-def _counts(pattern: re.Pattern[str], tensors: Tensors) -> dict[str, list[int]]:
+def _counts(sign: tuple[str, re.Pattern[str]], tensors: Tensors) -> dict[str, list[int]]:
     """By block: the index of each of its layers, or, of a pattern with two numbers, how deep each is."""
+    ending, pattern = sign
     found: dict[str, dict[int, int]] = {}
     for name in tensors:
-        if match := pattern.fullmatch(name):
+        if name.endswith(ending) and (match := pattern.fullmatch(name.removesuffix(ending))):
             layer, depth = int(match[2]), int(match[3]) + 1 if match.re.groups > 2 else 0
             block = found.setdefault(match[1], {})
             block[layer] = max(block.get(layer, 0), depth)

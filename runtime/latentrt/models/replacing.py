@@ -215,6 +215,6 @@ def refuse_incomplete(model: Model) -> None:
         lacking["autoencoder"] = "--vae FILE"
     if lacking:
         raise ModelError(
-            f"{model.root}: is a {model.family} without {' and '.join(lacking)}; add {' '.join(lacking.values())}, "
+            f"{model.root}: holds {model.family} without {' and '.join(lacking)}; add {' '.join(lacking.values())}, "
             f"from a file or folder of a model of its family. Or give the file with --unet beside such a model"
         )

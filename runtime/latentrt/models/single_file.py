@@ -158,9 +158,13 @@ def _encoders(contents: Contents, family: Family) -> dict[str, Encoder]:
 
 
 def _refuse_part(contents: Contents) -> None:
-    parts = {"an autoencoder": contents.vae, "text encoders": contents.text_encoders}
+    parts = {
+        "an autoencoder": contents.vae,
+        "text encoders": contents.text_encoders,
+        f"{len(contents.unknown)} tensors that are not known here": contents.unknown,
+    }
     option = "--vae" if contents.vae else "--text-encoder"
     raise ModelError(
-        f"{contents.file}: holds {' and '.join(name for name, part in parts.items() if part)}, and no UNet: it is a "
-        f"part of a model. Give it with {option}, and with --model the model that it is for"
+        f"{contents.file}: holds {' and '.join(name for name, part in parts.items() if part)}, but no UNet of Stable "
+        f"Diffusion's: it is a part of a model. Give it with {option}, and with --model the model that it is for"
     )

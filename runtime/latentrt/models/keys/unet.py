@@ -45,10 +45,12 @@ def layers_per_block(names: Iterable[str]) -> int:
     """Residual blocks of each level on the way down, by where the first downsampling stands in the original's names."""
     downsamplings, blocks = [], 0
     for name in names:
+        if not name.startswith("input_blocks."):
+            continue
         if match := _OP.fullmatch(name):
             downsamplings.append(int(match[1]))
         elif match := _BLOCK.fullmatch(name):
-            blocks = max(blocks, int(match[2]) if match[1] == "input_blocks" else 0)
+            blocks = max(blocks, int(match[2]))
     return max((min(downsamplings) if downsamplings else blocks + 1) - 1, 1)
 
 
