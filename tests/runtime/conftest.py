@@ -9,6 +9,7 @@ import pytest
 from random_weights import random_weights
 
 from latentrt.models.bundle import open_model
+from latentrt.models.published import TAESD
 from latentrt.models.safetensors import write_safetensors
 from latentrt.networks import Variant
 
@@ -58,6 +59,18 @@ def random_edit(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("random") / "random-edit"
     copy_configs(root)
     change(root / "unet" / "config.json", in_channels=8)
+    fill(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def random_tiny(tmp_path_factory) -> Path:
+    """One whose autoencoder is TAESD's kind, of a fourth of its width."""
+    root = tmp_path_factory.mktemp("random") / "random-tiny"
+    copy_configs(root)
+    widths = {f"{half}_block_out_channels": [16] * 4 for half in ("encoder", "decoder")}
+    (root / "vae" / "config.json").write_text(json.dumps(TAESD | widths))
+    change(root / "model_index.json", vae=["diffusers", "AutoencoderTiny"])
     fill(root)
     return root
 

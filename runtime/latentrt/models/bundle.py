@@ -12,7 +12,7 @@ from latentrt.models.manifest import COMPONENTS as COMPONENTS
 from latentrt.models.manifest import MANIFEST_NAME, read_manifest
 from latentrt.models.model import ADVICE, SCHEDULER_CONFIG, TEXT_ENCODERS, Component, Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
-from latentrt.networks import Options
+from latentrt.networks import TINY, Options
 from latentrt.networks.options import is_finite
 
 # A diffusers folder holds both halves of the autoencoder in one.
@@ -55,9 +55,12 @@ def open_model(model: str | Path) -> Model:
         if name in encoders and isinstance(config.get("text_config"), dict):
             config = config["text_config"]  # of a whole CLIP, as transformers reads it
         fp32_only = manifest is not None and manifest.components[name].fp32_only
-        if key == "vae" and xl and config.get("force_upcast", True) is not False:
+        class_name = _class_in(root, index, key)
+        # Where a config says nothing, AutoencoderKL's default counts; an AutoencoderTiny does not overflow.
+        tiny = TINY in (class_name, config.get("_class_name"))
+        if key == "vae" and xl and config.get("force_upcast", not tiny) is not False:
             fp32_only = True
-        components[name] = Component(name, root / folder, config, fp32_only, _class_in(root, index, key))
+        components[name] = Component(name, root / folder, config, fp32_only, class_name)
     scheduler_config, scheduler_repairs = repair_scheduler(
         read_json(root / SCHEDULER_CONFIG),
         _class_in(root, index, "scheduler"),

@@ -12,7 +12,7 @@ from latentrt.models.manifest import Manifest
 from latentrt.models.repairs import Repair
 from latentrt.models.weight_files import find_weight_files
 from latentrt.models.weights import Weights
-from latentrt.networks import Graph, Options, Variant, build
+from latentrt.networks import TINY, Graph, Options, Variant, build, class_of
 
 ADVICE = "generation_config.json"
 SCHEDULER_CONFIG = Path("scheduler", "scheduler_config.json")
@@ -108,7 +108,18 @@ class Model:
     @property
     def vae_scale_factor(self) -> int:
         """Pixels per latent, along each axis: one halving between each two blocks of the autoencoder."""
-        return 1 << (len(self.components["vae_decoder"].options.numbers("block_out_channels", (64,))) - 1)
+        options = self.components["vae_decoder"].options
+        if self.has_tiny_vae:
+            levels = options.numbers("decoder_block_out_channels", (64, 64, 64, 64))
+        else:
+            levels = options.numbers("block_out_channels", (64,))
+        return 1 << (len(levels) - 1)
+
+    @property
+    def has_tiny_vae(self) -> bool:
+        """Whether its autoencoder is an AutoencoderTiny (TAESD), which has no distribution of latents, and no norms."""
+        vae = self.components["vae_decoder"]
+        return class_of("vae_decoder", vae.options, vae.class_name) == TINY
 
     @property
     def default_size(self) -> tuple[int, int]:
@@ -148,13 +159,13 @@ class Model:
 
     @property
     def scaling_factor(self) -> float:
-        """What latents are multiplied by for the UNet; AutoencoderKL's own default where the config is older than it.
+        """What latents are multiplied by for the UNet; the class's own default where the config is older than it.
 
         Raises:
             ModelError: it is no number, or one that latents are not divided by: 0, or beyond what float32 takes.
         """
         options = self.components["vae_decoder"].options
-        factor = options.real("scaling_factor", 0.18215)
+        factor = options.real("scaling_factor", 1.0 if self.has_tiny_vae else 0.18215)
         if not _LEAST_FACTOR <= abs(factor) <= 1 / _LEAST_FACTOR:
             said = options.get("scaling_factor")
             raise options.unsupported(

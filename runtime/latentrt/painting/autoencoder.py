@@ -78,8 +78,10 @@ class Autoencoder:
             raise SettingError("tile", expected=expected, got=tile)
         return None if max(height, width) <= size else Tiling.of(size // self.factor)
 
-    def encode(self, pixels: Array, tile: Tile | None = None) -> tuple[Array, Array]:
+    def encode(self, pixels: Array, tile: Tile | None = None) -> tuple[Array, Array | None]:
         """Mean and standard deviation of the latents of pixels, each (b, c, h/8, w/8), before scaling.
+
+        An AutoencoderTiny gives latents, not a distribution: there is no deviation then.
 
         Args:
             pixels: (b, 3, h, w).
@@ -101,12 +103,14 @@ class Autoencoder:
             latent_parameters = self._run(
                 runner, pixels, tiling, "sample", "latent_parameters", self.factor, 1
             )
+        if latent_parameters.shape[1] == self.latent_channels:
+            return latent_parameters, None
         mean, logvar = np.split(latent_parameters, 2, axis=1)
         return mean, np.exp(0.5 * np.clip(logvar, *_LOGVAR_RANGE))
 
-    def drawn(self, mean: Array, std: Array, rng: NoiseSource) -> Array:
-        """Latents for the UNet, drawn from what `encode` gave."""
-        return self.scaled(mean + std * rng.randn(mean.shape))
+    def drawn(self, mean: Array, std: Array | None, rng: NoiseSource) -> Array:
+        """Latents for the UNet, drawn from what `encode` gave; where there is no deviation, nothing is drawn."""
+        return self.scaled(mean if std is None else mean + std * rng.randn(mean.shape))
 
     def scaled(self, latents: Array) -> Array:
         """Latents for the UNet: those of the encoder, such as its mean, shifted and scaled."""
@@ -150,11 +154,12 @@ class Autoencoder:
         shapes = {input_name: (1, x.shape[1], *(size * unit for size in grid.tile))}
         session = runner.session(shapes, "told")
         told = [name for name in session.outputs if name != output_name]
-        moments: list[dict[str, Array]] = []
-        for one in x:
-            parts = (session.run({input_name: piece}, told) for piece in grid.cut(one[None], unit))
-            moments.append(combine(parts, grid.shares))
-        session = runner.session(shapes, "given")
+        moments: list[dict[str, Array]] = [{} for _ in x]
+        if told:  # a network without norms computes tiles as it does the whole
+            for index, one in enumerate(x):
+                parts = (session.run({input_name: piece}, told) for piece in grid.cut(one[None], unit))
+                moments[index] = combine(parts, grid.shares)
+            session = runner.session(shapes, "given")
 
         def pieces(one: Array, norms: dict[str, Array]) -> Iterator[Array]:
             for piece in grid.cut(one[None], unit):
