@@ -17,6 +17,7 @@ from latentrt.engine.runner import Runner
 from latentrt.errors import InputError, SettingError
 from latentrt.networks import Options
 from latentrt.networks.options import is_finite
+from latentrt.networks.variant import Norms
 from latentrt.noise import NoiseSource
 from latentrt.painting.moments import combine
 from latentrt.painting.tiling import MIN_TILE, Grid, Tiling
@@ -151,22 +152,22 @@ class Autoencoder:
         if tiling is None:
             return np.concatenate([runner.run({input_name: one[None]})[output_name] for one in x])
         grid = Grid(x.shape[2] // unit, x.shape[3] // unit, tiling)
-        shapes = {input_name: (1, x.shape[1], *(size * unit for size in grid.tile))}
-        session = runner.session(shapes, "told")
-        told = [name for name in session.outputs if name != output_name]
+        told = [name for name in runner.outputs("told") if name != output_name]
+        norms: Norms = (
+            "given" if told else "own"
+        )  # a network without norms computes tiles as it does the whole
         moments: list[dict[str, Array]] = [{} for _ in x]
-        if told:  # a network without norms computes tiles as it does the whole
+        if told:
             for index, one in enumerate(x):
-                parts = (session.run({input_name: piece}, told) for piece in grid.cut(one[None], unit))
+                parts = (runner.run({input_name: piece}, told, "told") for piece in grid.cut(one[None], unit))
                 moments[index] = combine(parts, grid.shares)
-            session = runner.session(shapes, "given")
 
-        def pieces(one: Array, norms: dict[str, Array]) -> Iterator[Array]:
+        def pieces(one: Array, given: dict[str, Array]) -> Iterator[Array]:
             for piece in grid.cut(one[None], unit):
-                yield session.run({input_name: piece, **norms})[output_name]
+                yield runner.run({input_name: piece, **given}, None, norms)[output_name]
 
         return np.concatenate(
-            [grid.join(pieces(one, norms), out_unit) for one, norms in zip(x, moments, strict=True)]
+            [grid.join(pieces(one, given), out_unit) for one, given in zip(x, moments, strict=True)]
         )
 
 
