@@ -33,6 +33,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from latentrt import noise, preview, samplers, schedule
     from latentrt.engine.interrupt import Cancellation, Cancelled
+    from latentrt.engine.runner import Overflowed
     from latentrt.painting.generation import Generation, GenerationStep, Result
     from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings
     from latentrt.painting.preview import Preview
@@ -56,6 +57,7 @@ _LAZY = {
     "Img2ImgSettings": "latentrt.painting.picture_settings",
     "InpaintSettings": "latentrt.painting.picture_settings",
     "NotHeeded": "latentrt.painting.recall",
+    "Overflowed": "latentrt.engine.runner",
     "Pipeline": "latentrt.pipeline",
     "Preview": "latentrt.painting.preview",
     "PromptTruncated": "latentrt.text.encoder",
@@ -91,6 +93,7 @@ __all__ = [  # noqa: RUF022
     "make_preview",
     "PromptTruncated",
     "NotHeeded",
+    "Overflowed",
     "Cancellation",
     "Cancelled",
     "LatentrtError",

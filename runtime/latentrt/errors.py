@@ -62,6 +62,10 @@ class WeightsError(ModelError):
     """A weight file is missing, truncated or refused, or a tensor is missing or has the wrong shape."""
 
 
+class Fp16RangeError(WeightsError):
+    """A tensor holds numbers that fp16 does not."""
+
+
 class GraphError(ModelError):
     """An ONNX graph is missing, unreadable, or asks for what cannot be given to it."""
 

@@ -117,6 +117,11 @@ class Pipeline:
         """The model's tokenizer, read when it is first asked for."""
         return self.text.tokenizer
 
+    @property
+    def widened(self) -> tuple[str, ...]:
+        """The networks that compute in fp32 where the rest does in fp16, since they overflow there."""
+        return tuple(name for name, runner in self.runners.items() if runner.dtype != self.dtype)
+
     def start_txt2img(
         self,
         prompt: str,

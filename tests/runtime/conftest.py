@@ -1,10 +1,13 @@
 """Whole models without torch: the demo's configuration, or SDXL's in its widths, with random weights."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from random_models import change, copy_configs, fill
+
+from latentrt.models.published import TAESD
 
 
 @pytest.fixture(scope="session")
@@ -52,5 +55,17 @@ def random_edit(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("random") / "random-edit"
     copy_configs(root)
     change(root / "unet" / "config.json", in_channels=8)
+    fill(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def random_tiny(tmp_path_factory) -> Path:
+    """One whose autoencoder is TAESD's kind, of a fourth of its width."""
+    root = tmp_path_factory.mktemp("random") / "random-tiny"
+    copy_configs(root)
+    widths = {f"{half}_block_out_channels": [16] * 4 for half in ("encoder", "decoder")}
+    (root / "vae" / "config.json").write_text(json.dumps(TAESD | widths))
+    change(root / "model_index.json", vae=["diffusers", "AutoencoderTiny"])
     fill(root)
     return root

@@ -73,6 +73,7 @@ class GreyPipeline:
         self.calls = asked.calls
         self.provider = SimpleNamespace(name="cpu")
         self.dtype = "fp32"
+        self.widened = ()
         self.model = MODEL
         self.autoencoder = SimpleNamespace(tiling=lambda height, width: None)
 

@@ -450,7 +450,9 @@ class TestBrokenModels:
     def test_inpainting_unet_is_not_driven_as_text_to_image(self, model):
         path = model / "unet/config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "in_channels": 9}))
-        with pytest.raises(ModelError, match="takes 9 channels, not the 4 of its latents"):
+        with pytest.raises(
+            ModelError, match="takes 9 channels, which txt2img cannot drive: it is made for inpainting"
+        ):
             latentrt.load(model).txt2img(PROMPT, **QUICK)
 
     def test_another_pipeline_with_no_vae(self, model):

@@ -199,9 +199,10 @@ def _summary(painted: _Painted, pipeline: "Pipeline") -> str:
     if painted.variations:
         seeds += f", {_span('variation seed', painted.variations)}"
     stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in painted.timings.items())
+    widened = f" ({', '.join(pipeline.widened)} fp32)" if pipeline.widened else ""
     return (
         f"{painted.size[0]}x{painted.size[1]}, {p.steps} steps, {p.sampler}, {seeds}, "
-        f"{pipeline.provider.name} {pipeline.dtype}: {stages}"
+        f"{pipeline.provider.name} {pipeline.dtype}{widened}: {stages}"
     )
 
 

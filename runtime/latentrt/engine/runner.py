@@ -1,6 +1,7 @@
 """The sessions of one network: made when needed, kept while sizes change, closed on demand."""
 
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from latentrt.engine.given_session import GivenSession
 from latentrt.engine.providers import Provider
 from latentrt.engine.session import Session
+from latentrt.errors import Fp16RangeError, NumericsError
 from latentrt.models.model import Component
 from latentrt.networks import Compute, Value, Variant
 from latentrt.networks.variant import Norms
@@ -19,8 +21,15 @@ Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 Pinned: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 
 
+class Overflowed(UserWarning):
+    """A network overflowed in fp16, and computes in fp32 from now on; the message names it."""
+
+
 class Runner:
     """Makes the sessions of one component and keeps them.
+
+    Where it computes in fp16 and overflows, which shows in its outputs or in weights that fp16 does not hold, it
+    computes in fp32 from then on.
 
     One session serves all sizes, of a given graph always. Where the provider plans better for sizes that it knows,
     there is one for each, and the last `Provider.pinned_sessions` are kept. Sessions of another variant of the norms,
@@ -53,9 +62,31 @@ class Runner:
             tuple[Variant, Pinned], Session | GivenSession
         ] = {}  # the one used last stands last
 
-    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
-        """Compute outputs from inputs, by name; see `Session.run`. What is not loaded is loaded first."""
-        return self.session({name: np.shape(value) for name, value in feeds.items()}).run(feeds, outputs)
+    def run(
+        self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None, norms: Norms = "own"
+    ) -> dict[str, Array]:
+        """Compute outputs from inputs, by name; see `Session.run`. What is not loaded is loaded first.
+
+        Args:
+            feeds: by input name.
+            outputs: names; None: all.
+            norms: see `Variant`; those that tell them, or are given them, are for tiles.
+
+        Warns:
+            Overflowed: once, where it overflows in fp16.
+        """
+        shapes = {name: np.shape(value) for name, value in feeds.items()}
+        try:
+            return self.session(shapes, norms).run(feeds, outputs)
+        except NumericsError:
+            if self.dtype == "fp32" or self.component.given is not None:
+                raise
+        self._widen()
+        return self.session(shapes, norms).run(feeds, outputs)
+
+    def outputs(self, norms: Norms = "own") -> tuple[str, ...]:
+        """The names of its outputs."""
+        return tuple(self.component.graph(Variant(self.dtype, norms)).outputs)
 
     def session(self, shapes: Shapes, norms: Norms = "own") -> Session | GivenSession:
         """The session for inputs of these shapes.
@@ -64,6 +95,13 @@ class Runner:
             shapes: by input name.
             norms: see `Variant`; those that tell them, or are given them, are for tiles.
         """
+        try:
+            return self._session(shapes, norms)
+        except Fp16RangeError:
+            self._widen()
+        return self._session(shapes, norms)
+
+    def _session(self, shapes: Shapes, norms: Norms) -> Session | GivenSession:
         variant = Variant(self.dtype, norms)
         pins = self.provider.pinned_sessions and self.component.given is None
         key = variant, tuple(shapes.items()) if pins else ()
@@ -73,6 +111,16 @@ class Runner:
                 session = self._make(variant, shapes)
             self._sessions[key] = session
         return session
+
+    def _widen(self) -> None:
+        """Compute in fp32 from now on."""
+        with self._lock:
+            if self.dtype == "fp32":  # another thread was here
+                return
+            self.dtype = "fp32"
+            self.close()
+        message = f"{self.component.name} overflows in fp16; from now on it computes in fp32"
+        warnings.warn(message, Overflowed, stacklevel=4)
 
     def close(self) -> None:
         """Free all sessions."""

@@ -13,7 +13,14 @@ from latentrt.engine.heap import give_back
 from latentrt.engine.interrupt import interruptible
 from latentrt.engine.providers import Provider, open_session
 from latentrt.engine.stored import take_as_stored
-from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
+from latentrt.errors import (
+    Fp16RangeError,
+    GraphError,
+    InputError,
+    NumericsError,
+    ProviderError,
+    WeightsError,
+)
 from latentrt.models.safetensors import DTYPE_NAMES, Tensor
 from latentrt.models.weights import Weights
 from latentrt.networks import Graph, Parameter, Place
@@ -41,7 +48,8 @@ class Session:
             once for a prompt loads in a fraction of the time, and takes next to no memory.
 
     Raises:
-        WeightsError: a parameter is missing, has the wrong shape, or exceeds the range of fp16.
+        WeightsError: a parameter is missing or has the wrong shape.
+        Fp16RangeError: it exceeds the range of fp16.
         ProviderError: the provider refuses the graph.
     """
 
@@ -144,7 +152,10 @@ class Session:
             )
         if expected.dtype is None:
             raise GraphError(f"{self.component}.{name}: has a type that is unknown here")
-        return np.asarray(array, expected.dtype, order="C")
+        with np.errstate(
+            over="ignore"
+        ):  # what fp16 does not hold becomes infinity, and is noticed in the output
+            return np.asarray(array, expected.dtype, order="C")
 
     def _overflow(self, name: str) -> str:
         half = any(value.dtype == np.float16 for value in self.outputs.values())
@@ -228,7 +239,7 @@ def _convert(component: str, tensor: Tensor, array: Array, dtype: np.dtype[Any])
     with np.errstate(over="ignore"):
         converted = np.asarray(array, dtype, order="C")
     if converted.dtype == np.float16 and array.dtype != np.float16 and not np.isfinite(converted).all():
-        raise WeightsError(
+        raise Fp16RangeError(
             f"{component}: tensor {tensor.name} exceeds the range of fp16; compute in fp32 (dtype)"
         )
     return converted

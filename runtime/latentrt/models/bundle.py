@@ -19,7 +19,7 @@ from latentrt.models.model import Component, Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
 from latentrt.models.replacing import NOTHING_ELSE, Replacements, refuse_incomplete, with_replacements
 from latentrt.models.single_file import open_single_file, pad_token
-from latentrt.networks import Options
+from latentrt.networks import TINY, Options
 from latentrt.networks.options import is_finite
 
 # A diffusers folder holds both halves of the autoencoder in one.
@@ -83,9 +83,12 @@ def _open_folder(root: Path) -> Model:
         if part in encoders and isinstance(config.get("text_config"), dict):
             config = config["text_config"]  # of a whole CLIP, as transformers reads it
         fp32_only = manifest is not None and manifest.components[part].fp32_only
-        if key == "vae" and xl and config.get("force_upcast", True) is not False:
+        class_name = _class_in(root, index, key)
+        # Where a config says nothing, AutoencoderKL's default counts; an AutoencoderTiny does not overflow.
+        tiny = TINY in (class_name, config.get("_class_name"))
+        if key == "vae" and xl and config.get("force_upcast", not tiny) is not False:
             fp32_only = True
-        components[part] = Component(part, root / folder, config, fp32_only, _class_in(root, index, key))
+        components[part] = Component(part, root / folder, config, fp32_only, class_name)
     scheduler_config, scheduler_repairs = repair_scheduler(
         read_json(root / SCHEDULER_CONFIG),
         _class_in(root, index, "scheduler"),

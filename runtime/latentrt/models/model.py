@@ -16,7 +16,7 @@ from latentrt.models.manifest import Manifest
 from latentrt.models.repairs import Repair
 from latentrt.models.weight_files import find_weight_files, find_weights
 from latentrt.models.weights import Weights
-from latentrt.networks import Graph, Options, Variant, build
+from latentrt.networks import TINY, Graph, Options, Variant, build, class_of
 
 # By the channels that a UNet takes: its latents alone; with a mask and the masked picture behind them; with the picture
 # that it edits; or something else.
@@ -143,7 +143,11 @@ class Model:
         decoder = self.components["vae_decoder"]
         if decoder.given is not None and "block_out_channels" not in decoder.config:
             return 1 << decoder.given.graph.enlargements
-        return 1 << (len(decoder.options.numbers("block_out_channels", (64,))) - 1)
+        if self.has_tiny_vae:
+            levels = decoder.options.numbers("decoder_block_out_channels", (64, 64, 64, 64))
+        else:
+            levels = decoder.options.numbers("block_out_channels", (64,))
+        return 1 << (len(levels) - 1)
 
     def fixed_side(self, name: str) -> int | None:
         """`width` or `height` in pixels, where given graphs take no other.
@@ -163,6 +167,12 @@ class Model:
             said = ", ".join(f"{component}'s at {side}" for component, side in found.items())
             raise ModelError(f"{self.name}: its graphs are fixed at different sizes of {name}: {said}")
         return next(iter(found.values()), None)
+
+    @property
+    def has_tiny_vae(self) -> bool:
+        """Whether its autoencoder is an AutoencoderTiny (TAESD), which has no distribution of latents, and no norms."""
+        vae = self.components["vae_decoder"]
+        return class_of("vae_decoder", vae.options, vae.class_name) == TINY
 
     @property
     def default_size(self) -> tuple[int, int]:
@@ -208,13 +218,13 @@ class Model:
 
     @property
     def scaling_factor(self) -> float:
-        """What latents are multiplied by for the UNet; AutoencoderKL's own default where the config is older than it.
+        """What latents are multiplied by for the UNet; the class's own default where the config is older than it.
 
         Raises:
             ModelError: it is no number, or one that latents are not divided by: 0, or beyond what float32 takes.
         """
         options = self.components["vae_decoder"].options
-        factor = options.real("scaling_factor", 0.18215)
+        factor = options.real("scaling_factor", 1.0 if self.has_tiny_vae else 0.18215)
         if not _LEAST_FACTOR <= abs(factor) <= 1 / _LEAST_FACTOR:
             said = options.get("scaling_factor")
             raise options.unsupported(

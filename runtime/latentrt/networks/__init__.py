@@ -1,6 +1,6 @@
 """From a config to an ONNX graph: a file a network, over shared layers. Knows neither weights nor providers."""
 
-from latentrt.networks.builders import BUILDERS, build
+from latentrt.networks.builders import BUILDERS, TINY, build, class_of
 from latentrt.networks.graph import Graph, Parameter, Place, Value
 from latentrt.networks.options import Options
 from latentrt.networks.variant import COMPUTES, Compute, Variant
@@ -8,6 +8,7 @@ from latentrt.networks.variant import COMPUTES, Compute, Variant
 __all__ = [
     "BUILDERS",
     "COMPUTES",
+    "TINY",
     "Compute",
     "Graph",
     "Options",
@@ -16,4 +17,5 @@ __all__ = [
     "Value",
     "Variant",
     "build",
+    "class_of",
 ]

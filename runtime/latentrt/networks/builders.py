@@ -11,7 +11,7 @@ from latentrt.errors import ModelError
 from latentrt.networks.autoencoder import build_vae_decoder, build_vae_encoder
 from latentrt.networks.graph import Graph
 from latentrt.networks.options import Options
-from latentrt.networks.taesd import build_taesd_decoder
+from latentrt.networks.taesd import build_taesd_decoder, build_tiny_vae_decoder, build_tiny_vae_encoder
 from latentrt.networks.text_encoder import build_projecting_text_encoder, build_text_encoder
 from latentrt.networks.unconditional import build_unconditional_unet
 from latentrt.networks.unet import build_unet
@@ -19,6 +19,7 @@ from latentrt.networks.variant import Variant
 
 Builder: TypeAlias = Callable[[Options, Variant], Graph]
 
+TINY = "AutoencoderTiny"
 # What a network does in a model -> the classes of diffusers and transformers that do it, the usual one first.
 BUILDERS: dict[str, dict[str, Builder]] = {
     "text_encoder": {
@@ -27,9 +28,9 @@ BUILDERS: dict[str, dict[str, Builder]] = {
     },
     "unet": {"UNet2DConditionModel": build_unet},
     "unconditional_unet": {"UNet2DModel": build_unconditional_unet},
-    "vae_encoder": {"AutoencoderKL": build_vae_encoder},
-    "vae_decoder": {"AutoencoderKL": build_vae_decoder},
-    "taesd_decoder": {"AutoencoderTiny": build_taesd_decoder},
+    "vae_encoder": {"AutoencoderKL": build_vae_encoder, TINY: build_tiny_vae_encoder},
+    "vae_decoder": {"AutoencoderKL": build_vae_decoder, TINY: build_tiny_vae_decoder},
+    "taesd_decoder": {TINY: build_taesd_decoder},
 }
 
 
@@ -55,14 +56,23 @@ def build(
     if component not in BUILDERS:
         raise ModelError(f"{component}: no such component; expected one of {', '.join(BUILDERS)}")
     o = Options(f"{component}: config.json" if where is None else where, config)
-    builder = BUILDERS[component][_class_of(component, o, class_name)]
+    builder = BUILDERS[component][class_of(component, o, class_name)]
     graph = builder(o, Variant() if variant is None else variant)
     o.finish()
     return graph
 
 
-def _class_of(component: str, o: Options, named: str | None) -> str:
-    """The class of a network: what the index says, else the config, else the component's usual one."""
+def class_of(component: str, o: Options, named: str | None) -> str:
+    """The class of a network: what the index says, else the config, else the component's usual one.
+
+    Args:
+        component: a key of `BUILDERS`.
+        o: its config.
+        named: what the model's index says, if anything.
+
+    Raises:
+        ModelError: it is none that has a graph here.
+    """
     classes = tuple(BUILDERS[component])
     own, architectures = o.get("_class_name"), o.get("architectures")
     if named is not None:

@@ -18,6 +18,7 @@ from latentrt.engine.runner import Runner
 from latentrt.errors import InputError, SettingError
 from latentrt.networks import Options
 from latentrt.networks.options import is_finite
+from latentrt.networks.variant import Norms
 from latentrt.noise import NoiseSource
 from latentrt.painting.moments import combine
 from latentrt.painting.tiling import MIN_TILE, Grid, Tiling
@@ -91,8 +92,10 @@ class Autoencoder:
             raise SettingError("tile", expected=expected, got=tile)
         return None if max(height, width) <= size else Tiling.of(size // self.factor)
 
-    def encode(self, pixels: Array, tile: Tile | None = None) -> tuple[Array, Array]:
+    def encode(self, pixels: Array, tile: Tile | None = None) -> tuple[Array, Array | None]:
         """Mean and standard deviation of the latents of pixels, each (b, c, h/8, w/8), before scaling.
+
+        An AutoencoderTiny gives latents, not a distribution: there is no deviation then.
 
         Args:
             pixels: (b, 3, h, w).
@@ -114,7 +117,9 @@ class Autoencoder:
             latent_parameters = self._run(
                 runner, pixels, tiling, "sample", "latent_parameters", self.factor, 1
             )
-        if self._given is not None and latent_parameters.shape[1] == self.latent_channels:
+        if latent_parameters.shape[1] == self.latent_channels and self._given is None:
+            return latent_parameters, None
+        if latent_parameters.shape[1] == self.latent_channels:
             warnings.warn(
                 f"the encoder beside {self._given} draws its latents itself: what starts from a picture is another one "
                 "with each run, whatever the seed",
@@ -125,9 +130,9 @@ class Autoencoder:
         mean, logvar = np.split(latent_parameters, 2, axis=1)
         return mean, np.exp(0.5 * np.clip(logvar, *_LOGVAR_RANGE))
 
-    def drawn(self, mean: Array, std: Array, rng: NoiseSource) -> Array:
-        """Latents for the UNet, drawn from what `encode` gave."""
-        return self.scaled(mean + std * rng.randn(mean.shape))
+    def drawn(self, mean: Array, std: Array | None, rng: NoiseSource) -> Array:
+        """Latents for the UNet, drawn from what `encode` gave; where there is no deviation, nothing is drawn."""
+        return self.scaled(mean if std is None else mean + std * rng.randn(mean.shape))
 
     def scaled(self, latents: Array) -> Array:
         """Latents for the UNet: those of the encoder, such as its mean, shifted and scaled."""
@@ -168,21 +173,22 @@ class Autoencoder:
         if tiling is None:
             return np.concatenate([runner.run({input_name: one[None]})[output_name] for one in x])
         grid = Grid(x.shape[2] // unit, x.shape[3] // unit, tiling)
-        shapes = {input_name: (1, x.shape[1], *(size * unit for size in grid.tile))}
-        session = runner.session(shapes, "told")
-        told = [name for name in session.outputs if name != output_name]
-        moments: list[dict[str, Array]] = []
-        for one in x:
-            parts = (session.run({input_name: piece}, told) for piece in grid.cut(one[None], unit))
-            moments.append(combine(parts, grid.shares))
-        session = runner.session(shapes, "given")
+        told = [name for name in runner.outputs("told") if name != output_name]
+        norms: Norms = (
+            "given" if told else "own"
+        )  # a network without norms computes tiles as it does the whole
+        moments: list[dict[str, Array]] = [{} for _ in x]
+        if told:
+            for index, one in enumerate(x):
+                parts = (runner.run({input_name: piece}, told, "told") for piece in grid.cut(one[None], unit))
+                moments[index] = combine(parts, grid.shares)
 
-        def pieces(one: Array, norms: dict[str, Array]) -> Iterator[Array]:
+        def pieces(one: Array, given: dict[str, Array]) -> Iterator[Array]:
             for piece in grid.cut(one[None], unit):
-                yield session.run({input_name: piece, **norms})[output_name]
+                yield runner.run({input_name: piece, **given}, None, norms)[output_name]
 
         return np.concatenate(
-            [grid.join(pieces(one, norms), out_unit) for one, norms in zip(x, moments, strict=True)]
+            [grid.join(pieces(one, given), out_unit) for one, given in zip(x, moments, strict=True)]
         )
 
 

@@ -86,7 +86,7 @@ class TaesdPreview:
 
 
 def make_preview(networks: Networks, taesd: str | Path | None = None) -> Preview:
-    """The best preview there is for a model: TAESD in the folder given, or in the model's own, else the linear one.
+    """The best preview there is for a model: TAESD in the folder given, the model's own, else the linear one.
 
     Args:
         networks: of the model; a TAESD is freed with them.
@@ -97,6 +97,8 @@ def make_preview(networks: Networks, taesd: str | Path | None = None) -> Preview
         InputError: there is no TAESD, and the factors of the model's latents are not known.
     """
     model = networks.model
+    if taesd is None and model.has_tiny_vae:
+        return TaesdPreview(networks.runners["vae_decoder"])
     folder = model.root / TAESD_FOLDER if taesd is None else Path(taesd).expanduser()
     if taesd is not None or (folder / "config.json").is_file():
         return TaesdPreview(networks.beside(_open_taesd(folder, model)))

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from latentrt.errors import ModelError, SettingError
 from latentrt.models.model import Model
 from latentrt.models.repairs import for_inpainting
-from latentrt.painting.advice import filled
-from latentrt.painting.fitting import advised_by, named
+from latentrt.painting.fitting import named
 from latentrt.samplers import Sampler, resolve
 from latentrt.schedule import Schedule
-
-_ADVISED = ("sampler", "eta", "timesteps", "num_inference_steps")
 
 
 def make_sampling(
@@ -21,7 +19,7 @@ def make_sampling(
     Args:
         model: what is to paint.
         asked: what was asked for.
-        settings: the same, `filled`.
+        settings: the same, with what counts for the rest (`latentrt.painting.advice`).
         inpaints: whether a mask is painted.
 
     Raises:
@@ -29,16 +27,14 @@ def make_sampling(
         ModelError: what the model's maker advises, or its scheduler config, cannot be.
     """
     config = for_inpainting(model.scheduler_config) if inpaints else model.scheduler_config
-    with named("sampler", "schedule", "eta", "num_inference_steps", "timesteps", "sigmas"):
-        if any(settings.get(name) is not None and asked.get(name) is None for name in _ADVISED):
-            with advised_by(model):
-                _make(model, config, filled(model, {}))
-        return _make(model, config, settings)
-
-
-def _make(model: Model, config: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[Sampler, Schedule]:
-    sampler = resolve(settings.get("sampler"), config, settings.get("schedule"), where=model.scheduler_where)
-    if (eta := settings.get("eta")) is not None:
-        sampler.check_options(eta=eta)
-    lists = {name: settings.get(name) for name in ("timesteps", "sigmas")}
-    return sampler, sampler.schedule(settings.get("num_inference_steps"), **lists)
+    try:
+        with named("sampler", "schedule", "eta", "num_inference_steps", "timesteps", "sigmas"):
+            sampler = resolve(settings["sampler"], config, settings["schedule"], where=model.scheduler_where)
+            if settings["eta"] is not None:
+                sampler.check_options(eta=settings["eta"])
+            lists = {name: settings[name] for name in ("timesteps", "sigmas")}
+            return sampler, sampler.schedule(settings["num_inference_steps"], **lists)
+    except SettingError as error:
+        if asked[error.setting] is None and error.setting in model.defaults:
+            raise ModelError(f"{model.advice_where}: {error}") from None
+        raise

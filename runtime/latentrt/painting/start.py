@@ -12,7 +12,8 @@ from latentrt.painting.request import Request
 from latentrt.painting.seeds import Batch
 
 Array = npt.NDArray[Any]
-Posterior: TypeAlias = tuple[Array, Array]  # mean and standard deviation, each (1, c, h, w)
+# Mean and standard deviation, each (1, c, h, w); None for the latter of an autoencoder that has none.
+Posterior: TypeAlias = tuple[Array, Array | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,9 @@ def encode(autoencoder: Autoencoder, request: Request) -> Posteriors:
     if not wanted:
         return Posteriors()
     mean, std = autoencoder.encode(np.concatenate(list(wanted.values())))
-    return Posteriors(**{name: (mean[i : i + 1], std[i : i + 1]) for i, name in enumerate(wanted)})
+    return Posteriors(
+        **{name: (mean[i : i + 1], None if std is None else std[i : i + 1]) for i, name in enumerate(wanted)}
+    )
 
 
 def begin(
@@ -88,7 +91,9 @@ def begin(
     own = 1 if request.seeds.one_stream else len(batch.seeds)
 
     def sample(posterior: Posterior) -> Array:
-        mean, std = (np.repeat(moment, own, axis=0) for moment in posterior)
+        mean, std = posterior
+        mean = np.repeat(mean, own, axis=0)
+        std = None if std is None else np.repeat(std, own, axis=0)
         return autoencoder.drawn(mean, std, plain)
 
     clean = None if posteriors.picture is None else sample(posteriors.picture)
@@ -102,7 +107,11 @@ def begin(
         channels = np.concatenate([mask, shown], axis=1)
     elif request.edited_scale is not None and posteriors.edited is not None:
         channels = np.broadcast_to(posteriors.edited[0] * np.float32(request.edited_scale), shape)
-    elif request.inpainting is not None:
+    elif (
+        posteriors.picture is not None
+        and request.inpainting is not None
+        and posteriors.picture[1] is not None
+    ):
         # diffusers draws the masked picture for every UNet; the stream goes on behind.
         plain.randn((own, *shape[1:]))
     schedule = request.schedule

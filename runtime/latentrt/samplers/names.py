@@ -19,6 +19,10 @@ from latentrt.schedule import CLASSES, from_config
 from latentrt.schedule.options import ConfigError, blamed_on, shown
 from latentrt.schedule.prediction import Prediction
 
+# What a sampler is for networks with the preconditioning of Karras et al.
+_EDM = {"euler": "edm_euler", "dpmpp_2m": "edm_dpmpp_2m"}
+_PRECONDITIONED = "with the preconditioning of EDM"
+
 
 def names() -> list[str]:
     """List the canonical names; a schedule may follow each."""
@@ -45,12 +49,13 @@ def resolve(
 
     Raises:
         InputError: an unknown name, a class that is not built, an option that is not supported, a schedule that the
-            sampler cannot take, or a sampler for networks of another family than the config's class.
+            sampler cannot take, or a sampler for networks of another family than the config's class. Of EDM's family,
+            what is called Euler or DPM++ 2M is that which is made for it.
         ModelError: with `where`, an option of the config is out of range or of another kind.
     """
     sampler = _named(name, scheduler_config, where)
     if name is not None:
-        _refuse_other_family(sampler, scheduler_config)
+        sampler = _of_its_family(sampler, name, scheduler_config)
     if schedule is None or normalized(schedule) == "automatic":
         return sampler
     found = schedule_of(schedule)
@@ -100,23 +105,37 @@ def _of_class(class_name: str, config: Mapping[str, Any], where: str | Path | No
     return Sampler(name, spec, options, where=where)
 
 
-def _refuse_other_family(sampler: Sampler, config: Mapping[str, Any]) -> None:
-    """A network trained for flow matching, or with the preconditioning of Karras et al., speaks to its like alone."""
+def _of_its_family(sampler: Sampler, name: str, config: Mapping[str, Any]) -> Sampler:
+    """The sampler, or the one of that name for networks with the preconditioning of Karras et al.
+
+    A network trained for flow matching, or with that preconditioning, speaks to its like alone: diffusers makes another
+    class of such a config without a word, which feeds the network what it was never shown, and paints noise.
+
+    Raises:
+        InputError: there is none.
+    """
     class_name = config.get("_class_name")
     if not isinstance(class_name, str) or class_name not in CLASSES:
-        return
+        return sampler
     options = from_config(class_name, config, where=sampler.where)
     asked, trained = _family(sampler.prediction), _family(CLASSES[class_name].predicts(options))
-    if asked != trained:
-        raise InputError(
-            f"sampler: {sampler.name} is for networks trained {asked}; this model's scheduler, {class_name}, says that "
-            f"it was trained {trained}"
-        )
+    if asked == trained:
+        return sampler
+    alike = _EDM.get(sampler.key) if trained == _PRECONDITIONED and find(name) is not None else None
+    if alike is not None and sampler.sigma_schedule is None:
+        made = _of_class(REGISTRY[alike].class_name, config, sampler.where)
+        if sampler.schedule_type.lower() in ("automatic", made.options["sigma_schedule"]):
+            return made
+    instead = f"; expected one of {', '.join(_EDM.values())}" if trained == _PRECONDITIONED else ""
+    raise InputError(
+        f"sampler: {sampler.name} is for networks trained {asked}; this model's scheduler, {class_name}, says that "
+        f"it was trained {trained}{instead}"
+    )
 
 
 def _family(prediction: Prediction) -> str:
     if prediction.sigma_data is not None:
-        return "with the preconditioning of EDM"
+        return _PRECONDITIONED
     return (
         "for flow matching" if prediction.form == "flow" else "as diffusion with a variance-preserving input"
     )

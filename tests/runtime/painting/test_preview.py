@@ -79,6 +79,14 @@ def test_taesd_is_taken_from_its_folder_or_the_models_own(demo, taesd, random_mo
         assert np.array_equal(np.asarray(own(latents)[1]), np.asarray(pictures[1]))
 
 
+def test_a_model_whose_autoencoder_is_one_needs_no_other(random_tiny):
+    latents = np.random.default_rng(0).standard_normal((1, 4, 4, 6)).astype(np.float32)
+    with latentrt.load(random_tiny, device="cpu") as pipeline:
+        preview = make_preview(pipeline.networks)
+        assert preview.name == "taesd"
+        assert np.array_equal(np.asarray(preview(latents)[0]), np.asarray(pipeline.decode(latents)[0]))
+
+
 @pytest.mark.parametrize("low_memory", [False, True])
 def test_a_taesd_is_loaded_once_and_freed_with_the_others(taesd, random_model, monkeypatch, low_memory):
     watch = Watch(monkeypatch)

@@ -89,6 +89,20 @@ def test_a_batch_is_tiled_as_each_alone(demo, latents):
     assert np.array_equal(tiled[1:], demo.autoencoder.decode(-latents, 192))
 
 
+def test_a_network_without_norms_needs_one_pass_alone(random_tiny):
+    """Margins hold nearly all that a pixel sees. Measured with these weights: 0.9 grey levels, 0.008 deviations."""
+    with latentrt.load(random_tiny, device="cpu") as pipeline:
+        autoencoder, runner = pipeline.autoencoder, pipeline.runners["vae_decoder"]
+        latents = np.random.default_rng(0).standard_normal((1, 4, 72, 80)).astype(np.float32)
+        whole, tiled = (autoencoder.decode(latents, tile) for tile in ("off", 512))
+        assert [variant.norms for variant, _ in runner._sessions] == ["own"]
+        assert np.abs(tiled - whole).max() * 127.5 < 2
+        pixels = np.random.default_rng(1).uniform(-1, 1, (1, 3, 576, 640)).astype(np.float32)
+        (mean, none), (tiled, _) = (autoencoder.encode(pixels, tile) for tile in ("off", 512))
+        assert none is None and mean.shape == (1, 4, 72, 80)
+        assert np.abs(tiled - mean).max() < 0.02 * mean.std()
+
+
 def test_when_tiles_are_taken():
     with latentrt.load("demo", device="cpu") as pipeline:
         tiling = pipeline.autoencoder.tiling
