@@ -44,7 +44,7 @@ def test_python_checks_and_tells_it() -> None:
     assert pipeline.start_txt2img("x").request.settings["sharpness"] == 0
     request = make_request(MODEL, "txt2img", "x", sharpness=0.25)
     assert request.settings["sharpness"] == 0.25
-    (parameters,) = request.parameters("demo")
+    (parameters,) = request.parameters(MODEL)
     assert ("Sharpness", "0.25") in parameters.extra
     assert parameters.told["sharpness"] == 0.25
     assert "sharpness: how sharp, 0 to 1. Default: 0.0." in documented(RUNS["txt2img"], "Settings.")

@@ -44,7 +44,8 @@ def advised(random_model, tmp_path):
     ],
 )
 def test_advice_counts_together_or_not_at_all(advised, advice, asked, sampler, timesteps, eta):
-    request = make_request(advised(advice), "txt2img", "a", **asked)
+    model = advised(advice)
+    request = make_request(model, "txt2img", "a", **asked)
     assert (request.sampler.key, request.eta) == (sampler, eta)
     if timesteps is not None:
         assert request.schedule.timesteps.tolist() == timesteps
@@ -54,7 +55,7 @@ def test_advice_counts_together_or_not_at_all(advised, advice, asked, sampler, t
         == steps
         == asked.get("num_inference_steps", len(timesteps or []) or steps)
     )
-    (parameters,) = request.parameters("model")
+    (parameters,) = request.parameters(model)
     wanted = asked or advice
     assert (
         parameters.told["timesteps"] == (tuple(wanted["timesteps"]) if "timesteps" in wanted else None)
@@ -153,8 +154,9 @@ def test_img2img_leaves_out_the_first_of_them(advised):
 def test_a_pictures_timesteps_come_back_unless_others_are_asked_for(advised, given, timesteps, steps):
     from latentrt.pictures.metadata import format_parameters
 
-    request = make_request(advised({}), "txt2img", "a", timesteps=[900, 250.5], sampler="euler", seed=1)
-    text = format_parameters(request.parameters("m")[0])
+    model = advised({})
+    request = make_request(model, "txt2img", "a", timesteps=[900, 250.5], sampler="euler", seed=1)
+    text = format_parameters(request.parameters(model)[0])
     assert "Steps: 2, " in text and "Timesteps: 900 250.5" in text
     recalled = latentrt.recall(text, **given)
     assert (recalled.get("timesteps"), recalled.get("num_inference_steps")) == (timesteps, steps)
