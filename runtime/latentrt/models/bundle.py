@@ -41,9 +41,6 @@ def open_model(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
         opened = open_single_file(root, given.prediction_type)
     else:
         opened = _open_folder(root, "demo" if model == "demo" else root.resolve().name)
-        if given.prediction_type is not None:
-            predicting = {**opened.scheduler_config, "prediction_type": given.prediction_type}
-            opened = replace(opened, scheduler_config=predicting)
     opened = with_replacements(opened, given)
     refuse_incomplete(opened)
     if opened.contents is not None:
