@@ -94,6 +94,7 @@ class Kind:
         unet: config.
         parameters, tensors: of the UNet.
         encoders: by the prefix of a single file's names, the config of each text encoder.
+        vae: config.
     """
 
     called: str
@@ -101,6 +102,7 @@ class Kind:
     parameters: int
     tensors: int
     encoders: dict[str, Config] = field(default_factory=lambda: SD1_ENCODERS)
+    vae: Config = field(default_factory=lambda: VAE)
 
 
 SD1_ENCODERS = {"cond_stage_model.transformer.": CLIP_L}

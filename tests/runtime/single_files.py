@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kinds import VAE, Kind
+from kinds import Kind
 
 from latentrt.models.keys import open_clip, unet, vae
 from latentrt.models.safetensors import safetensors_header
@@ -44,7 +44,7 @@ class Stored:
 
 def shapes_of(network: str, config: Mapping[str, Any]) -> Shapes:
     """The tensors of a network, as its graph names them."""
-    return dict(_shapes_of(network, json.dumps(config)))
+    return dict(_shapes_of(network, json.dumps(config, sort_keys=True)))
 
 
 @cache
@@ -83,11 +83,17 @@ def stored_text(shapes: Shapes, prefix: str) -> dict[str, Stored]:
     return made
 
 
-def stored(kind: Kind, vae_config: Mapping[str, Any] = VAE) -> dict[str, Stored]:
+def stored(kind: Kind) -> dict[str, Stored]:
     """All tensors of a whole file of this kind."""
-    made = stored_unet(shapes_of("unet", kind.unet), kind.unet["layers_per_block"])
+    return dict(_stored(json.dumps([kind.unet, kind.vae, kind.encoders])))
+
+
+@cache
+def _stored(configs: str) -> dict[str, Stored]:
+    unet_config, vae_config, encoders = json.loads(configs)
+    made = stored_unet(shapes_of("unet", unet_config), unet_config["layers_per_block"])
     made |= stored_vae(shapes_of("vae", vae_config))
-    for prefix, config in kind.encoders.items():
+    for prefix, config in encoders.items():
         made |= stored_text(shapes_of("text_encoder", config), prefix)
     return made
 

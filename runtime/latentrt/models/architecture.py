@@ -8,6 +8,8 @@ from latentrt.errors import ModelError
 from latentrt.files import read_text
 from latentrt.networks import Options
 
+_MAX_BYTES = 1 << 16  # published ones have 2,000 to 4,000; reading takes a second for each 50,000
+
 
 def read_architecture(path: Path) -> dict[str, Any]:
     """What counts of the file: `parameterization`, and settings of the UNet as diffusers calls them, `unet`.
@@ -20,6 +22,10 @@ def read_architecture(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
+    if (size := path.stat().st_size) > _MAX_BYTES:
+        raise ModelError(
+            f"{path}: {size} bytes; expected the config of the model beside it, of at most {_MAX_BYTES}"
+        )
     import yaml
 
     try:

@@ -17,6 +17,7 @@ from latentrt.models.manifest import COMPONENTS as COMPONENTS
 from latentrt.models.manifest import GRAPH_FILES, MANIFEST_NAME, read_manifest
 from latentrt.models.model import Component, Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
+from latentrt.models.folder_advice import with_advice
 from latentrt.models.replacing import NOTHING_ELSE, Replacements, refuse_incomplete, with_replacements
 from latentrt.models.single_file import open_single_file, pad_token
 from latentrt.networks import TINY, Options
@@ -43,10 +44,7 @@ def open_model(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
     if located.path.is_file():
         opened = open_single_file(located.path, given.prediction_type)
     else:
-        opened = _open_folder(located.path)
-        if given.prediction_type is not None:
-            predicting = {**opened.scheduler_config, "prediction_type": given.prediction_type}
-            opened = replace(opened, scheduler_config=predicting)
+        opened = with_advice(_open_folder(located.path), located.name)
     opened = with_replacements(replace(opened, name=located.name), given)
     refuse_incomplete(opened)
     if opened.contents is not None:

@@ -40,7 +40,7 @@ def few_steps_of(name: str, latent_consistency: bool, xl: bool) -> FewSteps | No
         xl: it is of SDXL's kind.
     """
     text = re.sub(r"[^a-z0-9]+", "-", name.lower())
-    match = re.search(r"([1248])-?steps?(?![a-z0-9])", text)
+    match = re.search(r"(?<![0-9])([1248])-?steps?(?![a-z0-9])", text)
     steps = int(match[1]) if match else None
     advice: dict[str, Any]
     off: dict[str, Any] = {"guidance_scale": 0.0}

@@ -34,6 +34,7 @@ class Prediction:
         sample_size: latents of a side, where it tells; None: the family's.
         defaults: advice for a run, beside the family's.
         is_said: somebody says so; else it is guessed.
+        continuous: it was trained on noise levels of its own, which no other scheduler's stand for.
     """
 
     type: str
@@ -43,6 +44,7 @@ class Prediction:
     sample_size: int | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     is_said: bool = True
+    continuous: bool = False
 
 
 def prediction_of(
@@ -100,9 +102,8 @@ def _marked(contents: Contents, family: Family) -> Prediction | None:
         mean, std = (_values(contents, name, 4) for name in ("edm_mean", "edm_std"))
         statistics = {"latents_mean": mean, "latents_std": std, "scaling_factor": 0.5}
         why = "the tensors edm_mean and edm_std say so"
-        return Prediction(
-            "epsilon", why, published.PLAYGROUND_SCHEDULER, statistics, defaults=_PLAYGROUND_ADVICE
-        )
+        scheduler = published.PLAYGROUND_SCHEDULER
+        return Prediction("epsilon", why, scheduler, statistics, defaults=_PLAYGROUND_ADVICE, continuous=True)
     if "edm_vpred.sigma_max" in markers:
         sigmas = {
             key: _values(contents, f"edm_vpred.{key}", 1)[0]
@@ -110,15 +111,15 @@ def _marked(contents: Contents, family: Family) -> Prediction | None:
             if f"edm_vpred.{key}" in markers
         }
         why = "the tensor edm_vpred.sigma_max says so"
-        return Prediction("v_prediction", why, {**published.COSXL_SCHEDULER, **sigmas})
+        return Prediction("v_prediction", why, {**published.COSXL_SCHEDULER, **sigmas}, continuous=True)
     if "v_pred" not in markers:
         return None
-    scheduler: dict[str, Any] = {**family.scheduler, "prediction_type": "v_prediction"}
+    noised: dict[str, Any] = {**family.scheduler, "prediction_type": "v_prediction"}
     why = "the tensor v_pred says so"
     if "ztsnr" in markers:
-        scheduler["rescale_betas_zero_snr"] = True
+        noised["rescale_betas_zero_snr"] = True
         why += ", and ztsnr that its noise ends without signal"
-    return Prediction("v_prediction", why, scheduler)
+    return Prediction("v_prediction", why, noised)
 
 
 def _values(contents: Contents, name: str, count: int) -> list[float]:

@@ -9,13 +9,14 @@ from latentrt.errors import ModelError, SettingError
 from latentrt.files import read_json
 from latentrt.models.contents import Contents, read_contents
 from latentrt.models.derive import vae_config
-from latentrt.models.families import SDXL
+from latentrt.models.families import SD1, SD2, SDXL
 from latentrt.models.model import TEXT_ENCODERS, Component, Model, is_xl
 from latentrt.models.prediction import prediction_of
 from latentrt.models.single_file import (
     VAE_HALVES,
     advice_of,
     component_of,
+    is_second,
     text_component,
     unet_of,
     vae_components,
@@ -96,6 +97,9 @@ def with_replacements(model: Model, given: Replacements) -> Model:
     for path in given.text_encoders:
         model = _with_text_encoders(model, path)
     model = model if given.vae is None else _with_vae(model, given.vae)
+    if given.prediction_type is not None:
+        predicting = {**model.scheduler_config, "prediction_type": given.prediction_type}
+        model = replace(model, scheduler_config=predicting)
     return replace(model, entries=given.entries)
 
 
@@ -112,7 +116,7 @@ def _with_unet(model: Model, path: Path) -> Model:
         component = component_of("unet", contents, {**config, "sample_size": own.get("sample_size")})
         scheduler, defaults, told = advice_of(contents, config, family, said)
         notes += told
-        if not told and not contents.markers:  # it says nothing of how to run it
+        if not told and not said.is_said:  # it says nothing of how to run it
             scheduler, defaults = dict(model.scheduler_config), dict(model.defaults)
     for key in ("cross_attention_dim", "addition_embed_type", "projection_class_embeddings_input_dim"):
         if component.config.get(key) != own.get(key):
@@ -135,16 +139,14 @@ def _with_text_encoders(model: Model, path: Path) -> Model:
         found = [_of_folder(TEXT_ENCODERS[0], path)]
     else:
         contents = _held(path, "text_encoders", "a text encoder")
-        family = unet_of(model.contents)[1] if model.contents is not None else SDXL
-        names = TEXT_ENCODERS if len(contents.text_encoders) > 1 else TEXT_ENCODERS[:1]
-        found = [
-            text_component(name, contents, encoder, family)
-            for name, encoder in zip(names, contents.text_encoders, strict=True)
-        ]
+        found = []
+        for encoder in contents.text_encoders:
+            second = is_second(contents, encoder)
+            family = SDXL if xl else SD2 if second else SD1
+            found.append(text_component(TEXT_ENCODERS[xl and second], contents, encoder, family))
     components = dict(model.components)
     for component in found:
-        second = xl and component.config.get("hidden_act") == "gelu"
-        name = TEXT_ENCODERS[1] if second else TEXT_ENCODERS[0]
+        name = TEXT_ENCODERS[xl and component.config.get("hidden_act") == "gelu"]
         if (
             name in model.components
             and component.config["hidden_size"] != model.components[name].config["hidden_size"]

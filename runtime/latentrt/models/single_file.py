@@ -21,6 +21,8 @@ from latentrt.models.weights import Weights
 # Layers of Stable Diffusion 2.x's text encoder that are used; files have one more, or one that was made up.
 _SD2_LAYERS = 23
 VAE_HALVES = ("vae_encoder", "vae_decoder")
+# What a scheduler config says of the prediction.
+_PREDICTING = ("prediction_type", "rescale_betas_zero_snr")
 # Widths of OpenCLIP's text encoders, whose rows were filled up with token 0 when they were trained.
 _PADDED_WITH_SIGN = "!"
 _PADDED_WITH_END = "<|endoftext|>"
@@ -82,12 +84,16 @@ def advice_of(
 ) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
     """The scheduler config and the defaults of a file, and what was taken for granted in them."""
     name = contents.file.name
-    for title in (contents.file.stem, contents.metadata.get("modelspec.title", "")):
+    titles = (contents.file.stem, contents.metadata.get("modelspec.title", ""))
+    for title in () if said.continuous else titles:
         few = few_steps_of(title, "time_cond_proj_dim" in unet, "addition_embed_type" in unet)
         if few is not None:
             by = "by its tensors" if "time_cond_proj_dim" in unet else f"by its name, {title}"
             note = f"{name}: taken for a model of few steps, {few.name}, {by}"
-            return dict(few.scheduler), {**family.defaults, **few.defaults}, (note,)
+            scheduler = dict(few.scheduler)
+            if said.type != "epsilon":  # a name tells of steps, and a marker of what is predicted
+                scheduler |= {key: said.scheduler[key] for key in _PREDICTING if key in said.scheduler}
+            return scheduler, {**family.defaults, **few.defaults}, (note,)
     notes = []
     if family is SD2 and not said.is_said:
         notes.append(
@@ -131,6 +137,12 @@ def text_component(name: str, contents: Contents, encoder: Encoder, family: Fami
     return Component(name, contents.file.parent, config, held=Weights.of(encoder.tensors))
 
 
+def is_second(contents: Contents, encoder: Encoder) -> bool:
+    """Whether a file's text encoder is of SDXL's two the second: OpenCLIP's."""
+    config = text_config(encoder.tensors, encoder.is_open_clip, str(contents.file))
+    return str(config["hidden_act"]) == "gelu"
+
+
 def pad_token(config: Mapping[str, Any]) -> str:
     """What fills up a text encoder's rows: OpenAI's were trained with the end of the text, OpenCLIP's with token 0."""
     return _PADDED_WITH_SIGN if config.get("hidden_act") == "gelu" else _PADDED_WITH_END
@@ -145,10 +157,7 @@ def _encoders(contents: Contents, family: Family) -> dict[str, Encoder]:
     names = family.text_encoders
     found: dict[str, Encoder] = {}
     for encoder in contents.text_encoders:
-        second = (
-            text_config(encoder.tensors, encoder.is_open_clip, str(contents.file))["hidden_act"] == "gelu"
-        )
-        name = names[-1] if second else names[0]
+        name = names[-1] if is_second(contents, encoder) else names[0]
         if name in found:
             raise ModelError(
                 f"{contents.file}: has {len(contents.text_encoders)} text encoders; {family.name} has {len(names)}"
