@@ -1,4 +1,4 @@
-"""What counts for a folder whose maker advises nothing: what its family is run with, or models of few steps of its name."""
+"""What counts for a folder whose maker advises nothing: its family's, or that of models of few steps of its name."""
 
 from dataclasses import replace
 
