@@ -19,7 +19,7 @@ from latentrt.models.manifest import GRAPH_FILES, MANIFEST_NAME, read_manifest
 from latentrt.models.model import Component, Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
 from latentrt.models.replacing import NOTHING_ELSE, Replacements, refuse_incomplete, with_replacements
-from latentrt.models.single_file import open_single_file, pad_token
+from latentrt.models.single_file import open_single_file
 from latentrt.networks import TINY, Options
 from latentrt.networks.options import is_finite
 
@@ -44,16 +44,13 @@ def open_model(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
     if located.path.is_file():
         opened = open_single_file(located.path, given.prediction_type)
     else:
-        opened = with_advice(_open_folder(located.path), located.name)
+        opened = with_advice(_open_folder(located.path, given.prediction_type), located.name)
     opened = with_replacements(replace(opened, name=located.name), given)
     refuse_incomplete(opened)
-    if opened.contents is not None:
-        pads = {name: pad_token(opened.components[name].config) for name in opened.text_encoders}
-        opened = replace(opened, pad_tokens=pads)
     return opened
 
 
-def _open_folder(root: Path) -> Model:
+def _open_folder(root: Path, prediction_type: str | None) -> Model:
     index_path = root / INDEX
     manifest = read_manifest(root) if (root / MANIFEST_NAME).is_file() else None
     layout = None if manifest is not None else find_layout(root)
@@ -66,7 +63,9 @@ def _open_folder(root: Path) -> Model:
     check_kind(str(root), index, [path.name for path in root.iterdir() if path.is_dir()])
     if layout is not None:
         scheduler, advised = _class_in(root, index, "scheduler"), _read_defaults(root / ADVICE)
-        return open_given(root, layout, index, scheduler_class=scheduler, defaults=advised)
+        return open_given(
+            root, layout, index, scheduler_class=scheduler, defaults=advised, prediction_type=prediction_type
+        )
     unet = _read_config(root, "unet", index)
     unet_repairs: tuple[Repair, ...] = ()
     xl = is_xl(unet)

@@ -11,6 +11,8 @@ from latentrt.errors import ModelError
 from latentrt.models import published
 from latentrt.models.derive import TIME_WIDTH
 
+_END, _SIGN = "<|endoftext|>", "!"
+
 
 @dataclass(frozen=True)
 class Family:
@@ -23,7 +25,8 @@ class Family:
         vae: what its autoencoder's config says beside the architecture.
         sample_size: latents of a side.
         defaults: advice for a run, as a `generation_config.json` gives it.
-        text_encoders: that it has, by name.
+        pad_tokens: by text encoder that it has: what fills up a row. OpenAI's were trained with the end of the text,
+            OpenCLIP's with token 0.
         upcast: its attention overflows in fp16.
         index: what else `model_index.json` says.
     """
@@ -34,9 +37,14 @@ class Family:
     vae: Mapping[str, Any]
     sample_size: int
     defaults: Mapping[str, Any]
-    text_encoders: tuple[str, ...] = ("text_encoder",)
+    pad_tokens: Mapping[str, str] = field(default_factory=lambda: {"text_encoder": _END})
     upcast: bool = False
     index: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text_encoders(self) -> tuple[str, ...]:
+        """Those that it has, in the order in which what they say is joined."""
+        return tuple(self.pad_tokens)
 
 
 SD1 = Family(
@@ -54,6 +62,7 @@ SD2 = Family(
     {"scaling_factor": 0.18215},
     64,
     {"guidance_scale": 7.5},
+    {"text_encoder": _SIGN},
     upcast=True,
 )
 SDXL = Family(
@@ -63,7 +72,7 @@ SDXL = Family(
     {"scaling_factor": 0.13025, "force_upcast": True},
     128,
     {"guidance_scale": 5.0},
-    ("text_encoder", "text_encoder_2"),
+    {"text_encoder": _END, "text_encoder_2": _SIGN},
     index={"force_zeros_for_empty_prompt": True},
 )
 REFINER = Family(
@@ -73,7 +82,7 @@ REFINER = Family(
     {"scaling_factor": 0.13025, "force_upcast": True},
     128,
     {"guidance_scale": 5.0},
-    ("text_encoder_2",),
+    {"text_encoder_2": _SIGN},
     index={"force_zeros_for_empty_prompt": False},
 )
 

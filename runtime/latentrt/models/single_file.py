@@ -23,9 +23,6 @@ _SD2_LAYERS = 23
 VAE_HALVES = ("vae_encoder", "vae_decoder")
 # What a scheduler config says of the prediction.
 _PREDICTING = ("prediction_type", "rescale_betas_zero_snr")
-# Widths of OpenCLIP's text encoders, whose rows were filled up with token 0 when they were trained.
-_PADDED_WITH_SIGN = "!"
-_PADDED_WITH_END = "<|endoftext|>"
 
 
 def open_single_file(file: Path, prediction_type: str | None = None) -> Model:
@@ -65,6 +62,7 @@ def open_single_file(file: Path, prediction_type: str | None = None) -> Model:
         family=name_of(family, unet, attentions),
         prediction_why=said.why,
         contents=contents,
+        pad_tokens=family.pad_tokens,
         notes=notes,
     )
 
@@ -141,11 +139,6 @@ def is_second(contents: Contents, encoder: Encoder) -> bool:
     """Whether a file's text encoder is of SDXL's two the second: OpenCLIP's."""
     config = text_config(encoder.tensors, encoder.is_open_clip, str(contents.file))
     return str(config["hidden_act"]) == "gelu"
-
-
-def pad_token(config: Mapping[str, Any]) -> str:
-    """What fills up a text encoder's rows: OpenAI's were trained with the end of the text, OpenCLIP's with token 0."""
-    return _PADDED_WITH_SIGN if config.get("hidden_act") == "gelu" else _PADDED_WITH_END
 
 
 def _encoders(contents: Contents, family: Family) -> dict[str, Encoder]:

@@ -8,15 +8,18 @@ from typing import Any
 
 from latentrt.errors import ModelError
 from latentrt.files import read_json
-from latentrt.models.given.family import FAMILIES, LCM_SCHEDULER, Family
+from latentrt.models.families import REFINER, SD1, SD2, SD2_CONTEXT, SDXL, Family
 from latentrt.models.given.given_graph import GivenGraph, read_given_graph
 from latentrt.models.given.layout import Layout
 from latentrt.models.given.part import GivenPart
 from latentrt.models.given.ports import bind
 from latentrt.models.layout import SCHEDULER_CONFIG
 from latentrt.models.model import Component, Model
+from latentrt.models.published import LCM_SCHEDULER
 from latentrt.models.repairs import repair_scheduler, repair_unet
 
+# By the width of what the UNet is told of the text, and whether it is told sizes.
+_FAMILIES = {(768, False): SD1, (SD2_CONTEXT, False): SD2, (2048, True): SDXL, (1280, True): REFINER}
 # A folder of theirs that may hold the config of a component.
 _CONFIG_FOLDERS = {
     "vae_decoder": ("vae_decoder", "vae", "vae_encoder"),
@@ -47,7 +50,7 @@ class _Found:
         if self.family is None:
             raise ModelError(
                 f"{self.root}: {what} cannot be read from a graph, and there is no {missing}; nor is it of a family "
-                f"that is known here by its widths ({', '.join(f.name for f in FAMILIES.values())}). {asked}"
+                f"that is known here by its widths ({', '.join(f.name for f in _FAMILIES.values())}). {asked}"
             )
         self.notes.append(f"no {missing}: {what} taken from {self.family.name} as published")
         return self.family
@@ -82,7 +85,7 @@ def open_given(
     _check_parts(root, graphs, xl)
     parts = {name: GivenPart(graph, bind(name, graph, xl)) for name, graph in graphs.items()}
     width = unet.width("encoder_hidden_states", 2)
-    family = None if width is None else FAMILIES.get((width, xl))
+    family = None if width is None else _FAMILIES.get((width, xl))
     found = _Found(root, graphs, family)
     pooled = _pooled(parts) if xl else None
     components = {name: _component(found, name, parts[name], index, pooled) for name in layout.files}
@@ -104,7 +107,7 @@ def open_given(
         defaults=defaults or {},
         repairs=repairs + unet_repairs,
         layout=_called(root, layout, index, graphs),
-        pad_tokens=family.pads if family is not None else {},
+        pad_tokens=family.pad_tokens if family is not None else {},
         notes=tuple(found.notes),
     )
 
@@ -144,7 +147,9 @@ def _component(
     if name == "vae_decoder" and config.get("scaling_factor") is None:
         missing = "vae_decoder/config.json" + (" with a scaling_factor" if paths else "")
         ask = f"Put a config.json with scaling_factor beside {part.graph.file}"
-        config["scaling_factor"] = found.preset("the VAE's scaling factor", missing, ask).scaling_factor
+        config["scaling_factor"] = found.preset("the VAE's scaling factor", missing, ask).vae[
+            "scaling_factor"
+        ]
     entry = index.get(name)
     listed = isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], str)
     return Component(
@@ -225,7 +230,7 @@ def _scheduler(found: _Found, prediction_type: str | None) -> dict[str, Any]:
         config = dict(family.scheduler)
         if "timestep_cond" in found.graphs["unet"].inputs:
             config = dict(LCM_SCHEDULER)
-        elif family.predicts is None and prediction_type is None:
+        elif family is SD2 and prediction_type is None:
             raise ModelError(
                 f"{found.root}: {family.name} predicts epsilon (base, Turbo) or v_prediction (the 768 models), which "
                 f"cannot be read from a graph, and there is no {file}. Put that of the model that it was exported "
