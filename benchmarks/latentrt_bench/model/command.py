@@ -36,7 +36,9 @@ QUICK_PICTURE_S = 30.0  # with --quick, a picture that would take longer is pred
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="demo, a diffusers folder, or a bundle")
+    parser.add_argument(
+        "model", metavar="MODEL", help="demo, a diffusers folder, a bundle, or org/name[@revision]"
+    )
     group = parser.add_argument_group("what to run; what may be repeated is measured in every combination")
     group.add_argument(
         "--size",

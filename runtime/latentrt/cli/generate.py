@@ -155,12 +155,8 @@ def _recalled(args: argparse.Namespace, given: "Recalled") -> "Recalled":
         raise InputError(
             f"{args.picture}: was made with the model {made_by!r}; say where that is with --model PATH"
         )
-    if args.model is not None and made_by not in (
-        None,
-        name_of(args.model),
-        args.model,
-        Path(args.model).name,
-    ):
+    named = None if args.model is None else (name_of(args.model), Path(args.model).resolve().name)
+    if named is not None and made_by is not None and made_by not in named:
         warn(f"{args.picture} was made with the model {made_by!r}, and will look different with {args.model}")
     if (several := settings.pop("num_images", None)) is not None:
         raise InputError(

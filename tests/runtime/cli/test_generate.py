@@ -134,4 +134,4 @@ def test_errors_name_options(
 
 def test_a_path_is_not_taken_for_a_setting(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "cat", "--model", "clip_skip/width"]) == 1
-    assert "latentrt: error: clip_skip/width: no such model" in capsys.readouterr().err
+    assert "latentrt: error: clip_skip/width: no such folder" in capsys.readouterr().err
