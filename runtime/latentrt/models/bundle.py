@@ -1,5 +1,6 @@
 """Find, read and check models on disk: a diffusers folder, a bundle of ours, or the included demo."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
 from latentrt.files import read_json
 from latentrt.models.kind import check_kind
-from latentrt.models.layout import ADVICE, INDEX, SCHEDULER_CONFIG, TEXT_ENCODERS
+from latentrt.models.layout import ADVICE, CONFIG, INDEX, SCHEDULER_CONFIG, TEXT_ENCODERS
 from latentrt.models.locate import locate
 from latentrt.models.manifest import COMPONENTS as COMPONENTS
 from latentrt.models.manifest import MANIFEST_NAME, read_manifest
@@ -31,7 +32,7 @@ def open_model(model: str | Path) -> Model:
     located = locate(model)
     root = located.path
     index_path = root / INDEX
-    manifest = read_manifest(root) if (root / MANIFEST_NAME).is_file() else None
+    manifest = read_manifest(root) if os.path.lexists(root / MANIFEST_NAME) else None
     index = read_json(index_path)
     if manifest is None and (root / "unet" / "model.onnx").is_file():
         raise ModelError(
@@ -72,8 +73,8 @@ def open_model(model: str | Path) -> Model:
 
 
 def _read_config(root: Path, folder: str, index: Mapping[str, Any]) -> dict[str, Any]:
-    path = root / folder / "config.json"
-    if not path.is_file():
+    path = root / folder / CONFIG
+    if not os.path.lexists(path):
         raise ModelError(
             f"{root}: has no {folder}/config.json; expected the folders of a Stable Diffusion or SDXL model "
             f"(text_encoder, unet, vae, tokenizer, scheduler). Its pipeline is {index.get('_class_name')}; if it is of "
