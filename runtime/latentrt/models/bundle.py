@@ -1,5 +1,6 @@
 """Find, read and check models on disk: a diffusers folder, a bundle of ours, or the included demo."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from latentrt.models.folder_advice import with_advice
 from latentrt.models.given.layout import find_layout
 from latentrt.models.given.opening import open_given
 from latentrt.models.kind import check_kind
-from latentrt.models.layout import ADVICE, INDEX, SCHEDULER_CONFIG, TEXT_ENCODERS
+from latentrt.models.layout import ADVICE, CONFIG, INDEX, SCHEDULER_CONFIG, TEXT_ENCODERS
 from latentrt.models.locate import locate
 from latentrt.models.manifest import COMPONENTS as COMPONENTS
 from latentrt.models.manifest import GRAPH_FILES, MANIFEST_NAME, read_manifest
@@ -52,7 +53,7 @@ def open_model(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
 
 def _open_folder(root: Path, prediction_type: str | None) -> Model:
     index_path = root / INDEX
-    manifest = read_manifest(root) if (root / MANIFEST_NAME).is_file() else None
+    manifest = read_manifest(root) if os.path.lexists(root / MANIFEST_NAME) else None
     layout = None if manifest is not None else find_layout(root)
     index = read_json(index_path, optional=layout is not None)
     if manifest is None and (root / "unet" / GRAPH_FILES["fp32"]).is_file():
@@ -104,8 +105,8 @@ def _open_folder(root: Path, prediction_type: str | None) -> Model:
 
 
 def _read_config(root: Path, folder: str, index: Mapping[str, Any]) -> dict[str, Any]:
-    path = root / folder / "config.json"
-    if not path.is_file():
+    path = root / folder / CONFIG
+    if not os.path.lexists(path):
         raise ModelError(
             f"{root}: has no {folder}/config.json; expected the folders of a Stable Diffusion or SDXL model "
             f"(text_encoder, unet, vae, tokenizer, scheduler). Its pipeline is {index.get('_class_name')}; if it is of "

@@ -20,6 +20,7 @@ from latentrt.models.voice import say, shows_bars
 
 _SHOWN = 12  # names in a message
 _ASKING_SECONDS = 20.0
+_LARGE = 10_000_000  # bytes; the rest is there before a bar could tell
 
 
 def fetch(named: HubName) -> Path:
@@ -72,12 +73,12 @@ class _Download:
         self._sizes: dict[str, int] = {one.rfilename: one.size or 0 for one in info.siblings or ()}
 
     def run(self) -> Path:
-        with _bars(shows_bars()):
-            if self._named.file is not None:
-                return self._file(self._named.file)
-            if layout.INDEX in self._sizes:
-                return self._folder()
-            return self._file(self._only())
+        """Have it in the cache; gives its folder or file there."""
+        if self._named.file is not None:
+            return self._file(self._named.file)
+        if layout.INDEX in self._sizes:
+            return self._folder()
+        return self._file(self._only())
 
     def _folder(self) -> Path:
         root = self._get(layout.INDEX).parent
@@ -143,7 +144,7 @@ class _Download:
     def _get(self, name: str, revision: str | None = None) -> Path:
         from huggingface_hub import hf_hub_download
 
-        with explained(self._named):
+        with explained(self._named), _bars(shows_bars() and self._sizes[name] >= _LARGE):
             path = hf_hub_download(
                 self._named.repo,
                 name,

@@ -1,6 +1,7 @@
 """A CLIP vocabulary as files hold it: vocabulary, merges and special tokens, read with care."""
 
 import gzip
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -37,9 +38,9 @@ DEFAULT_SPECIAL_TOKENS: dict[str, str | None] = {
 
 def read_backend(folder: Path) -> Tokenizer:
     """Read `tokenizer.json`, or else `vocab.json` and `merges.txt`, without the special tokens beside them."""
-    if (folder / "tokenizer.json").exists():
+    if os.path.lexists(folder / "tokenizer.json"):
         return _from_json(folder / "tokenizer.json")
-    if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
+    if os.path.lexists(folder / "vocab.json") and os.path.lexists(folder / "merges.txt"):
         return _from_vocabulary(folder / "vocab.json", folder / "merges.txt")
     raise ModelError(f"{folder}: no tokenizer here: expected tokenizer.json, or vocab.json and merges.txt")
 

@@ -1,8 +1,10 @@
 """Files of a model that say what cannot be: one clear error each, which names the file, and no traceback."""
 
 import json
+import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from latentrt.models.model import Model
 from latentrt.models.safetensors import write_safetensors
 from latentrt.networks import Variant, build
 from latentrt.painting.autoencoder import Autoencoder
+from latentrt.text.tokenizer import load_tokenizer
 
 
 @pytest.fixture
@@ -127,6 +130,38 @@ def test_json_that_is_none(folder: Path, name: str, text: str | bytes) -> None:
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ModelError, match=name.replace(".", r"\.")):
         open_model(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model_index.json", "unet/config.json", "vae/config.json", "scheduler/scheduler_config.json", MANIFEST_NAME,
+     "generation_config.json", "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json",
+     "tokenizer/special_tokens_map.json", "unet/diffusion_pytorch_model.safetensors"],
+)  # fmt: skip
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_every_file_comes_in_by_the_door(folder: Path, name: str) -> None:
+    def read() -> None:
+        model = open_model(folder)
+        load_tokenizer(folder / "tokenizer")
+        assert model.components["unet"].weights
+
+    path = folder / name
+    path.unlink(missing_ok=True)
+    path.symlink_to("/dev/zero")
+    with pytest.raises(ModelError, match=rf"{re.escape(name)}: is a device; expected a file"):
+        read()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ModelError, match=rf"{re.escape(name)}: is a pipe; expected a file"):
+        read()
+    path.unlink()
+    path.symlink_to("gone")
+    with pytest.raises(ModelError, match=rf"{re.escape(name)}: is a link to gone, which is not there"):
+        read()
+    path.unlink()
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ModelError, match=rf"{re.escape(name)}: is a Git LFS pointer"):
+        read()
 
 
 @pytest.mark.parametrize("pipeline", ["StableDiffusion3Pipeline", "FluxPipeline", None])
