@@ -13,6 +13,7 @@ from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
+from latentrt.painting.budget import check_coding
 from latentrt.painting.generation import Generation, Result
 from latentrt.painting.hires import start_hires
 from latentrt.painting.kinds import Seed, drawn
@@ -42,6 +43,7 @@ def load(
     dtype: str = "auto",
     low_memory: bool = False,
     tile: Tile = "auto",
+    force: bool = False,
 ) -> "Pipeline":
     """Open a model. Its networks are loaded when they are first needed.
 
@@ -54,12 +56,13 @@ def load(
         tile: how large pictures go through the autoencoder: in tiles of so many pixels' side; "off", whole; or "auto",
             whole up to 1024 x 1024 pixels, and in tiles of 512 above. Tiles take less memory and twice the time, and
             differ from the whole, by how much depends on the picture (docs/measurements.md).
+        force: start also what is predicted to take more memory than there is, which else is a `MemoryShortageError`.
 
     Raises:
         ModelError: there is no such model, or it is not one.
         ProviderError: the device asked for cannot be had here.
     """
-    return Pipeline(open_model(model), place(device, dtype, low_memory), tile)
+    return Pipeline(open_model(model), place(device, dtype, low_memory, force), tile)
 
 
 class Pipeline:
@@ -204,14 +207,22 @@ class Pipeline:
             seed: draw from the encoder's distribution with this seed; -1: with a random one. None: its mean.
             tile: see `load`. None: as it was loaded.
         """
-        mean, std = self.autoencoder.encode(images.to_array(images.load_image(image)), tile)
+        pixels = images.to_array(images.load_image(image))
+        factor = self.autoencoder.factor
+        height, width = pixels.shape[2] // factor, pixels.shape[3] // factor
+        check_coding(self._parts, "vae_encoder", (height, width), 1, tile)
+        mean, std = self.autoencoder.encode(pixels, tile)
         if seed is None:
             return self.autoencoder.scaled(mean)
         return self.autoencoder.drawn(mean, std, TorchGenerator(drawn(Seed().check("seed", seed))))
 
     def decode(self, latents: Array, *, tile: Tile | None = None) -> list["Image"]:
         """Pictures of scaled latents (b, c, h, w); for `tile` see `load`."""
-        return images.to_images(self.autoencoder.decode(np.asarray(latents, np.float32), tile))
+        latents = np.asarray(latents, np.float32)
+        if latents.ndim == 4:
+            height, width = latents.shape[2:]
+            check_coding(self._parts, "vae_decoder", (height, width), len(latents), tile)
+        return images.to_images(self.autoencoder.decode(latents, tile))
 
     def close(self) -> None:
         """Free all networks, and what is kept of prompts; the next run loads them again."""

@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     files = []
     with (
         output.claimed() as save,
-        latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline,
+        latentrt.load(
+            model, device=args.device, dtype=args.dtype, tile=args.tile, force=args.force
+        ) as pipeline,
     ):
         height, width = (side * pipeline.model.vae_scale_factor for side in tensor.shape[2:])
         if width * height > MAX_PIXELS:

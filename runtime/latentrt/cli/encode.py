@@ -56,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
     model = "demo" if args.model is None else args.model
     with (
         claim_file(args.out) as claim,
-        latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline,
+        latentrt.load(
+            model, device=args.device, dtype=args.dtype, tile=args.tile, force=args.force
+        ) as pipeline,
     ):
         factor = pipeline.model.vae_scale_factor
         own = tuple(max(side // factor, 1) * factor for side in image.size)

@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
                 "dtype": args.dtype,
                 "low_memory": args.low_memory,
                 "tile": args.tile,
+                "force": args.force,
             }
             refined["refiner"] = opened.enter_context(latentrt.load(args.refiner, **placed))
             refined["refiner_start"] = 0.8 if args.refiner_start is None else args.refiner_start

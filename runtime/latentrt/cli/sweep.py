@@ -108,7 +108,9 @@ def run(args: argparse.Namespace) -> int:
     with (
         output.claimed() as save_grid,
         contextlib.nullcontext() if kept is None else kept.claimed() as keep,
-        latentrt.load(model, device=args.device, dtype=args.dtype, tile=args.tile) as pipeline,
+        latentrt.load(
+            model, device=args.device, dtype=args.dtype, tile=args.tile, force=args.force
+        ) as pipeline,
     ):
         cells = _cells(pipeline, args.prompt, image, shared, (x, y, z))
         _check_size(cells, args.out)

@@ -70,6 +70,14 @@ class Runner:
             self._sessions[key] = session
         return session
 
+    @property
+    def last(self) -> tuple[Shapes, Norms] | None:
+        """The shapes that the session that was used last was run with, and its norms; None where none is loaded."""
+        if not self._sessions:
+            return None
+        (variant, _), session = list(self._sessions.items())[-1]
+        return session.shapes, variant.norms
+
     def close(self) -> None:
         """Free all sessions."""
         for session in self._sessions.values():

@@ -64,6 +64,7 @@ class Session:
         self.outputs = graph.outputs
         self.dimensions = dict(dimensions or {})
         self._streams = streams
+        self.shapes: dict[str, tuple[int, ...]] = {}  # of the last run's inputs
         self._size = 0  # values that the last run was given
         folder = weights.files[0].resolve().parent
         places, arrays = _place(
@@ -116,6 +117,7 @@ class Session:
             # The larger run's memory goes back; or that for widened weights, which others may want meanwhile.
             options.add_run_config_entry(_SHRINK_KEY, "cpu:0")
         self._size = size
+        self.shapes = {name: array.shape for name, array in checked.items()}
         try:
             results: list[Array] = interruptible(
                 lambda: self._session.run(names, checked, options),
