@@ -5,6 +5,7 @@ without a traceback. Two exit codes follow: 2 for `InputError`, which is the cal
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 
 class LatentrtError(Exception):
@@ -72,6 +73,65 @@ class GraphError(ModelError):
 
 class ProviderError(LatentrtError):
     """An execution provider that was asked for cannot be had here, or it failed to make a session."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What would take less memory.
+
+    Attributes:
+        words: in Python, as `low_memory=True`.
+        option: of the command line.
+        total: bytes that it is predicted to take.
+        last: it is offered only where nothing before it does.
+        smaller: it makes smaller pictures.
+    """
+
+    words: str
+    option: str
+    total: int = 0
+    last: bool = False
+    smaller: bool = False
+
+
+class MemoryShortageError(LatentrtError):
+    """What is asked takes more memory than there is; nothing was loaded for it.
+
+    Attributes:
+        component: the network that would be loaded or run at the peak.
+        total: bytes that are predicted for the peak, beyond what the process has by now.
+        weights: of these, those of the networks that are loaded then.
+        available: bytes that there are.
+        remedies: what would do, each predicted to fit.
+    """
+
+    def __init__(
+        self, component: str, total: int, weights: int, available: int, remedies: tuple[Remedy, ...]
+    ) -> None:
+        self.component, self.total, self.weights = component, total, weights
+        self.available, self.remedies = available, remedies
+        super().__init__(component, total, weights, available, remedies)
+
+    def __str__(self) -> str:
+        return self._told([remedy.words for remedy in self.remedies], "force=True of latentrt.load")
+
+    def told(self) -> str:
+        """The message in the words of the command line."""
+        return self._told([remedy.option for remedy in self.remedies], "--force")
+
+    def _told(self, remedies: list[str], force: str) -> str:
+        sizes = [
+            f"{words} ({remedy.total / 1e9:.1f} GB)"
+            for words, remedy in zip(remedies, self.remedies, strict=True)
+        ]
+        would_do = (
+            f"what would do: {', or '.join(sizes)}" if sizes else "nothing that takes less would do either"
+        )
+        return (
+            f"memory: this takes about {self.total / 1e9:.1f} GB at its peak, in {self.component} (weights "
+            f"{self.weights / 1e9:.1f} GB), and {self.available / 1e9:.1f} GB are free here; {would_do}. "
+            f"{force} tries it all the same"
+        )
 
 
 class ImageError(LatentrtError):

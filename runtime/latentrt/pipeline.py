@@ -16,6 +16,7 @@ from latentrt.models.model import Model
 from latentrt.models.replacing import make_replacements
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
+from latentrt.painting.budget import check_coding
 from latentrt.painting.generation import Generation, Result
 from latentrt.painting.hires import start_hires
 from latentrt.painting.kinds import Seed, drawn
@@ -49,6 +50,7 @@ def load(
     text_encoder: Path | str | Sequence[Path | str] = (),
     unet: Path | str | None = None,
     prediction_type: str | None = None,
+    force: bool = False,
 ) -> "Pipeline":
     """Open a model. Its networks are loaded when they are first needed.
 
@@ -70,6 +72,7 @@ def load(
         unet: likewise of a UNet of the model's family.
         prediction_type: "epsilon", "v_prediction" or "sample": what the UNet predicts, where the model's files say
             something else, or nothing.
+        force: start also what is predicted to take more memory than there is, which else is a `MemoryShortageError`.
 
     Raises:
         ModelError: there is no such model, it is not one, or what is given does not go with it.
@@ -79,7 +82,7 @@ def load(
     opened = open_model(model, given)
     for note in opened.notes:
         warnings.warn(note, TakenForGranted, stacklevel=2)
-    return Pipeline(opened, place(device, dtype, low_memory), tile)
+    return Pipeline(opened, place(device, dtype, low_memory, force), tile)
 
 
 class TakenForGranted(UserWarning):
@@ -234,14 +237,22 @@ class Pipeline:
             seed: draw from the encoder's distribution with this seed; -1: with a random one. None: its mean.
             tile: see `load`. None: as it was loaded.
         """
-        mean, std = self.autoencoder.encode(images.to_array(images.load_image(image)), tile)
+        pixels = images.to_array(images.load_image(image))
+        factor = self.autoencoder.factor
+        height, width = pixels.shape[2] // factor, pixels.shape[3] // factor
+        check_coding(self._parts, "vae_encoder", (height, width), 1, tile)
+        mean, std = self.autoencoder.encode(pixels, tile)
         if seed is None:
             return self.autoencoder.scaled(mean)
         return self.autoencoder.drawn(mean, std, TorchGenerator(drawn(Seed().check("seed", seed))))
 
     def decode(self, latents: Array, *, tile: Tile | None = None) -> list["Image"]:
         """Pictures of scaled latents (b, c, h, w); for `tile` see `load`."""
-        return images.to_images(self.autoencoder.decode(np.asarray(latents, np.float32), tile))
+        latents = np.asarray(latents, np.float32)
+        if latents.ndim == 4:
+            height, width = latents.shape[2:]
+            check_coding(self._parts, "vae_decoder", (height, width), len(latents), tile)
+        return images.to_images(self.autoencoder.decode(latents, tile))
 
     def close(self) -> None:
         """Free all networks, and what is kept of prompts; the next run loads them again."""

@@ -24,7 +24,7 @@ size: Callable[[str], tuple[int, int]] = reading(Size())
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """--model, --device, --dtype."""
+    """--model, --device, --dtype, --force."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -57,6 +57,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="what to compute in (default: what suits the device)",
     )
+    group.add_argument(
+        "--force",
+        action="store_true",
+        help="start also what is predicted to take more memory than there is",
+    )
 
 
 def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
@@ -69,7 +74,7 @@ def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
     import latentrt
 
     placed: dict[str, Any] = {"device": args.device, "dtype": args.dtype, "tile": args.tile}
-    placed["low_memory"] = getattr(args, "low_memory", False)
+    placed |= {"low_memory": getattr(args, "low_memory", False), "force": args.force}
     if model is None:
         parts = {"vae": args.vae, "text_encoder": args.text_encoder or (), "unet": args.unet}
         placed |= {**parts, "prediction_type": args.prediction_type}
@@ -98,6 +103,15 @@ def add_tile(parser: argparse.ArgumentParser) -> None:
         metavar="auto|off|SIZE",
         help="send large pictures through the autoencoder in tiles of SIZE pixels, which takes less memory and twice "
         "the time, and changes the picture somewhat (default: auto, tiles of 512 for pictures above 1024x1024)",
+    )
+
+
+def add_low_memory(parser: argparse.ArgumentParser) -> None:
+    """--low-memory."""
+    parser.add_argument(
+        "--low-memory",
+        action="store_true",
+        help="free each network when its stage is over; all pictures are decoded and written at the end",
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Collection
 from typing import Any, TypeAlias
 
-from latentrt.errors import LatentrtError, SettingError
+from latentrt.errors import LatentrtError, MemoryShortageError, SettingError
 from latentrt.painting.kinds import Choice, Flag, Kind
 from latentrt.painting.picture_settings import RUNS
 from latentrt.painting.second_pass import Hires
@@ -65,6 +65,8 @@ def reading(kind: Kind) -> Callable[[str], Any]:
 
 def in_options(error: LatentrtError) -> str:
     """An error of the library in the words of the command line."""
+    if isinstance(error, MemoryShortageError):
+        return error.told()
     return error.told(option_of) if isinstance(error, SettingError) else str(error)
 
 

@@ -40,11 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser, of: type) -> None:
     arguments.add_tile(parser)
     previews.add_arguments(parser)
     arguments.add_model(parser)
-    parser.add_argument(
-        "--low-memory",
-        action="store_true",
-        help="free each network when its stage is over; all pictures are decoded and written at the end",
-    )
+    arguments.add_low_memory(parser)
     arguments.add_reporting(parser)
 
 

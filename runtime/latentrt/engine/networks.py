@@ -24,12 +24,14 @@ class Placement:
         dtype: what they compute in.
         low_memory: load with less memory, see `Session`; and close each network when its stage is over.
         asked: `dtype` was asked for, and is not what suits the provider.
+        force: run also what there seems to be no memory for.
     """
 
     provider: Provider
     dtype: Compute
     low_memory: bool = False
     asked: bool = False
+    force: bool = False
 
     def dtype_of(self, component: Component) -> Compute:
         """What one network computes in: fp32 where it is marked so, since it overflows in fp16; a given graph, its own.
@@ -58,7 +60,9 @@ class Placement:
         return widens and component.name in TEXT_ENCODERS
 
 
-def place(device: str = "auto", dtype: str = "auto", low_memory: bool = False) -> Placement:
+def place(
+    device: str = "auto", dtype: str = "auto", low_memory: bool = False, force: bool = False
+) -> Placement:
     """Where networks can run here; for the arguments see `latentrt.load`.
 
     Raises:
@@ -67,11 +71,12 @@ def place(device: str = "auto", dtype: str = "auto", low_memory: bool = False) -
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    if not isinstance(low_memory, bool):
-        raise InputError(f"low_memory: expected True or False, got {low_memory!r}")
+    for name, value in (("low_memory", low_memory), ("force", force)):
+        if not isinstance(value, bool):
+            raise InputError(f"{name}: expected True or False, got {value!r}")
     provider = choose(device)
     asked: dict[str, Compute] = {"auto": provider.dtype, "fp16": "fp16", "fp32": "fp32"}
-    return Placement(provider, asked[dtype], low_memory, dtype != "auto")
+    return Placement(provider, asked[dtype], low_memory, dtype != "auto", force)
 
 
 class Networks:

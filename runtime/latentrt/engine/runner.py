@@ -122,6 +122,14 @@ class Runner:
         message = f"{self.component.name} overflows in fp16; from now on it computes in fp32"
         warnings.warn(message, Overflowed, stacklevel=4)
 
+    @property
+    def last(self) -> tuple[Shapes, Norms] | None:
+        """The shapes that the session that was used last was run with, and its norms; None where none is loaded."""
+        if not self._sessions:
+            return None
+        (variant, _), session = list(self._sessions.items())[-1]
+        return None if isinstance(session, GivenSession) else (session.shapes, variant.norms)
+
     def close(self) -> None:
         """Free all sessions."""
         for session in self._sessions.values():

@@ -72,6 +72,7 @@ class Session:
         self.outputs = graph.outputs
         self.dimensions = dict(dimensions or {})
         self._streams = streams
+        self.shapes: dict[str, tuple[int, ...]] = {}  # of the last run's inputs
         self._size = 0  # values that the last run was given
         folder = weights.files[0].resolve().parent
         places, arrays = _place(
@@ -122,6 +123,7 @@ class Session:
         # The larger run's memory goes back; or that for widened weights, which others may want meanwhile.
         shrinks = size < self._size or self._streams
         self._size = size
+        self.shapes = {name: array.shape for name, array in checked.items()}
         results = run_native(self._session, self.component, self.provider, names, checked, shrinks)
         arrays = {}
         for name, array in zip(names, results, strict=True):

@@ -26,7 +26,11 @@ def take_as_stored(graph: Graph) -> None:
             node.op_type, node.domain = _OPERATOR, _DOMAIN
             node.input[1] = transposes[node.input[1]]
             node.attribute.add(name="transB", type=INT, i=1)
-    # A Transpose that nothing reads any more is dropped by ONNX Runtime.
+    # ONNX Runtime would fold a Transpose that nothing reads any more, and then drop what comes of it.
+    read = {name for node in nodes for name in node.input} | graph.outputs.keys()
+    for index in reversed(range(len(nodes))):
+        if nodes[index].op_type == "Transpose" and nodes[index].output[0] in transposes.keys() - read:
+            del nodes[index]
     if transposes and _DOMAIN not in {opset.domain for opset in graph.proto.opset_import}:
         graph.proto.opset_import.add(domain=_DOMAIN, version=1)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from latentrt.errors import InputError
 from latentrt.painting.blend import Blend
+from latentrt.painting.budget import check_run
 from latentrt.painting.conditions import condition, repeated
 from latentrt.painting.denoiser import Denoiser
 from latentrt.painting.parts import Parts
@@ -105,6 +106,7 @@ class Generation:
         parts.networks.check("vae_decoder")
         if any(one.encodes for one in passes):
             parts.networks.check("vae_encoder")
+        check_run(parts, passes)
         self.request = passes[-1].request
         self.total = sum(one.steps for one in passes)
         self._parts = parts

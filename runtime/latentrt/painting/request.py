@@ -96,6 +96,11 @@ class Request:
         """Whether the UNet is shown the picture all along, and begins with noise alone."""
         return self.edited_scale is not None
 
+    @property
+    def rows(self) -> int:
+        """How many rows of its batch the UNet is asked for a picture, at the most."""
+        return 1 + self.takes_negative + (self.takes_negative and self.guidance.image_scale != 1)
+
     def texts(self, encoders: int) -> dict[str, tuple[str, ...]]:
         """What each of so many text encoders reads, by what warnings call it: the negative prompt, then the prompt."""
         settings = self.settings

@@ -1,0 +1,226 @@
+"""Memory is predicted before it is taken: what a run needs at its peak, whether that is there, and what would do."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from latentrt.engine import machine
+from latentrt.engine.memory import Call, Peak, is_judged, peak
+from latentrt.engine.networks import Networks
+from latentrt.errors import MemoryShortageError, Remedy
+from latentrt.networks import Variant
+from latentrt.networks.variant import Norms
+from latentrt.painting.autoencoder import Tile
+from latentrt.painting.parts import Parts
+from latentrt.painting.passes import Pass
+from latentrt.painting.request import Request
+from latentrt.painting.tiling import MIN_TILE, Grid
+
+_PICTURE = 30  # bytes of a pixel: of the decoded picture in float32, its copy, and the finished picture
+_TILE = 512  # pixels: of the tiles that are offered
+_SHARES = (0.75, 0.5, 0.375, 0.25)  # of the size that was asked, offered in its stead
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is made: as asked, or with less memory.
+
+    Attributes:
+        low_memory: see `latentrt.load`.
+        tile: see `latentrt.load`; None: as the model was loaded.
+        batch: at most so many pictures at a time; None: as asked.
+        share: of the width and height that were asked.
+    """
+
+    low_memory: bool
+    tile: Tile | None = None
+    batch: int | None = None
+    share: float = 1.0
+
+
+def check_run(parts: Parts, passes: Sequence[Pass]) -> None:
+    """Refuse a run that this machine has no memory for; nothing is loaded.
+
+    Raises:
+        MemoryShortageError: how much it takes, how much there is, and what would do.
+    """
+    placement = parts.networks.placement
+    asked = Plan(placement.low_memory)
+    _check(parts.networks, lambda plan: predict(parts, passes, plan), asked, _cheaper(parts, passes, asked))
+
+
+def predict(parts: Parts, passes: Sequence[Pass], plan: Plan) -> Peak:
+    """What a run takes at its peak."""
+    return peak(list(_calls(parts, passes, plan)), plan.low_memory)
+
+
+def check_coding(
+    parts: Parts, component: str, latent_size: tuple[int, int], count: int, tile: Tile | None
+) -> None:
+    """Refuse to encode (`vae_encoder`) or decode (`vae_decoder`) pictures that there is no memory for.
+
+    Args:
+        parts: of the model.
+        component: which half.
+        latent_size: height and width of the latents.
+        count: of pictures.
+        tile: see `latentrt.load`; None: as it was loaded.
+
+    Raises:
+        MemoryShortageError: as `check_run`.
+    """
+
+    def predicted(plan: Plan) -> Peak:
+        calls = list(_coding(parts, component, latent_size, count, plan))
+        return peak(calls, plan.low_memory)
+
+    asked = Plan(parts.networks.placement.low_memory, tile)
+    tiled = _tiled(parts, latent_size, asked)
+    offered = [] if tiled is None else [(tiled, Remedy(f"tile={tiled.tile}", f"--tile {tiled.tile}"))]
+    _check(parts.networks, predicted, asked, offered)
+
+
+def _check(
+    networks: Networks, predicted: Callable[[Plan], Peak], asked: Plan, cheaper: Iterable[tuple[Plan, Remedy]]
+) -> None:
+    if networks.placement.force or not is_judged(networks):
+        return
+    free = machine.available()
+    if free is None:
+        return
+    worst = predicted(asked)
+    if worst.total <= free:
+        return
+    remedies: list[Remedy] = []
+    for plan, remedy in cheaper:
+        # What is asked together is offered where nothing does it alone.
+        if remedies and remedy.last:
+            break
+        if (less := predicted(plan).total) <= free:
+            remedies.append(replace(remedy, total=less))
+    raise MemoryShortageError(worst.component, worst.total, worst.weights, free, tuple(remedies))
+
+
+def _cheaper(parts: Parts, passes: Sequence[Pass], asked: Plan) -> Iterator[tuple[Plan, Remedy]]:
+    """What takes less memory, the least painful first: each alone, then together."""
+    size = passes[-1].request.latent_size
+    plan, words, options = asked, [], []
+
+    def offered(changed: Plan, word: str, option: str) -> tuple[Plan, Remedy]:
+        nonlocal plan
+        plan = replace(
+            plan,
+            **{name: value for name, value in vars(changed).items() if value != getattr(asked, name)},
+        )
+        words.append(word)
+        options.append(option)
+        return changed, Remedy(word, option)
+
+    if not asked.low_memory:
+        yield offered(replace(asked, low_memory=True), "low_memory=True", "--low-memory")
+    if (tiled := _tiled(parts, size, asked)) is not None:
+        yield offered(tiled, f"tile={tiled.tile}", f"--tile {tiled.tile}")
+    if any(len(batch.seeds) > 1 for one in passes for batch in one.request.seeds.batches):
+        yield offered(replace(asked, batch=1), "batch_size=1", "--batch-size 1")
+    if len(words) > 1:
+        yield plan, Remedy(", ".join(words), " ".join(options), last=True)
+    for share in _SHARES:
+        width, height = _shrunk(parts, passes[0].request, share)
+        if min(width, height) < MIN_TILE * parts.autoencoder.factor:
+            break
+        word, option = f"width={width}, height={height}", f"--size {width}x{height}"
+        yield replace(asked, share=share), Remedy(word, option, smaller=True)
+        if words:
+            both = replace(plan, share=share)
+            yield (
+                both,
+                Remedy(", ".join([*words, word]), " ".join([*options, option]), last=True, smaller=True),
+            )
+
+
+def _shrunk(parts: Parts, request: Request, share: float) -> tuple[int, int]:
+    factor = parts.autoencoder.factor
+    height, width = (_scaled(side, share) * factor for side in request.latent_size)
+    return width, height
+
+
+def _scaled(side: int, share: float) -> int:
+    """A side in latents: of a smaller size a multiple of 8, which every UNet takes."""
+    return side if share == 1 else max(int(side * share) // 8 * 8, 8)
+
+
+def _tiled(parts: Parts, latent_size: tuple[int, int], asked: Plan) -> Plan | None:
+    """The plan with smaller tiles, where these would be smaller."""
+    autoencoder = parts.autoencoder
+    height, width = (side * autoencoder.factor for side in latent_size)
+    tiling = autoencoder.tiling(height, width, asked.tile)
+    if tiling is not None or max(height, width) <= _TILE or _TILE % autoencoder.factor:
+        return None
+    return replace(asked, tile=_TILE)
+
+
+def _calls(parts: Parts, passes: Sequence[Pass], plan: Plan) -> Iterator[Call]:
+    """The networks of a run in their order, each with what it takes at the most."""
+    before: tuple[int, int] | None = None
+    count = sum(len(batch.seeds) for batch in passes[-1].request.seeds.batches)
+    for one in passes:
+        request, painter = one.request, one.parts or parts
+        height, width = (_scaled(side, plan.share) for side in request.latent_size)
+        for name in painter.networks.model.text_encoders:
+            yield Call(painter.networks, name, {"input_ids": (1, _tokens(painter.networks, name))})
+        if one.upscaler is not None and not one.upscaler.latent and before is not None:
+            yield from _coding(parts, "vae_decoder", before, count, plan)
+            yield from _coding(parts, "vae_encoder", (height, width), count, plan)
+        elif request.pixels is not None:
+            yield from _coding(painter, "vae_encoder", (height, width), 1, plan)
+        yield _unet(painter, request, (height, width), plan)
+        before = height, width
+    assert before is not None  # a run has a pass
+    yield from _coding(parts, "vae_decoder", before, count, plan)
+
+
+def _unet(parts: Parts, request: Request, size: tuple[int, int], plan: Plan) -> Call:
+    networks, batches = parts.networks, request.seeds.batches
+    largest = max(len(batch.seeds) for batch in batches)
+    rows = min(largest, largest if plan.batch is None else plan.batch) * request.rows
+    model = networks.model
+    sizes = {
+        "batch": rows,
+        "height": size[0],
+        "width": size[1],
+        "sequence": max(_tokens(networks, name) for name in model.text_encoders),
+        "text_width": _pooled(networks),
+        "time_ids": model.num_time_ids,
+    }
+    component = model.components["unet"]
+    inputs = component.graph(Variant(networks.placement.dtype_of(component))).inputs
+    shapes = {
+        name: tuple(sizes[side] if isinstance(side, str) else side for side in value.shape)
+        for name, value in inputs.items()
+    }
+    return Call(networks, "unet", shapes)
+
+
+def _tokens(networks: Networks, name: str) -> int:
+    return networks.model.components[name].options.number("max_position_embeddings", 77)
+
+
+def _pooled(networks: Networks) -> int:
+    name = networks.model.text_encoders[-1]
+    return networks.model.components[name].options.number("projection_dim", 512)
+
+
+def _coding(parts: Parts, component: str, size: tuple[int, int], count: int, plan: Plan) -> Iterator[Call]:
+    """One half of the autoencoder, on so many pictures one by one, whole or in tiles."""
+    autoencoder, networks = parts.autoencoder, parts.networks
+    height, width = (side * autoencoder.factor for side in size)
+    tiling = autoencoder.tiling(height, width, plan.tile)
+    rows, columns = size if tiling is None else Grid(*size, tiling).tile
+    norms: tuple[Norms, ...] = ("own",) if tiling is None else ("told",)
+    beside = _PICTURE * height * width * count
+    if component == "vae_decoder":
+        shapes = {"latent_sample": (1, autoencoder.latent_channels, rows, columns)}
+    else:
+        channels = networks.model.components[component].options.number("in_channels", 3)
+        shapes = {"sample": (1, channels, rows * autoencoder.factor, columns * autoencoder.factor)}
+    for norm in norms:
+        yield Call(networks, component, shapes, norm, beside)
