@@ -144,7 +144,7 @@ class Graph:
                 name=factor, data_type=kind, dims=values.shape, raw_data=values.tobytes()
             )
             self._model.graph.node.add(
-                op_type="Mul", input=[added.output[0], factor], output=[output], name=output
+                op_type="Mul", input=[added.output[0], factor], output=[output], name=f"{output}/scaled"
             )
 
     def _external(self) -> list[Any]:

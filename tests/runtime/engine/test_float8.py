@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kinds import CLIP_L
 from onnx_build import linear
+from random_weights import random_weights
 
 from latentrt.engine.providers import choose
 from latentrt.engine.session import Session, _place
@@ -17,7 +19,7 @@ from latentrt.models.floats import WIDENED
 from latentrt.models.keys.open_clip import from_open_clip
 from latentrt.models.safetensors import Tensor, safetensors_header
 from latentrt.models.weights import Weights
-from latentrt.networks import Graph
+from latentrt.networks import Graph, Variant, build
 
 CPU = choose("cpu")
 FINITE = {
@@ -81,6 +83,35 @@ def test_a_session_computes_with_the_values_that_numpy_reads(tmp_path_factory, d
     result = opened.run({"x": np.eye(3, dtype=np.float32)})["y"]
     expected = values.astype(np.float16).astype(np.float32) if compute == "fp16" else values
     np.testing.assert_allclose(result, expected.T, rtol=1e-6)
+
+
+@pytest.mark.parametrize("compute", ["fp32", "fp16"])
+def test_a_network_with_scaled_weights(tmp_path, compute):
+    """As its builder writes it: a text encoder, against its dequantised values."""
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
+    config = {**CLIP_L, **small, "vocab_size": 20}
+    graph, rng = build("text_encoder", config, Variant(compute)), np.random.default_rng(0)
+    stored, wide = {}, {}
+    for name, values in random_weights(rng, graph.parameters).items():
+        if values.ndim == 2 and "layers" in name:
+            stored[name] = ("F8_E4M3", drawn("F8_E4M3", *values.shape) & 0xBF)
+            scale = rng.uniform(0.01, 0.1, rng.choice([1, len(values)])).astype(np.float32)
+            stored[f"{name}_scale"] = ("F32", scale)
+            values = WIDENED["F8_E4M3"](stored[name][1]) * scale.reshape(-1, 1)
+        else:
+            stored[name] = ("F32", values)
+        wide[name] = ("F32", values)
+    results = []
+    for tensors in (wide, stored):
+        found = dict(Weights((write(tmp_path / f"{len(tensors)}.safetensors", tensors),)))
+        for name in tensors:
+            if f"{name}_scale" in found:
+                found[name] = Tensor(**{**vars(found[name]), "scale": found[f"{name}_scale"]})
+        graph = build("text_encoder", config, Variant(compute))
+        session = Session("text_encoder", graph, Weights.of(found), CPU, compute)
+        results.append(session.run({"input_ids": np.arange(8, dtype=np.int64)[None] + 1}))
+    for name, values in results[0].items():
+        np.testing.assert_array_equal(results[1][name], values)
 
 
 @pytest.mark.parametrize("dtype", FINITE)
