@@ -74,12 +74,14 @@ def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
     import latentrt
 
     placed: dict[str, Any] = {"device": args.device, "dtype": args.dtype, "tile": args.tile}
-    placed |= {"low_memory": getattr(args, "low_memory", False), "force": args.force}
+    placed["low_memory"] = getattr(args, "low_memory", False)
+    more = {"force": args.force or None}
     if model is None:
-        parts = {"vae": args.vae, "text_encoder": args.text_encoder or (), "unet": args.unet}
-        placed |= {**parts, "prediction_type": args.prediction_type}
+        more |= {name: getattr(args, name) for name in ("vae", "text_encoder", "unet", "prediction_type")}
         model = "demo" if args.model is None else args.model
-    return latentrt.load(model, **placed)
+    return latentrt.load(
+        model, **placed, **{name: value for name, value in more.items() if value is not None}
+    )
 
 
 def parts_given(args: argparse.Namespace) -> set[str]:

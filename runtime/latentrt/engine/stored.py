@@ -8,7 +8,7 @@ re-orders them out of the form in which they are stored; and of a table of embed
 from typing import Any
 
 from latentrt.networks import Graph
-from latentrt.networks.proto import INT
+from latentrt.networks.proto import EXTERNAL, INT
 
 _DOMAIN, _OPERATOR = "com.microsoft", "FusedMatMul"
 
@@ -16,10 +16,12 @@ _DOMAIN, _OPERATOR = "com.microsoft", "FusedMatMul"
 def take_as_stored(graph: Graph) -> None:
     """Let products take weights without a transposition, and tables be read before they are widened."""
     nodes = graph.proto.graph.node
-    stored = {parameter.name for parameter in graph.parameters if len(parameter.shape) == 2}
+    external = (t for t in graph.proto.graph.initializer if t.data_location == EXTERNAL)
+    stored = {tensor.name for tensor in external if len(tensor.dims) == 2}
     casts = {n.output[0]: n for n in nodes if n.op_type == "Cast" and n.input[0] in stored}
     _swap_gathers(graph, casts)
-    matrices = stored | casts.keys()
+    scaled = {n.output[0] for n in nodes if n.op_type == "Mul" and n.input[0] in casts}  # of float8
+    matrices = stored | casts.keys() | scaled
     transposes = {n.output[0]: n.input[0] for n in nodes if _transposes(n) and n.input[0] in matrices}
     for node in nodes:
         if node.op_type == "MatMul" and not node.domain and node.input[1] in transposes:
