@@ -1,10 +1,10 @@
-"""Make a checkpoint of a family's published configuration with random weights: a folder as diffusers writes it.
+"""Make a checkpoint of a family's published configuration with random weights: diffusers' folder, or one file.
 
-    python tools/make_random.py FAMILY OUT [--tiny] [--dtype fp16|fp32] [--seed 0] [--bpe bpe_simple_vocab_16e6.txt.gz]
+    python tools/make_random.py FAMILY OUT [--single-file] [--tiny] [--dtype fp16|fp32] [--seed 0]
 
 It paints noise; it is for measuring load time, speed and memory at real size, and with --tiny for trying every family
 in seconds. Each tensor is drawn by its name, so that the same name and shape hold the same values in whatever file.
-With the vocabulary file of OpenAI's CLIP its tokenizers are the real ones; without, they know letters alone.
+Its tokenizers are CLIP's.
 """
 
 import argparse
@@ -12,26 +12,26 @@ import gzip
 import json
 import math
 import sys
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from families import FAMILIES, PAD_END, PAD_FIRST, Config, Family
 
+from latentrt.models.bundle import open_model
+from latentrt.models.single_file_writer import write_single_file
 from latentrt.networks import build
 from latentrt_bench.peers.sd15 import write_tokenizer
 from latentrt_bench.random_weights import write_random_tensors
 
-MERGES = 48894  # of the vocabulary file's lines that CLIP uses
 
-
-def read_merges(bpe: Path) -> list[str]:
-    """CLIP's merges from the vocabulary file of OpenAI's CLIP (MIT)."""
-    with gzip.open(bpe, "rt", encoding="utf-8") as file:
-        merges = file.read().split("\n")[1 : MERGES + 1]
-    if len(merges) != MERGES:
-        raise SystemExit(f"{bpe}: gives {len(merges)} merges, expected {MERGES}")
-    return merges
+def clip_merges() -> list[str]:
+    """CLIP's merges, which latentrt brings."""
+    with resources.files("latentrt").joinpath("text", "clip", "merges.txt.gz").open("rb") as packed:
+        return gzip.decompress(packed.read()).decode("utf-8").splitlines()
 
 
 def networks(family: Family) -> Iterator[tuple[str, Config, str, dict[str, tuple[int, ...]]]]:
@@ -95,15 +95,22 @@ def main() -> int:
     parser.add_argument("family", choices=FAMILIES, metavar="FAMILY", help=", ".join(FAMILIES))
     parser.add_argument("out", type=Path)
     parser.add_argument("--tiny", action="store_true", help="the same architecture in small widths")
-    parser.add_argument("--bpe", type=Path, help="CLIP's bpe_simple_vocab_16e6.txt.gz")
+    parser.add_argument(
+        "--single-file", action="store_true", help="one .safetensors file, in the names of the original code"
+    )
     parser.add_argument("--dtype", choices=("fp16", "fp32"), default="fp16")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise SystemExit(f"{args.out}: is there already; expected a new folder")
+    if args.out.exists() and (args.single_file or not args.out.is_dir() or any(args.out.iterdir())):
+        raise SystemExit(f"{args.out}: is there already; expected a new name")
     family = FAMILIES[args.family]
-    merges = [] if args.bpe is None else read_merges(args.bpe)
-    write_folder(family.tiny() if args.tiny else family, args.out, args.seed, args.dtype, merges)
+    family = family.tiny() if args.tiny else family
+    if not args.single_file:
+        write_folder(family, args.out, args.seed, args.dtype, clip_merges())
+        return 0
+    with tempfile.TemporaryDirectory(dir=args.out.absolute().parent) as folder:
+        write_folder(family, Path(folder), args.seed, args.dtype, clip_merges())
+        write_single_file(replace(open_model(folder), name=args.family), args.out)
     return 0
 
 
