@@ -44,8 +44,9 @@ class Encoder:
 
     @property
     def width(self) -> int:
-        """Of its hidden states."""
-        return self.tensors["text_model.embeddings.token_embedding.weight"].shape[-1]
+        """Of its hidden states; 0 where its table is damaged, which its config says (`derive.text_config`)."""
+        shape = self.tensors["text_model.embeddings.token_embedding.weight"].shape
+        return shape[-1] if shape else 0
 
 
 @dataclass(frozen=True)
