@@ -1,6 +1,6 @@
 """From a config to an ONNX graph: a file a network, over shared layers. Knows neither weights nor providers."""
 
-from latentrt.networks.builders import BUILDERS, build
+from latentrt.networks.builders import BUILDERS, build, class_of
 from latentrt.networks.graph import Graph, Parameter, Place, Value
 from latentrt.networks.options import Options
 from latentrt.networks.variant import COMPUTES, Compute, Variant
@@ -16,4 +16,5 @@ __all__ = [
     "Value",
     "Variant",
     "build",
+    "class_of",
 ]

@@ -55,14 +55,23 @@ def build(
     if component not in BUILDERS:
         raise ModelError(f"{component}: no such component; expected one of {', '.join(BUILDERS)}")
     o = Options(f"{component}: config.json" if where is None else where, config)
-    builder = BUILDERS[component][_class_of(component, o, class_name)]
+    builder = BUILDERS[component][class_of(component, o, class_name)]
     graph = builder(o, Variant() if variant is None else variant)
     o.finish()
     return graph
 
 
-def _class_of(component: str, o: Options, named: str | None) -> str:
-    """The class of a network: what the index says, else the config, else the component's usual one."""
+def class_of(component: str, o: Options, named: str | None) -> str:
+    """The class of a network: what the index says, else the config, else the component's usual one.
+
+    Args:
+        component: a key of `BUILDERS`.
+        o: its config.
+        named: what the model's index says, if anything.
+
+    Raises:
+        ModelError: it is none that has a graph here.
+    """
     classes = tuple(BUILDERS[component])
     own, architectures = o.get("_class_name"), o.get("architectures")
     if named is not None:
