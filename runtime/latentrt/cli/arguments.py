@@ -31,18 +31,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         metavar="demo|PATH",
         help="the included demo model, a .safetensors file, a diffusers folder, or a bundle (default: demo)",
     )
-    for name, of in PARTS.items():
-        group.add_argument(
-            f"--{name}",
-            metavar="PATH",
-            action="append" if name == "text-encoder" else "store",
-            help=f"a .safetensors file or diffusers folder of {of}",
-        )
-    group.add_argument(
-        "--prediction-type",
-        choices=PREDICTION_TYPES,
-        help="what the UNet predicts, where the model's files say something else, or nothing",
-    )
+    add_parts(group)
     group.add_argument(
         "--device",
         choices=DEVICES,
@@ -57,6 +46,32 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_parts(group: "argparse._ArgumentGroup") -> None:
+    """--vae, --text-encoder, --unet, --prediction-type."""
+    for name, of in PARTS.items():
+        group.add_argument(
+            f"--{name}",
+            metavar="PATH",
+            action="append" if name == "text-encoder" else "store",
+            help=f"a .safetensors file or diffusers folder of {of}",
+        )
+    group.add_argument(
+        "--prediction-type",
+        choices=PREDICTION_TYPES,
+        help="what the UNet predicts, where the model's files say something else, or nothing",
+    )
+
+
+def parts(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_parts` was given, as `latentrt.load` takes it."""
+    return {
+        "vae": args.vae,
+        "text_encoder": args.text_encoder or [],
+        "unet": args.unet,
+        "prediction_type": args.prediction_type,
+    }
+
+
 def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
     """The model of --model on what the options say, or another one.
 
@@ -69,8 +84,7 @@ def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
     placed: dict[str, Any] = {"device": args.device, "dtype": args.dtype, "tile": args.tile}
     placed["low_memory"] = getattr(args, "low_memory", False)
     if model is None:
-        parts = {"vae": args.vae, "text_encoder": args.text_encoder or (), "unet": args.unet}
-        placed |= {**parts, "prediction_type": args.prediction_type}
+        placed |= parts(args)
         model = "demo" if args.model is None else args.model
     return latentrt.load(model, **placed)
 

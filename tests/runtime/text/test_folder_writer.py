@@ -1,25 +1,21 @@
 """A model in one file as a diffusers folder: it means the same, whoever opens it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from kinds import CLIP_L, KINDS, OPEN_CLIP_G, XL, Kind
-from single_files import shapes_of, stored, write_kind
+from kinds import KINDS
+from single_files import write_kind, write_small_xl
 
 import latentrt
 from latentrt.models.bundle import open_model
 from latentrt.models.layout import CHECKPOINT_FOLDERS
 from latentrt.models.model import Model
-from latentrt.models.safetensors import write_safetensors
 from latentrt.networks import Variant
 from latentrt.text.folder_writer import write_descriptions, write_folder
 from latentrt.text.tokenizer import clip_tokenizer, load_tokenizer
 
 PROMPT = "A photograph of an astronaut, riding 2 horses! (été)"
-VAE = {"block_out_channels": [32, 32], "norm_num_groups": 32, "down_block_types": ["DownEncoderBlock2D"] * 2,
-       "up_block_types": ["UpDecoderBlock2D"] * 2, "layers_per_block": 1}  # fmt: skip
 
 
 def said(model: Model, name: str) -> object:
@@ -74,37 +70,8 @@ def test_the_included_model_paints_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(*latents)
 
 
-@pytest.fixture(scope="module")
-def small() -> dict[str, np.ndarray]:
-    """SDXL's networks in small, as one file names them: joined and transposed tensors, 1×1 convolutions."""
-    first = {
-        **CLIP_L,
-        "hidden_size": 64,
-        "intermediate_size": 64,
-        "num_attention_heads": 1,
-        "num_hidden_layers": 1,
-    }
-    second = {**OPEN_CLIP_G, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 1,
-              "num_hidden_layers": 2, "projection_dim": 64}  # fmt: skip
-    unet = {**XL, "block_out_channels": [64, 64], "down_block_types": XL["down_block_types"][:2],
-            "up_block_types": XL["up_block_types"][1:], "attention_head_dim": [1, 1], "layers_per_block": 1,
-            "cross_attention_dim": 128, "transformer_layers_per_block": [1, 1],
-            "projection_class_embeddings_input_dim": 64 + 6 * 256}  # fmt: skip
-    xl = KINDS["sdxl"]
-    kind: Kind = replace(xl, unet=unet, encoders=dict(zip(xl.encoders, (first, second), strict=True)))
-    rng = np.random.default_rng(0)
-    parts = {"unet": shapes_of("unet", unet), "vae": shapes_of("vae", VAE)}
-    parts |= {prefix: shapes_of("text_encoder", config) for prefix, config in kind.encoders.items()}
-    arrays = {
-        part: {name: rng.standard_normal(shape).astype(np.float16) for name, shape in shapes.items()}
-        for part, shapes in parts.items()
-    }
-    return {name: tensor.of(arrays[tensor.part]) for name, tensor in stored(kind, VAE).items()}
-
-
-def test_every_tensor_is_the_files(small: dict[str, np.ndarray], tmp_path: Path) -> None:
-    write_safetensors(tmp_path / "model.safetensors", small)
-    file = open_model(tmp_path / "model.safetensors")
+def test_every_tensor_is_the_files(tmp_path: Path) -> None:
+    file = open_model(write_small_xl(tmp_path / "model.safetensors"))
     write_folder(file, tmp_path / "folder")
     folder = open_model(tmp_path / "folder")
     for name, component in file.components.items():
