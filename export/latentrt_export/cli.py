@@ -5,10 +5,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from latentrt.cli import arguments
 from latentrt.cli.console import progress_line
 from latentrt.errors import InputError
 from latentrt.models.bundle import open_model
 from latentrt.models.manifest import RELATIVE_BOUNDS, Manifest, Parity
+from latentrt.models.replacing import make_replacements
 from latentrt.models.single_file_writer import write_single_file
 from latentrt.networks import COMPUTES
 from latentrt_export.bundle.writer import STORED
@@ -19,17 +21,19 @@ examples:
   latentrt export path/to/checkpoint path/to/bundle
   latentrt export path/to/checkpoint path/to/bundle --dtype fp32
   latentrt export path/to/checkpoint path/to/bundle --overwrite --json
+  latentrt export sdxl.safetensors path/to/bundle --vae sdxl-vae.safetensors
   latentrt export path/to/checkpoint model.safetensors --single-file
 
-The checkpoint is a diffusers folder of the Stable Diffusion 1.x kind. Every network is compared with torch; nothing is
-written if one differs by more than the bounds in the first table. The second says what rounding the weights cost.
+The checkpoint is a diffusers folder or a .safetensors file, of Stable Diffusion 1.x, 2.x or XL. Every network is
+compared with torch; nothing is written if one differs by more than the bounds in the first table. The second says what
+rounding the weights cost.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "model", metavar="MODEL", help="demo, the folder of a diffusers checkpoint, or org/name[@revision]"
+        "model", metavar="MODEL", help="demo, a diffusers folder, a .safetensors file, or org/name[@revision]"
     )
     parser.add_argument(
         "out",
@@ -49,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what weights are stored in: fp16 (default), rounded, at half the size; or fp32, which keeps checkpoints "
         "of fp32, bf16 and fp16 exactly",
     )
+    arguments.add_parts(parser.add_argument_group("parts of the model"))
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a bundle")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -65,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
         def tell(progress: Progress) -> None:
             show(progress.message + ("" if progress.fraction is None else f" {progress.fraction:4.0%}"))
 
-        manifest = export_model(args.model, args.out, args.overwrite, args.dtype, tell)
+        given = make_replacements(**arguments.parts(args))
+        manifest = export_model(args.model, args.out, args.overwrite, args.dtype, tell, given)
     print(json.dumps(summary(manifest, args.out)) if args.json else table(manifest, args.out))
     return 0
 
@@ -75,7 +81,8 @@ def _write_single_file(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out}: expected a name that ends in .safetensors, with --single-file")
     if args.out.exists() and not args.overwrite:
         raise InputError(f"{args.out}: is there already; give --overwrite, or another name")
-    out = write_single_file(open_model(args.model), args.out, replaces=args.overwrite)
+    model = open_model(args.model, make_replacements(**arguments.parts(args)))
+    out = write_single_file(model, args.out, replaces=args.overwrite)
     size = out.stat().st_size
     print(json.dumps({"file": str(out), "bytes": size}) if args.json else f"{out}: {size / 1e6:.1f} MB")
     return 0

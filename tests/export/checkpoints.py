@@ -14,6 +14,8 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from latentrt.text.vocabulary import write_clip
+
 VOCABULARY = ["a", "b", "c", "a</w>", "b</w>", "c</w>", "ab</w>", "<|startoftext|>", "<|endoftext|>"]
 
 
@@ -139,6 +141,56 @@ def make_xl(
         add_watermarker=False,
         **config,
     )
+
+
+def save_published(folder: Path, refiner: bool = False) -> StableDiffusionXLPipeline:
+    """SDXL in small as one file can hold it, with what no tensor says as published: CLIP's words, 64 channels a head.
+
+    The second text encoder is the wider one, by which diffusers tells them apart.
+    """
+    words = {
+        "vocab_size": 49408, "hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 1,
+        "num_hidden_layers": 2, "bos_token_id": 49406, "eos_token_id": 49407,
+    }  # fmt: skip
+    unet = {
+        "block_out_channels": (64, 128), "cross_attention_dim": 128 if refiner else 64 + 128, "norm_num_groups": 32,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "attention_head_dim": (1, 2),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"), "transformer_layers_per_block": (1, 2),
+        "use_linear_projection": True, "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 128 + 256 * (5 if refiner else 6), "sample_size": 8,
+    }  # fmt: skip
+    vae = make_vae(
+        block_out_channels=(32, 64), norm_num_groups=32, down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2, scaling_factor=0.13025,
+    )  # fmt: skip
+    wider = {
+        **words,
+        "hidden_size": 128,
+        "num_attention_heads": 2,
+        "projection_dim": 128,
+        "hidden_act": "gelu",
+    }
+    second = CLIPTextModelWithProjection(CLIPTextConfig(**wider))
+    tokenizers = {}
+    for name, pad in (("tokenizer", "<|endoftext|>"), ("tokenizer_2", "!")):
+        (folder / name).mkdir(parents=True)
+        write_clip(folder / name, pad, 77)
+        tokenizers[name] = CLIPTokenizer.from_pretrained(folder / name)
+    if refiner:
+        tokenizers["tokenizer"] = None
+    pipeline = StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=None if refiner else make_text_encoder(**words),
+        text_encoder_2=randomize(second, 4),
+        unet=make_unet(**unet),
+        scheduler=EulerDiscreteScheduler(
+            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+        ),
+        add_watermarker=False,
+        **tokenizers,
+    )
+    pipeline.save_pretrained(folder)
+    return pipeline
 
 
 def make_tokenizer(pad: str = "<|endoftext|>") -> CLIPTokenizer:

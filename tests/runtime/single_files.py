@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kinds import Kind
+from kinds import CLIP_L, KINDS, OPEN_CLIP_G, VAE, XL, Kind
 
 from latentrt.models.keys import open_clip, unet, vae
-from latentrt.models.safetensors import safetensors_header
+from latentrt.models.safetensors import safetensors_header, write_safetensors
 from latentrt.networks import build
 
 Shapes = dict[str, tuple[int, ...]]
@@ -122,3 +122,27 @@ def write_kind(path: Path, kind: Kind, metadata: Mapping[str, str] | None = None
     """A whole file of a kind at full size, of which only the header is there; `more`: shapes of further tensors."""
     shapes = {name: tensor.shape for name, tensor in stored(kind).items()}
     return write_header(path, shapes | more, metadata=metadata)
+
+
+def write_small_xl(path: Path) -> Path:
+    """SDXL's networks in small, with random numbers: joined and transposed tensors, and 1×1 convolutions."""
+    narrow = {"hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 1}
+    first = {**CLIP_L, **narrow, "num_hidden_layers": 2}
+    second = {**OPEN_CLIP_G, **narrow, "num_hidden_layers": 2, "projection_dim": 64}
+    unet = {**XL, "block_out_channels": [64, 64], "down_block_types": XL["down_block_types"][:2],
+            "up_block_types": XL["up_block_types"][1:], "attention_head_dim": [1, 1], "layers_per_block": 1,
+            "cross_attention_dim": 128, "transformer_layers_per_block": [1, 1],
+            "projection_class_embeddings_input_dim": 64 + 6 * 256}  # fmt: skip
+    levels = {"down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2}
+    small_vae = {**VAE, **levels, "block_out_channels": [32, 32], "layers_per_block": 1}
+    xl = KINDS["sdxl"]
+    kind = replace(xl, unet=unet, encoders=dict(zip(xl.encoders, (first, second), strict=True)))
+    rng = np.random.default_rng(0)
+    shapes = {"unet": shapes_of("unet", unet), "vae": shapes_of("vae", small_vae)}
+    shapes |= {prefix: shapes_of("text_encoder", config) for prefix, config in kind.encoders.items()}
+    arrays = {
+        part: {name: (0.05 * rng.standard_normal(shape)).astype(np.float16) for name, shape in of.items()}
+        for part, of in shapes.items()
+    }
+    write_safetensors(path, {name: t.of(arrays[t.part]) for name, t in stored(kind, small_vae).items()})
+    return path

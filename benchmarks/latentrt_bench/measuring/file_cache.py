@@ -8,6 +8,7 @@ such as a virtual machine's host or the disk itself, may still hold the bytes; n
 import ctypes
 import mmap
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 
 COLD, WARM = 0.01, 0.99  # the share of a file that is cached at the most, at the least
 FROM_DISK = 0.9  # the share of what a load needs that comes from the disk at least, where it is cold
+Span = tuple[int, int]  # of a file: where it starts, and where it ends
 READ_BYTES = 16 * 2**20  # at a time
 IO = Path("/proc/self/io")
 
@@ -82,15 +84,21 @@ def empty(path: Path) -> None:
         os.close(descriptor)
 
 
-def fill(path: Path) -> None:
-    """Read the whole file, so that the system holds what it can of it."""
+def fill(path: Path, spans: Sequence[Span] | None = None) -> None:
+    """Read the file, or parts of it, so that the system holds what it can of that."""
     with path.open("rb", buffering=0) as file:
-        while file.read(READ_BYTES):
-            pass
+        for start, end in [(0, path.stat().st_size)] if spans is None else spans:
+            file.seek(start)
+            left = end - start
+            while left > 0 and (read := len(file.read(min(left, READ_BYTES)))):
+                left -= read
 
 
-def cached_share(path: Path) -> float | None:
-    """The share, 0 to 1, of the file's pages that the cache holds (mincore); None where that cannot be asked."""
+def cached_share(path: Path, spans: Sequence[Span] | None = None) -> float | None:
+    """The share, 0 to 1, of the pages of the file, or of parts of it, that the cache holds (mincore).
+
+    None where that cannot be asked.
+    """
     try:
         mincore = ctypes.CDLL(None, use_errno=True).mincore
     except (AttributeError, OSError, TypeError):  # Windows
@@ -101,7 +109,21 @@ def cached_share(path: Path) -> float | None:
     pages = np.zeros(-(-mapped.size // mmap.PAGESIZE), np.uint8)
     if mincore(*map(ctypes.c_void_p, (mapped.ctypes.data, mapped.size, pages.ctypes.data))) != 0:
         return None
-    return float((pages & 1).mean())
+    if spans is None:
+        return float((pages & 1).mean())
+    held = [pages[start // mmap.PAGESIZE : -(-end // mmap.PAGESIZE)] & 1 for start, end in spans]
+    return float(np.concatenate(held).mean()) if held else 0.0
+
+
+def joined(spans: Iterable[Span], gap: int = READ_BYTES) -> list[Span]:
+    """The same parts of a file in order, those that lie next to each other, or nearly, as one."""
+    found: list[Span] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1] + gap:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((start, end))
+    return found
 
 
 def read_from_disk() -> int | None:

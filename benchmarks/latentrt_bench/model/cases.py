@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, field
 
 from latentrt.engine.session import find_parameter
 from latentrt.errors import ModelError
+from latentrt.models.model import Model
 from latentrt.networks import Variant
 from latentrt.networks.cost.macs import Cost, cost
+from latentrt.painting.request import Request
 from latentrt_bench.command import Tell
 from latentrt_bench.limits.ceilings import add_ceilings
 from latentrt_bench.measuring.energy import EnergyMeter
@@ -16,16 +18,10 @@ from latentrt_bench.measuring.process import Job
 from latentrt_bench.measuring.rounds import Task, run_rounds
 from latentrt_bench.model.derive import COLD, PICTURE, WARM, derive_row, picture_calls, picture_parts
 from latentrt_bench.model.loads import LoadTask, run_loads
-from latentrt_bench.model.stages import STAGES, Configuration, Work, painting, work
+from latentrt_bench.model.stages import Configuration, Work, request_of, unet_stage, work
 from latentrt_bench.report import Measurement, Report, Row
 
-# The stage whose sizes a network is loaded for, without guidance and with.
-LOADED = {
-    False: ("text_encoder", "unet", "vae_encoder", "vae_decoder"),
-    True: ("text_encoder", "unet_guided", "vae_encoder", "vae_decoder"),
-}
 PATIENCE = 10  # a picture that takes so many times what its stages do is given up
-PAINTING = ("text_encoder", "unet_guided", "vae_decoder")  # what a worker that paints has loaded, at the most
 
 
 @dataclass
@@ -38,6 +34,8 @@ class Case:
         work: of each stage.
         samplers: what pictures are painted with; None stands for the model's own, by the name in the row.
         memory: bytes that each stage's worker takes at about the most.
+        loaded: the stage whose sizes each network is loaded for.
+        painting: of these, those of a picture.
     """
 
     configuration: Configuration
@@ -45,6 +43,8 @@ class Case:
     work: dict[str, Work]
     samplers: dict[str, str | None]
     memory: dict[str, int] = field(default_factory=dict)
+    loaded: tuple[str, ...] = ()
+    painting: tuple[str, ...] = ()
 
 
 def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
@@ -56,7 +56,7 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
     """
     pipeline = c.load()
     configuration = asdict(c) | {"provider": c.device}
-    del configuration["model"], configuration["device"]
+    del configuration["model"], configuration["device"], configuration["parts"]
     case = Case(c, Row(c.name, configuration), work(pipeline, c), {})
     facts = case.row.facts
     counts: dict[str, Cost] = {}
@@ -74,13 +74,20 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
         measurement.bytes_least = counted.least_bytes * one.times
         case.memory[stage] = _memory([counted], c)
         counts[stage] = counted
-    networks = [counts[stage] for stage in PAINTING]
+    case.loaded = _loaded_stages(case, unet_stage(pipeline.model, c))
+    first = _request(pipeline.model, c, samplers[0])
+    encodes = first is not None and first.pixels is not None
+    case.painting = tuple(stage for stage in case.loaded if encodes or stage != "vae_encoder")
+    facts |= {"unet": unet_stage(pipeline.model, c), "text_encoders": list(pipeline.model.text_encoders)}
+    if first is not None:
+        facts["encodes"] = _encodes(first) / c.batch
+    networks = [counts[stage] for stage in case.painting]
     alive = [[network] for network in networks] if c.low_memory else [networks]
     case.memory["picture"] = max(_memory(beside, c) for beside in alive)
     for given in samplers:
         try:
-            request = painting(pipeline, c, given).request
-        except ModelError as error:  # an inpainting UNet: its stages can be measured, not its pictures
+            request = request_of(pipeline.model, c, given)
+        except ModelError as error:  # its stages can be measured, not its pictures
             name = "the model's own" if given is None else given
             case.row.measurements[f"{PICTURE}{name}"] = Measurement("failed", reason=str(error))
             continue
@@ -90,8 +97,28 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
         facts["evaluations"][name] = len(request.guidance.scales)
         calls = picture_calls(case.row, name)
         macs = (times * (case.row.measurements[stage].macs or 0) for stage, times in calls.items())
-        case.row.measurements[f"{PICTURE}{name}"].macs = sum(macs)
+        case.row.measurements[f"{PICTURE}{name}"].macs = round(sum(macs))
     return case
+
+
+def _loaded_stages(case: Case, unet: str) -> tuple[str, ...]:
+    """A stage for each network, in the order of a picture."""
+    return tuple(stage for stage, work in case.work.items() if work.component != "unet" or stage == unet)
+
+
+def _request(model: Model, c: Configuration, sampler: str | None) -> Request | None:
+    """What a picture is asked with; None where none can be painted."""
+    try:
+        return request_of(model, c, sampler)
+    except ModelError:
+        return None
+
+
+def _encodes(request: Request) -> int:
+    """How many pictures are encoded for a run."""
+    shown = request.inpainting is not None and request.masked_unet
+    begun = request.pixels is not None and not (request.masked_unet and request.from_noise)
+    return shown + begun
 
 
 def _memory(networks: Sequence[Cost], c: Configuration) -> int:
@@ -126,7 +153,7 @@ def measure_cases(
     run_loads(_load_tasks(cases), load_rounds, tell)
     _tell_load_times(cases)
     meter = EnergyMeter(gpu=any(case.configuration.device == "cuda" for case in cases))
-    tasks = [_stage_task(case, stage) for case in cases for stage in STAGES]
+    tasks = [_stage_task(case, stage) for case in cases for stage in case.work]
     outcome = run_rounds(tasks, rounds, tell=tell, meter=meter)
     report.warnings += outcome.warnings
     tasks = [
@@ -164,7 +191,7 @@ def _load_tasks(cases: Sequence[Case]) -> list[LoadTask]:
     tasks = []
     for case in _loaded(cases).values():
         c = case.configuration
-        for stage in LOADED[c.guidance_scale > 1]:
+        for stage in case.loaded:
             for cache in (COLD, WARM):
                 name = f"{cache}{case.work[stage].component}"
                 measurement = case.row.measurements[name] = Measurement()
@@ -180,7 +207,7 @@ def _tell_load_times(cases: Sequence[Case]) -> None:
         c = case.configuration
         if c.low_memory:
             measured = _loaded(cases)[c.device, c.dtype].row.measurements
-            loads = [measured[f"{WARM}{case.work[stage].component}"].seconds for stage in PAINTING]
+            loads = [measured[f"{WARM}{case.work[stage].component}"].seconds for stage in case.painting]
             known = [seconds for seconds in loads if seconds is not None]
             if len(known) == len(loads):
                 case.row.facts["load_s"] = sum(known)
@@ -220,6 +247,6 @@ def _is_painted(row: Row, sampler: str, longest_s: float) -> bool:
         measurement.predicted_s = sum(parts.values())
         evaluations = row.facts["evaluations"][sampler]
         measurement.reason = (
-            f"one text encoder, {evaluations} evaluations of the UNet and one decode, as measured here"
+            f"the text encoders, {evaluations} evaluations of the UNet and one decode, as measured here"
         )
     return measurement.status == "measured"

@@ -12,6 +12,7 @@ from latentrt.engine.providers import choose
 from latentrt.errors import InputError
 from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
+from latentrt.models.replacing import make_replacements
 from latentrt.painting.advice import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.compare import as_data, compare
@@ -24,6 +25,7 @@ EXAMPLES = """\
 examples:
   latentrt bench model demo --quick
   latentrt bench model path/to/checkpoint --report
+  latentrt bench model sdxl.safetensors --size 1024x1024 --vae sdxl-vae-fp16-fix.safetensors
   latentrt bench model path/to/checkpoint --size 512x512 --size 768x768 --batch-size 1 --batch-size 4 --device cuda
   latentrt bench model path/to/checkpoint --compare before.json
 
@@ -37,8 +39,11 @@ QUICK_PICTURE_S = 30.0  # with --quick, a picture that would take longer is pred
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "model", metavar="MODEL", help="demo, a diffusers folder, a bundle, or org/name[@revision]"
+        "model",
+        metavar="MODEL",
+        help="demo, a .safetensors file, a diffusers folder, a bundle, or org/name[@revision]",
     )
+    arguments.add_parts(parser.add_argument_group("parts of the model"))
     group = parser.add_argument_group("what to run; what may be repeated is measured in every combination")
     group.add_argument(
         "--size",
@@ -95,15 +100,15 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def refuse_unmeasured(model: Model) -> None:
-    """Refuse models of which the stages are others.
+    """Refuse models whose work cannot be counted.
 
     Raises:
         InputError: it is one.
     """
-    if model.is_xl or model.guidance_width:
+    if model.layout is not None:
         raise InputError(
-            f"{model.name}: its UNet is told more than the text and the timestep, which the benchmarks do not measure "
-            "yet; expected a model of Stable Diffusion 1.x's or 2.x's kind"
+            f"{model.name}: is ONNX as somebody exported it, whose work is not counted; expected the checkpoint that "
+            "it was made from, or a bundle of `latentrt export`"
         )
 
 
@@ -114,9 +119,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(
             f"--compare {args.compare}: expected a report of `bench model`, got one of {before.benchmark}"
         )
-    model = open_model(args.model)
+    parts = arguments.parts(args)
+    model = open_model(args.model, make_replacements(**parts))
     refuse_unmeasured(model)
-    settings = _settings(args, model)
+    settings = _settings(args, model) | {"parts": parts}
     cases = [make_case(c, settings["samplers"]) for c in _configurations(settings)]
     settings["samplers"] = list(cases[0].samplers)
 
@@ -188,6 +194,7 @@ def _configurations(settings: Mapping[str, Any]) -> list[Configuration]:
             guidance_scale=settings["guidance_scale"],
             tile=settings["tile"],
             low_memory=settings["low_memory"],
+            parts=settings["parts"],
         )
         for (device, dtype), (width, height), batch in itertools.product(
             settings["runs"], settings["sizes"], settings["batch_sizes"]

@@ -6,7 +6,7 @@ from latentrt_bench.limits.roofline import least_seconds
 from latentrt_bench.report import Measurement, Report, Row
 
 PICTURE, COLD, WARM = "picture:", "load_cold.", "load_warm."  # how measurements' names begin
-STAGES = ("text_encoder", "unet", "unet_guided", "vae_encoder", "vae_decoder")
+STAGES = ("text_encoder", "text_encoder_2", "unet", "unet_guided", "vae_encoder", "vae_decoder")
 
 
 def derive(report: Report) -> dict[str, Any]:
@@ -76,14 +76,21 @@ def picture_parts(row: Row, sampler: str) -> dict[str, float] | None:
     return parts
 
 
-def picture_calls(row: Row, sampler: str) -> dict[str, int]:
-    """How often each stage is called for one batch of pictures, beside loading."""
+def picture_calls(row: Row, sampler: str) -> dict[str, float]:
+    """How often each stage is called for one batch of pictures, beside loading.
+
+    A part of a call is of the encoder, which takes one or two pictures for a batch.
+    """
     evaluations = row.facts["evaluations"].get(sampler, 0)
-    return {"text_encoder": 1, _unet_name(row): evaluations, "vae_decoder": 1}
+    encoded = {"vae_encoder": times} if (times := row.facts.get("encodes", 0)) else {}
+    texts = dict.fromkeys(row.facts.get("text_encoders", ["text_encoder"]), 1)
+    return {**texts, **encoded, _unet_name(row): evaluations, "vae_decoder": 1}
 
 
 def _unet_name(row: Row) -> str:
-    return "unet_guided" if row.configuration["guidance_scale"] > 1 else "unet"
+    """Reports of before there were models that are told the guidance scale do not say."""
+    guided = row.configuration["guidance_scale"] > 1
+    return str(row.facts.get("unet", "unet_guided" if guided else "unet"))
 
 
 def _point(

@@ -28,6 +28,7 @@ from latentrt_bench.report import Report
 STAGES = {
     "load": COLOURS[4],
     "text_encoder": COLOURS[2],
+    "text_encoder_2": COLOURS[2],
     "unet": COLOURS[0],
     "unet_guided": COLOURS[5],
     "vae_decoder": COLOURS[1],

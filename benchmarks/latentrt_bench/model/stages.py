@@ -1,7 +1,7 @@
 """The stages of a picture, each as a contender that a worker process loads and calls; and the work that each one is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,16 +9,25 @@ import numpy as np
 import latentrt
 from latentrt.engine.networks import Networks, place
 from latentrt.models.bundle import open_model
+from latentrt.models.model import Model
+from latentrt.models.replacing import make_replacements
 from latentrt.networks import Variant
 from latentrt.painting.autoencoder import Autoencoder, Tile
+from latentrt.painting.generation import Generation
+from latentrt.painting.request import Request, make_request
 from latentrt.painting.tiling import Grid
+from latentrt.pictures.images import load_image
+from latentrt.pictures.mask import load_mask
 from latentrt.pipeline import Pipeline
-from latentrt.text.conditioning import hidden_states
+from latentrt.text.conditioning import told_by
 from latentrt_bench.measuring import file_cache
 from latentrt_bench.measuring.rounds import WARMUPS
+from latentrt_bench.model.feeds import unet_feeds
 
 PROMPT = "a large red heart on a blue background"  # its words do not matter: all prompts are as long to the networks
-TIMESTEP = np.float32(500)
+GUIDED = 7.5  # a guidance scale for the guided step where pictures have none
+# What a model is asked to paint, by what its UNet was made for; a refiner paints over pictures too.
+RUNS = {"paint": "txt2img", "inpaint": "inpaint", "edit": "img2img"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Configuration:
     """What is run. Plain data, as it goes to a worker.
 
     Attributes:
-        model: "demo", or a folder.
+        model: "demo", a folder, or a file.
         width: of the pictures, in pixels.
         height: likewise.
         batch: pictures at a time.
@@ -36,6 +45,7 @@ class Configuration:
         guidance_scale: of a picture; 1 or less is without guidance.
         tile: see `latentrt.load`.
         low_memory: likewise.
+        parts: of `latentrt.load`, what is given in place of the model's own: vae, text_encoder, unet, prediction_type.
     """
 
     model: str
@@ -48,6 +58,7 @@ class Configuration:
     guidance_scale: float
     tile: Tile = "auto"
     low_memory: bool = False
+    parts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -56,9 +67,12 @@ class Configuration:
 
     def load(self) -> Pipeline:
         """The model, opened; its networks are loaded when they are first run."""
-        return latentrt.load(
-            self.model, device=self.device, dtype=self.dtype, low_memory=self.low_memory, tile=self.tile
-        )
+        placed: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "low_memory": self.low_memory}
+        return latentrt.load(self.model, **placed, tile=self.tile, **self.parts)
+
+    def open(self) -> Model:
+        """The model, without anything that runs it."""
+        return open_model(self.model, make_replacements(**self.parts))
 
 
 @dataclass(frozen=True)
@@ -71,30 +85,49 @@ class Work:
 
 
 def work(pipeline: Pipeline, c: Configuration) -> dict[str, Work]:
-    """The work of each stage, by its name; nothing is loaded for it."""
+    """The work of each stage that this model has, by its name; nothing is loaded for it."""
     model = pipeline.model
-    latent = (c.height // model.vae_scale_factor, c.width // model.vae_scale_factor)
-    prompts = 2 if c.guidance_scale > 1 else 1  # of all pictures of a batch, one after the other
-    return {
-        "text_encoder": Work("text_encoder", {"input_ids": (1, pipeline.tokenizer.max_length)}, prompts),
-        "unet": _unet_work(pipeline, c.batch, latent),
-        "unet_guided": _unet_work(pipeline, 2 * c.batch, latent),
-        "vae_encoder": _vae_work(pipeline, c, "vae_encoder", "sample", 3, model.vae_scale_factor),
-        "vae_decoder": _vae_work(pipeline, c, "vae_decoder", "latent_sample", model.latent_channels, 1),
+    prompts = len(
+        request_of(model, c).texts(len(model.text_encoders))
+    )  # of all pictures of a batch, one by one
+    stages = {
+        name: Work(name, {"input_ids": (1, tokenizer.max_length)}, prompts)
+        for name, tokenizer in zip(model.text_encoders, pipeline.text.tokenizers, strict=True)
     }
+    stages["unet"] = _unet_work(pipeline, c, "unet")
+    if is_guidable(model):
+        stages["unet_guided"] = _unet_work(pipeline, c, "unet_guided")
+    if "vae_encoder" in model.components:
+        channels = model.components["vae_encoder"].options.number("in_channels", 3)
+        stages["vae_encoder"] = _vae_work(
+            pipeline, c, "vae_encoder", "sample", channels, model.vae_scale_factor
+        )
+    stages["vae_decoder"] = _vae_work(pipeline, c, "vae_decoder", "latent_sample", model.latent_channels, 1)
+    return stages
 
 
-def _unet_work(pipeline: Pipeline, batch: int, latent: tuple[int, int]) -> Work:
-    sizes = {
-        "batch": batch,
-        "sequence": pipeline.tokenizer.max_length,
-        "height": latent[0],
-        "width": latent[1],
-    }
-    inputs = pipeline.model.components["unet"].graph(Variant()).inputs
-    return Work(
-        "unet", {key: tuple(int(sizes.get(str(d), d)) for d in value.shape) for key, value in inputs.items()}
-    )
+def is_guidable(model: Model) -> bool:
+    """Whether its UNet is asked of the negative prompt too: not where it is told the guidance scale."""
+    return not model.guidance_width
+
+
+def unet_stage(model: Model, c: Configuration) -> str:
+    """The stage that an evaluation of a picture is."""
+    return "unet_guided" if c.guidance_scale > 1 and is_guidable(model) else "unet"
+
+
+def _unet_work(pipeline: Pipeline, c: Configuration, stage: str) -> Work:
+    return Work("unet", {name: value.shape for name, value in _unet_feeds(pipeline, c, stage).items()})
+
+
+def _unet_feeds(pipeline: Pipeline, c: Configuration, stage: str) -> dict[str, Any]:
+    """What the UNet is fed in a stage, as the runtime feeds it."""
+    model, scale = pipeline.model, c.guidance_scale
+    if stage == "unet_guided" and scale <= 1:
+        scale = GUIDED
+    elif stage == "unet" and is_guidable(model):
+        scale = 1.0
+    return unet_feeds(pipeline, request_of(model, replace(c, guidance_scale=scale)), c.batch)
 
 
 def _vae_work(
@@ -125,18 +158,23 @@ class Stage:
 
 
 def _text_encoder(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]:
+    index = pipeline.model.text_encoders.index(work.component)
+
     def call() -> None:
         for _ in range(work.times):
-            ids = pipeline.tokenizer.encode(PROMPT).ids[None]
-            hidden_states(pipeline.runners["text_encoder"], ids)
+            ids = pipeline.text.tokenizers[index].encode(PROMPT).ids[None]
+            told_by(pipeline.model, pipeline.runners[work.component], ids)
 
     return call
 
 
-def _unet(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]:
-    session = pipeline.runners["unet"].session(work.shapes)
-    feeds = {name: _normal(shape) for name, shape in work.shapes.items()} | {"timestep": TIMESTEP}
-    return lambda: session.run(feeds)
+def _unet(stage: str) -> Callable[[Pipeline, Configuration, Work], Callable[[], Any]]:
+    def make(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]:
+        feeds = _unet_feeds(pipeline, c, stage)
+        session = pipeline.runners["unet"].session(work.shapes)
+        return lambda: session.run(feeds)
+
+    return make
 
 
 def _vae_encoder(pipeline: Pipeline, c: Configuration, work: Work) -> Callable[[], Any]:
@@ -167,28 +205,56 @@ def _normal(shape: tuple[int, ...]) -> Any:
 # Stage -> makes what is called, with everything that it needs there already.
 STAGES: dict[str, Callable[[Pipeline, Configuration, Work], Callable[[], Any]]] = {
     "text_encoder": _text_encoder,
-    "unet": _unet,
-    "unet_guided": _unet,
+    "text_encoder_2": _text_encoder,
+    "unet": _unet("unet"),
+    "unet_guided": _unet("unet_guided"),
     "vae_encoder": _vae_encoder,
     "vae_decoder": _vae_decoder,
 }
 
 
-def painting(pipeline: Pipeline, c: Configuration, sampler: str | None) -> Any:
-    """A batch of pictures, checked and not yet begun. `sampler` None: what the model's files say.
+def request_of(model: Model, c: Configuration, sampler: str | None = None) -> Request:
+    """What is asked of a batch of pictures. `sampler` None: what the model's files say.
 
     Raises:
-        InputError: a setting cannot be had.
+        InputError: a setting cannot be had; ModelError: nothing can be painted with it.
     """
-    return pipeline.start_txt2img(
-        PROMPT,
-        width=c.width,
-        height=c.height,
-        num_inference_steps=c.steps,
-        guidance_scale=c.guidance_scale,
-        sampler=sampler,
-        seed=list(range(c.batch)),
-    )
+    run, pictures = _run(model, c)
+    pictures = {"picture": load_image(pictures["image"])} if pictures else {}
+    if run == "inpaint":
+        return make_request(
+            model, run, PROMPT, pictures["picture"], load_mask(_mask(c)), **_asked(model, c, sampler)
+        )
+    return make_request(model, run, PROMPT, *pictures.values(), **_asked(model, c, sampler))
+
+
+def painting(pipeline: Pipeline, c: Configuration, sampler: str | None) -> Generation:
+    """A batch of pictures, checked and not yet begun; see `request_of`."""
+    run, pictures = _run(pipeline.model, c)
+    start: Callable[..., Generation] = getattr(pipeline, f"start_{run}")
+    return start(PROMPT, **pictures, **_asked(pipeline.model, c, sampler))
+
+
+def _run(model: Model, c: Configuration) -> tuple[str, dict[str, Any]]:
+    """The kind of run, and the pictures that it begins with: grey noise, painted over from its centre on."""
+    run = "img2img" if model.num_time_ids == 5 else RUNS.get(model.purpose, "txt2img")
+    if run == "txt2img":
+        return run, {}
+    noise = np.random.default_rng(0).integers(0, 256, (c.height, c.width, 3), dtype=np.uint8)
+    return run, {"image": noise} | ({"mask": _mask(c)} if run == "inpaint" else {})
+
+
+def _mask(c: Configuration) -> Any:
+    mask = np.zeros((c.height, c.width), np.uint8)
+    mask[c.height // 4 : -(c.height // 4) or None, c.width // 4 : -(c.width // 4) or None] = 255
+    return mask
+
+
+def _asked(model: Model, c: Configuration, sampler: str | None) -> dict[str, Any]:
+    asked: dict[str, Any] = {"width": c.width, "height": c.height, "num_inference_steps": c.steps}
+    if model.num_time_ids == 5:
+        asked["strength"] = 1.0  # all of the steps
+    return asked | {"guidance_scale": c.guidance_scale, "sampler": sampler, "seed": list(range(c.batch))}
 
 
 class Picture:
@@ -226,27 +292,32 @@ class Load:
         tensors = [
             component.weights.find(p.name, p.shape) for p in component.graph(Variant(runner.dtype)).parameters
         ]
-        self._needed = sum(tensor.end - tensor.start for tensor in tensors if tensor is not None)
-        self._files = [file.resolve() for file in component.weights.files]
+        found = [tensor for tensor in tensors if tensor is not None]
+        self._needed = sum(tensor.end - tensor.start for tensor in found)
+        # Where one file holds all networks, this one's part of it is what is to be there, or not.
+        self._spans = {
+            file: file_cache.joined((t.start, t.end) for t in found if t.file == file)
+            for file in component.weights.files
+        }
         self._cached: float | None = None
         self._read: int | None = None
 
     def empty_cache(self) -> None:
         """Have the system forget the files."""
-        for file in self._files:
-            file_cache.empty(file)
+        for file in self._spans:
+            file_cache.empty(file.resolve())
         self._remember()
 
     def fill_cache(self) -> None:
         """Have the system hold the files."""
-        for file in self._files:
-            file_cache.fill(file)
+        for file, spans in self._spans.items():
+            file_cache.fill(file, spans)
         self._remember()
 
     def load(self) -> None:
         """Open the model and make the session."""
         c = self._c
-        component = open_model(c.model).components[self._work.component]
+        component = c.open().components[self._work.component]
         self._runner = place(c.device, c.dtype, c.low_memory).runner(component)
         self._runner.session(self._work.shapes)
 
@@ -257,7 +328,7 @@ class Load:
         return {"cached_share": self._cached, "from_disk_bytes": from_disk, "needed_bytes": self._needed}
 
     def _remember(self) -> None:
-        shares = [file_cache.cached_share(file) for file in self._files]
+        shares = [file_cache.cached_share(file, spans) for file, spans in self._spans.items()]
         known = [share for share in shares if share is not None]
         self._cached = max(known) if len(known) == len(shares) else None
         self._read = file_cache.read_from_disk()

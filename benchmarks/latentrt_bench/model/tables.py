@@ -11,6 +11,7 @@ from latentrt_bench.report import Report, Row
 
 NAMES = {
     "text_encoder": "text encoder",
+    "text_encoder_2": "text encoder 2",
     "unet": "UNet step",
     "unet_guided": "UNet step, guided",
     "vae_encoder": "VAE encode",
@@ -19,6 +20,7 @@ NAMES = {
 }
 NETWORKS = {
     "text_encoder": "text encoder",
+    "text_encoder_2": "text encoder 2",
     "unet": "UNet",
     "vae_encoder": "VAE encoder",
     "vae_decoder": "VAE decoder",

@@ -15,9 +15,8 @@ from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
 from latentrt.painting.advice import DEFAULT_GUIDANCE_SCALE
 from latentrt_bench.command import Tell, add_common, conduct
-from latentrt_bench.model.command import refuse_unmeasured
 from latentrt_bench.peers.catalogue import PEERS
-from latentrt_bench.peers.materials import SD15, alone_in, default_folder, model_folder
+from latentrt_bench.peers.materials import SD15, alone_in, default_folder, model_source
 from latentrt_bench.peers.race import Catalogue, prepare, race
 from latentrt_bench.report import Report
 
@@ -43,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="sd15|demo|PATH",
         help="random weights of Stable Diffusion 1.5's size, 2.1 GB, made when first asked for; the included demo "
-        "model; or a diffusers folder (sd15; demo with --quick)",
+        "model; a diffusers folder, or a .safetensors file, of Stable Diffusion 1.x, 2.x or XL (sd15; demo with "
+        "--quick)",
     )
     parser.add_argument(
         "--peer",
@@ -98,14 +98,14 @@ def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
     # Fails here, before anything is made, where there is no such model.
     model = None if name == SD15 else open_model(name)
     if model is not None:
-        refuse_unmeasured(model)
+        refuse_unraced(model)
     names = list(dict.fromkeys(args.peer)) if args.peer else list((catalogue or Catalogue()).peers)
     names.sort(key=list((catalogue or Catalogue()).peers).index)  # the first is what others are held against
     settings = _settings(args, name, model) | {"peers": names}
 
     def measure(report: Report, tell: Tell) -> None:
         with alone_in(folder), scratch(Path(tempfile.gettempdir()), "latentrt-peers") as work_folder:
-            source = model_folder(name, folder, tell)
+            source = model_source(name, folder, tell)
             work = settings | _latents(open_model(source)) | {"cores": _cores()}
             if LAST_TIMESTEP % max(settings["steps"] - 1, 1):
                 report.warnings.append(
@@ -118,6 +118,31 @@ def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
             race(racers, settings["rounds"], settings["pictures"], args.limit, tell)
 
     return conduct(args, "peers", settings, measure, derive)
+
+
+def refuse_unraced(model: Model) -> None:
+    """Refuse models that not every peer can be asked for the same picture of.
+
+    Raises:
+        InputError: it is one; says why.
+    """
+    reason = None
+    if model.layout is not None:
+        reason = "is ONNX as somebody exported it, which the other peers do not read"
+    elif model.num_time_ids == 5:
+        reason = (
+            "is a refiner, which paints over pictures, and the peers are asked to paint from a prompt alone"
+        )
+    elif model.purpose != "paint":
+        reason = "takes a picture beside the prompt, and the peers are asked to paint from a prompt alone"
+    elif model.guidance_width:
+        reason = "is a latent consistency model: between its steps noise is drawn, which each peer does in its own way"
+    elif str(model.scheduler_config.get("_class_name")).startswith("EDM"):
+        reason = "has noise levels of EDM's kind, which not every peer has, and all are to take the same"
+    if reason is not None:
+        raise InputError(
+            f"{model.name}: {reason}; expected a text-to-image model of Stable Diffusion 1.x, 2.x or XL"
+        )
 
 
 def derive(report: Report) -> dict[str, Any]:
@@ -145,7 +170,7 @@ def _settings(args: argparse.Namespace, name: str, model: Model | None) -> dict[
     rounds = args.rounds if args.rounds is not None else QUICK_ROUNDS if args.quick else ROUNDS
     if model is not None and model.manifest is not None:
         raise InputError(
-            f"--model {name}: a bundle; expected the diffusers checkpoint, which all peers start from"
+            f"--model {name}: a bundle; expected the checkpoint that it was made from, which all peers start from"
         )
     size = args.size
     if size is None:
@@ -178,6 +203,7 @@ def _cores() -> int:
 def _latents(model: Model) -> dict[str, Any]:
     """What the peers have to know of the model."""
     return {
+        "xl": model.is_xl,
         "prediction": model.scheduler_config.get("prediction_type", "epsilon"),
         "latent_channels": model.latent_channels,
         "factor": model.vae_scale_factor,

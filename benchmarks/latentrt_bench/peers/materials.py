@@ -1,10 +1,15 @@
-"""What the peers read: the checkpoint with one scheduler for all, and the exports of it. Each whole or not at all."""
+"""What the peers read: the checkpoint with one scheduler for all, and the exports of it. Each whole or not at all.
+
+A checkpoint in one file goes as it is to those who read it. Exporters want a diffusers folder, which is then written
+of it; and diffusers wants configs beside it, which it has from a hub otherwise.
+"""
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,8 @@ from latentrt.errors import InputError
 from latentrt.files import read_json
 from latentrt.lock import Lock
 from latentrt.models.bundle import open_model
+from latentrt.models.model import Model
+from latentrt.text.folder_writer import write_descriptions, write_folder
 from latentrt_bench.peers import sd15
 from latentrt_bench.peers.catalogue import Material
 from latentrt_bench.peers.environment import Made, run_logged
@@ -39,7 +46,7 @@ SCHEDULER: dict[str, Any] = {
     "steps_offset": 0,
     "use_karras_sigmas": False,
 }
-FOLDERS = ("text_encoder", "tokenizer", "unet", "vae")
+FOLDERS = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae")
 
 
 def default_folder() -> Path:
@@ -47,8 +54,8 @@ def default_folder() -> Path:
     return user_cache_path("latentrt", appauthor=False) / "peers"
 
 
-def model_folder(model: str, folder: Path, tell: Callable[[str], None]) -> Path:
-    """The folder of a diffusers checkpoint: "sd15" is made below `folder`, "demo" is included, else a path.
+def model_source(model: str, folder: Path, tell: Callable[[str], None]) -> Path:
+    """The folder or file of a checkpoint: "sd15" is made below `folder`, "demo" is included, else a path.
 
     Raises:
         InputError: it is a bundle.
@@ -64,26 +71,25 @@ def model_folder(model: str, folder: Path, tell: Callable[[str], None]) -> Path:
     opened = open_model(model)
     if opened.manifest is not None:
         raise InputError(
-            f"--model {model}: a bundle; expected the diffusers checkpoint, which all peers can start from"
+            f"--model {model}: a bundle; expected the checkpoint that it was made from, which all peers can start from"
         )
     return opened.root
 
 
 def make_checkpoint(source: Path, folder: Path) -> Path:
-    """The checkpoint that all read: links to the files of `source`, and the scheduler that all have.
+    """The diffusers folder that all read: links to the files of `source`, and the scheduler that all have.
+
+    Of a checkpoint in one file, a folder that is written of it, as large as the file.
 
     Returns:
         The folder `…/checkpoint`, beside which its exports go.
     """
+    if source.is_file():
+        model = _rescheduled(source)
+        return _written(source, folder, model, "checkpoint", lambda part: write_folder(model, part))
     files = [path for name in FOLDERS for path in sorted((source / name).rglob("*")) if path.is_file()]
-    scheduler = SCHEDULER | {
-        key: value
-        for key, value in read_json(source / "scheduler" / "scheduler_config.json").items()
-        if key in TRAINED
-    }
-    identity = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    key = hashlib.sha256(repr((identity, scheduler)).encode()).hexdigest()[:12]
-    home = folder / f"model-{key}" / "checkpoint"
+    scheduler = _scheduler(read_json(source / "scheduler" / "scheduler_config.json"))
+    home = _home(folder, files, scheduler) / "checkpoint"
     with _made_whole(home) as part:
         if part is not None:
             for path in files:
@@ -97,6 +103,37 @@ def make_checkpoint(source: Path, folder: Path) -> Path:
                 json.dumps(scheduler, indent=1), encoding="utf-8"
             )
     return home
+
+
+def make_descriptions(source: Path, folder: Path) -> Path:
+    """A folder with all that a diffusers folder has but weights, of a checkpoint in one file."""
+    model = _rescheduled(source)
+    return _written(source, folder, model, "descriptions", lambda part: write_descriptions(model, part))
+
+
+def _written(source: Path, folder: Path, model: Model, name: str, write: Callable[[Path], None]) -> Path:
+    home = _home(folder, [source], model.scheduler_config) / name
+    with _made_whole(home) as part:
+        if part is not None:
+            write(part)
+    return home
+
+
+def _rescheduled(source: Path) -> Model:
+    """A checkpoint in one file, with the scheduler that all have; without advice, which is what is asked of all."""
+    model = open_model(source)
+    return replace(model, scheduler_config=_scheduler(model.scheduler_config), defaults={})
+
+
+def _scheduler(own: Mapping[str, Any]) -> dict[str, Any]:
+    return SCHEDULER | {key: value for key, value in own.items() if key in TRAINED}
+
+
+def _home(folder: Path, files: list[Path], scheduler: Mapping[str, Any]) -> Path:
+    """Where what is made of a checkpoint is kept: another folder where a file has changed."""
+    identity = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    key = hashlib.sha256(repr((identity, scheduler)).encode()).hexdigest()[:12]
+    return folder / f"model-{key}"
 
 
 def make_material(name: str, material: Material, made: Made, checkpoint: Path) -> Path:

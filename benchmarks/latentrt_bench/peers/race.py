@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from latentrt.errors import LatentrtError
 from latentrt.noise import TorchGenerator
 from latentrt_bench.measuring.process import Job, Process, WorkerError
 from latentrt_bench.peers.catalogue import ENVIRONMENTS, MATERIALS, PEERS, Environment, Material, Peer
 from latentrt_bench.peers.environment import Made, PreparationError, make_environment, normalized
-from latentrt_bench.peers.materials import make_checkpoint, make_material
+from latentrt_bench.peers.materials import make_checkpoint, make_descriptions, make_material
 from latentrt_bench.peers.pictures import difference, read_picture
 from latentrt_bench.report import Measurement, Report, Row
 
@@ -63,15 +64,17 @@ def prepare(
     Args:
         report: gets a row for each peer.
         names: of the peers.
-        source: the folder of the model.
+        source: the folder or file of the model.
         folder: where environments and exports are kept.
         scratch: a folder for this run: latents, pictures, caches.
-        work: prompt, steps, guidance, width, height, seed, prediction, channels and factor of the latents, cores.
+        work: prompt, steps, guidance, width, height, seed, prediction, whether it is an xl model, channels and factor
+            of the latents, cores.
         limit_s: seconds after which loading, or a picture, is given up.
         tell: is told what is being done.
         catalogue: who there is.
     """
-    checkpoint = make_checkpoint(source, folder)
+    own = source if source.is_file() else make_checkpoint(source, folder)
+    described = {"descriptions": str(make_descriptions(source, folder))} if source.is_file() else {}
     shape = (1, work["latent_channels"], work["height"] // work["factor"], work["width"] // work["factor"])
     np.save(scratch / "latents.npy", TorchGenerator(work["seed"]).randn(shape))
     ready: list[Racer] = []
@@ -86,6 +89,9 @@ def prepare(
     def material(name: str) -> tuple[Path, dict[str, str]]:
         exporter = catalogue.materials[name]
         made = environment(exporter.environment)
+        if source.is_file():
+            tell("write a diffusers folder of the file, for those who cannot read that")
+        checkpoint = _once(failures, "diffusers folder", lambda: make_checkpoint(source, folder))
         tell(f"make the {name}")
         path = _once(failures, f"export {name}", lambda: make_material(name, exporter, made, checkpoint))
         return path, _versions(catalogue.environments[exporter.environment], made)
@@ -98,14 +104,16 @@ def prepare(
         try:
             made = environment(peer.environment)
             row.facts |= _facts(peer, catalogue.environments[peer.environment], made)
-            model = checkpoint
+            if source.is_file() and peer.material is not None:
+                row.facts["converted"] = "a diffusers folder was written of the file first"
+            model = own
             if peer.material is not None:
                 model, row.facts["exported_by"] = material(peer.material)
         except PreparationError as error:
             _fail(row, str(error))
             continue
         picture = scratch / f"{index}.ppm"
-        its_work = {**work, "latents": str(scratch / "latents.npy"), "picture": str(picture)}
+        its_work = {**work, **described, "latents": str(scratch / "latents.npy"), "picture": str(picture)}
         job = Job(
             target=str(catalogue.runners / peer.runner),
             arguments={"model": str(model), "work": its_work, **peer.options},
@@ -195,7 +203,7 @@ def _once(failures: dict[str, str], what: str, make: Callable[[], T]) -> T:
         raise PreparationError(failures[what])
     try:
         return make()
-    except (PreparationError, OSError) as error:
+    except (PreparationError, LatentrtError, OSError) as error:
         failures[what] = f"{what}: {error}"
         raise PreparationError(failures[what]) from error
 

@@ -1,4 +1,4 @@
-"""`latentrt export`: a diffusers checkpoint becomes a standalone bundle, proven against torch."""
+"""`latentrt export`: a checkpoint becomes a standalone bundle, proven against torch."""
 
 import contextlib
 import importlib.metadata
@@ -9,8 +9,9 @@ from pathlib import Path
 
 from latentrt.engine.interrupt import interruptible
 from latentrt.errors import InputError, SettingError
-from latentrt.files import TOKENIZER
-from latentrt.models import layout
+from latentrt.files import CONFIG as CONFIG_KIND
+from latentrt.models.copying import copy_own
+from latentrt.models.layout import ADVICE, CONFIG, INDEX, SCHEDULER_CONFIG
 from latentrt.models.manifest import (
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -20,10 +21,13 @@ from latentrt.models.manifest import (
     hash_file,
     write_manifest,
 )
-from latentrt_export.bundle.source import FOLDERS, Source, open_source
+from latentrt.models.model import Component, Model
+from latentrt.models.replacing import NOTHING_ELSE, Replacements
+from latentrt.text.folder_writer import network_config, write_beside, write_json, write_tokenizer
+from latentrt_export.bundle.source import open_source, tensors_of
 from latentrt_export.bundle.staging import staged
 from latentrt_export.bundle.writer import STORED, write_component
-from latentrt_export.proof.parity import VECTORS_FILE, prove, trials
+from latentrt_export.proof.parity import VECTORS_FILE, prove, told_sizes, trials
 
 _VERSIONS = ("latentrt", "torch", "diffusers", "transformers", "onnx", "onnxruntime")
 
@@ -42,6 +46,7 @@ def export_model(
     overwrite: bool = False,
     dtype: str = "fp16",
     progress: Callable[[Progress], None] = lambda progress: None,
+    given: Replacements = NOTHING_ELSE,
 ) -> Manifest:
     """Write the bundle of a checkpoint to the folder `out`; return its manifest.
 
@@ -50,12 +55,13 @@ def export_model(
     `overwrite` replaces the bundle that is there now, never a folder of another kind, nor what appears later.
 
     Args:
-        model: the folder of a diffusers checkpoint, "demo", or `org/name` of the hub.
+        model: the folder of a diffusers checkpoint, a .safetensors file, "demo", or `org/name` of the hub.
         out: the folder to write to.
         overwrite: see above.
         dtype: what weights are stored in. "fp16": rounded to float16. "fp32": float32, so that a checkpoint of fp32,
             bf16 or fp16 is kept exactly. What it cost is in the manifest (`Rounding`).
         progress: is told what is being done.
+        given: networks that count in place of the model's own, or that a single file lacks.
 
     Raises:
         InputError: `out` is taken, is being written by another process, or cannot be written.
@@ -68,49 +74,52 @@ def export_model(
     if dtype not in STORED:
         raise SettingError("dtype", expected=" or ".join(STORED), got=dtype)
     target = Path(out).expanduser()
-    source = open_source(model)
-    _check_place(target, source)
+    opened = open_source(model, given)
+    _check_place(target, opened.root)
     stop = threading.Event()
     with staged(target, lambda target: _check_free(target, overwrite)) as bundle:
         try:
-            return interruptible(lambda: _make(bundle, source, dtype, progress, stop))
+            return interruptible(lambda: _make(bundle, opened, dtype, progress, stop))
         except KeyboardInterrupt:  # torch and ONNX Runtime are not waited for
             stop.set()
             raise
 
 
 def _make(
-    bundle: Path, source: Source, dtype: str, progress: Callable[[Progress], None], stop: threading.Event
+    bundle: Path, model: Model, dtype: str, progress: Callable[[Progress], None], stop: threading.Event
 ) -> Manifest:
     def tell(message: str, fraction: float | None = None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         progress(Progress(message, fraction))
 
-    for name, config in source.configs.items():  # what a config says wrong is said before anything is written
-        trials(name, config, str(source.config_path(name)))
-    _copy_rest(source, bundle)
+    sizes = told_sizes(model)
+    for component in model.components.values():  # what a config says wrong is said before anything is written
+        trials(component, sizes)
+    _write_beside(model, bundle)
     components = {}
-    for name in FOLDERS:
+    for name, component in model.components.items():
         folder = bundle / name
         folder.mkdir()
-        source.copy(source.config_path(name), folder / "config.json")
+        if component.held is None:
+            copy_own(_root_of(model, component), component.folder / CONFIG, folder / CONFIG, CONFIG_KIND)
+        else:
+            write_json(folder / CONFIG, network_config(component))
         tell(f"{name}: weights", 0.0)
         graphs = write_component(
             folder,
-            name,
-            source,
+            component,
             dtype,
             lambda done, total, name=name: tell(f"{name}: weights", done / total),  # type: ignore[misc]
         )
-        proof = prove(folder, name, source.configs[name], source.tensors(name), tell)
+        proof = prove(folder, component, tensors_of(component), sizes, tell)
         components[name] = ComponentEntry(
-            config=f"{name}/config.json",
+            config=f"{name}/{CONFIG}",
             weights=f"{name}/{WEIGHTS_FILE}",
             vectors=f"{name}/{VECTORS_FILE}",
             graphs=graphs,
             parity=proof.parity,
-            fp32_only=proof.fp32_only,
+            fp32_only=proof.fp32_only or component.fp32_only,
             reference=proof.reference,
             rounding=proof.rounding,
         )
@@ -118,7 +127,7 @@ def _make(
     files = sorted(path for path in bundle.rglob("*") if path.is_file())
     manifest = Manifest(
         format_version=FORMAT_VERSION,
-        source=source.name,
+        source=model.name,
         versions=_versions(),
         components=components,
         files={path.relative_to(bundle).as_posix(): hash_file(path) for path in files},
@@ -127,15 +136,23 @@ def _make(
     return manifest
 
 
-def _copy_rest(source: Source, bundle: Path) -> None:
-    """Copy what is not weights, by its names: index, generation settings, scheduler, tokenizer."""
-    for name in (layout.INDEX, layout.ADVICE, layout.SCHEDULER_CONFIG):
-        (bundle / name).parent.mkdir(exist_ok=True)
-        source.copy(source.root / name, bundle / name)
-    folder = layout.TOKENIZER_FOLDERS[0]
-    (bundle / folder).mkdir()
-    for name in layout.TOKENIZER_FILES:
-        source.copy(source.root / folder / name, bundle / folder / name, TOKENIZER)
+def _write_beside(model: Model, bundle: Path) -> None:
+    """Write what is not of a network: a folder's own files where it is taken as it is, else what counts in their place.
+
+    Of a folder only what is known by name: whatever else lies in it, or links to, is nobody's business.
+    """
+    if model.contents is not None or model.entries:
+        write_beside(model, bundle)
+        return
+    for name in (INDEX, ADVICE, SCHEDULER_CONFIG):
+        copy_own(model.root, model.root / name, bundle / name, CONFIG_KIND)
+    for encoder in model.text_encoders:
+        write_tokenizer(model, encoder, bundle)
+
+
+def _root_of(model: Model, component: Component) -> Path:
+    """The folder that a network's files are to lie in: the model's, or its own where it was given beside the model."""
+    return model.root if component.folder.is_relative_to(model.root) else component.folder
 
 
 def _versions() -> dict[str, str]:
@@ -146,12 +163,10 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _check_place(target: Path, source: Source) -> None:
+def _check_place(target: Path, root: Path) -> None:
     """Refuse what no folder can be renamed to, or should be."""
-    if target.resolve().is_relative_to(source.root.resolve()):
-        raise InputError(
-            f"{target}: lies in the checkpoint itself; expected a folder outside of {source.root}"
-        )
+    if target.resolve().is_relative_to(root.resolve()):
+        raise InputError(f"{target}: lies in the checkpoint itself; expected a folder outside of {root}")
     if target.is_dir() and (target.is_mount() or target.samefile(Path.cwd())):
         what = "a mount point" if target.is_mount() else "the current folder"
         raise InputError(f"{target}: is {what}, which cannot be replaced; expected a folder in it")

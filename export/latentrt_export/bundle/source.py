@@ -1,8 +1,5 @@
-"""The checkpoint to export: a diffusers folder of the Stable Diffusion 1.x kind."""
+"""The checkpoint to export: a model as the runtime reads it, and its weights, tensor by tensor."""
 
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,25 +7,21 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import ModelError, WeightsError
-from latentrt.files import CONFIG, Kind, contained, read_bytes, read_json
-from latentrt.models.given.layout import find_layout
-from latentrt.models.hub_names import blob_folders
-from latentrt.models.layout import INDEX
-from latentrt.models.locate import locate
-from latentrt.models.manifest import MANIFEST_NAME
+from latentrt.files import contained, read_json
+from latentrt.models.bundle import open_model
+from latentrt.models.layout import CHECKPOINT_FOLDERS, TEXT_ENCODERS, TOKENIZER_FOLDERS
+from latentrt.models.model import Component, Model
+from latentrt.models.replacing import NOTHING_ELSE, Replacements
 from latentrt.models.safetensors import DTYPE_NAMES
-from latentrt.models.weight_files import find_weight_files
 from latentrt.models.weights import Weights, extends, names_of
-from latentrt.networks import BUILDERS, Options
 
 Array = npt.NDArray[Any]
 
-# Where a diffusers folder keeps each of our components, and the class that it has to be: the usual one.
-FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "vae_encoder": "vae", "vae_decoder": "vae"}
-_CLASSES = {folder: next(iter(BUILDERS[name])) for name, folder in FOLDERS.items()}
-# What else a pipeline of this kind may hold; the first three are copied or not needed, the rest is left out.
-_OTHERS = ("scheduler", "tokenizer", "feature_extractor", "safety_checker", "image_encoder")
-_MAPPED_BYTES = 256 << 20  # how much of a mapped file may be touched before the mapping is made anew
+# What a pipeline may hold beside its networks: the first three are written or not needed, the rest is left out.
+_OTHERS = ("scheduler", *TOKENIZER_FOLDERS, "feature_extractor", "safety_checker", "image_encoder")
+# The networks that torch's classes are compared with.
+CLASSES = ("CLIPTextModel", "CLIPTextModelWithProjection", "UNet2DConditionModel", "AutoencoderKL")
+_MAPPED_BYTES = 256 << 20  # how much of a mapped file may be touched before its pages are given back
 
 
 class Tensors(Protocol):
@@ -47,114 +40,71 @@ class Tensors(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Source:
-    """A checkpoint folder, and what it is called. `configs` are by component; both halves of the VAE share one."""
+def open_source(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
+    """Open a checkpoint, a diffusers folder or a single file, that can be exported.
 
-    root: Path
-    name: str
-    index: Mapping[str, Any]
-    configs: Mapping[str, Mapping[str, Any]]
-
-    def config_path(self, component: str) -> Path:
-        """The component's config.json."""
-        return self.root / FOLDERS[component] / "config.json"
-
-    def copy(self, path: Path, target: Path, kind: Kind = CONFIG) -> None:
-        """Copy a file of the checkpoint, if it is there.
-
-        What lies elsewhere is somebody's own, and no link to it is followed: a bundle is made to be given away. The
-        files of a snapshot in the hub's cache are links to its blobs.
-
-        Raises:
-            ModelError: it is a link out of the folder, no regular file, or too large.
-        """
-        if not os.path.lexists(path):
-            return
-        real = path.resolve()
-        if not any(real.is_relative_to(folder) for folder in (self.root.resolve(), *blob_folders(self.root))):
-            raise ModelError(
-                f"{path}: is a link to {real}, which lies outside of the model's folder and is not copied; put the "
-                "file itself there"
-            )
-        target.write_bytes(read_bytes(real, kind.max_bytes))
-
-    def tensors(self, component: str) -> Tensors:
-        """The component's weights; only headers are read now.
-
-        Raises:
-            WeightsError: there are none, or they are not whole.
-        """
-        folder = self.root / FOLDERS[component]
-        try:
-            return _Safetensors(folder, find_weight_files(folder))
-        except WeightsError:
-            pickles = _find_pickles(folder)
-            if not pickles:
-                raise
-            return _Pickles(folder, pickles)
-
-
-def open_source(model: str | Path) -> Source:
-    """Open a checkpoint folder, or a model of the hub, which is downloaded.
+    Args:
+        model: where it is.
+        given: what counts in place of its own, or for what a single file lacks.
 
     Raises:
         ModelError: there is none, or it is of another kind; says which part is not supported.
     """
-    located = locate(model)
-    root = located.path
-    if (root / MANIFEST_NAME).is_file():
+    opened = open_model(model, given)
+    if opened.manifest is not None:
+        raise ModelError(f"{opened.root}: is a bundle already; expected the checkpoint that it was made from")
+    if opened.layout is not None:
         raise ModelError(
-            f"{root}: is a bundle already; expected the diffusers checkpoint that it was made from"
+            f"{opened.root}: is ONNX already, as somebody exported it; expected the checkpoint that it was made from"
         )
-    if find_layout(root) is not None:
-        raise ModelError(
-            f"{root}: is ONNX already, as somebody exported it; expected the diffusers checkpoint that it was made from"
-        )
-    index = read_json(root / INDEX)
-    for name, value in index.items():
+    folders = {CHECKPOINT_FOLDERS.get(name, name) for name in (*TEXT_ENCODERS, *opened.components)}
+    for name, value in opened.index.items():
         present = isinstance(value, list) and any(part is not None for part in value)
-        if present and not name.startswith("_") and name not in (*_CLASSES, *_OTHERS):
+        if present and not name.startswith("_") and name not in (*folders, *_OTHERS):
             raise ModelError(
-                f"{root}: its pipeline {index.get('_class_name')} has a {name} ({'.'.join(map(str, value))}), which "
-                f"cannot be exported; expected Stable Diffusion 1.x: {', '.join(_CLASSES)}, tokenizer, scheduler"
+                f"{opened.root}: its pipeline {opened.index.get('_class_name')} has a {name} "
+                f"({'.'.join(map(str, value))}), which cannot be exported; expected {', '.join(sorted(folders))}, "
+                "tokenizers and a scheduler"
             )
-    for folder, expected in _CLASSES.items():
-        value = index.get(folder)
-        found = value[-1] if isinstance(value, list) and value else None
-        if found != expected:
+    for name, component in opened.components.items():
+        if component.kind not in CLASSES:
             raise ModelError(
-                f"{root}: its {folder} is {found}, which cannot be exported; expected {expected}"
+                f"{component.where}: the {name} is a {component.kind}, which runs and cannot be exported; expected "
+                f"{', '.join(CLASSES)}"
             )
-    source = Source(
-        root, located.name, index, {name: read_json(root / FOLDERS[name] / "config.json") for name in FOLDERS}
-    )
-    unet = Options(str(source.config_path("unet")), source.configs["unet"])
-    for key in ("addition_embed_type", "time_cond_proj_dim"):
-        if (value := unet.get(key)) is not None:
-            raise unet.unsupported(
-                key,
-                value,
-                "a UNet that is told the text and the timestep alone: others run as "
-                "they are, and cannot be exported",
-            )
-    return source
+    return opened
+
+
+def tensors_of(component: Component) -> Tensors:
+    """A component's weights; only headers are read now.
+
+    Raises:
+        WeightsError: there are none, or they are not whole.
+    """
+    try:
+        return _Safetensors(component, component.weights)
+    except WeightsError:
+        pickles = _find_pickles(component.folder)
+        if not pickles:
+            raise
+        return _Pickles(component, pickles)
 
 
 class _Safetensors:
-    def __init__(self, folder: Path, files: tuple[Path, ...]) -> None:
-        self._folder = folder
-        self._weights = Weights(files)
+    def __init__(self, component: Component, weights: Weights) -> None:
+        self._component = component
+        self._weights = weights
         self._touched = 0
 
     def read(self, name: str, shape: tuple[int, ...]) -> Array:
         tensor = self._weights.find(name)
         if tensor is None:
-            raise _missing(self._folder, name, shape)
-        if self._touched > _MAPPED_BYTES:  # pages of a mapping count as ours until it goes
-            self._weights, self._touched = Weights(self._weights.files), 0
+            raise _missing(self._component, name, shape)
+        if self._touched > _MAPPED_BYTES:  # pages of a mapping count as ours
+            self._weights.release()
+            self._touched = 0
         self._touched += tensor.end - tensor.start
-        return _checked(self._folder, tensor.name, self._weights.read(tensor), shape)
+        return _checked(self._component, tensor.name, self._weights.read(tensor), shape)
 
     def dtype(self, name: str) -> str:
         tensor = self._weights.find(name)
@@ -164,10 +114,10 @@ class _Safetensors:
 class _Pickles:
     """Weights in torch's own files, read by torch with `weights_only`, which runs no code from them."""
 
-    def __init__(self, folder: Path, files: list[Path]) -> None:
+    def __init__(self, component: Component, files: list[Path]) -> None:
         import torch
 
-        self._folder = folder
+        self._component = component
         self._tensors: dict[str, Any] = {}
         for file in files:
             try:
@@ -186,11 +136,11 @@ class _Pickles:
         found = self._find(name)
         tensor = self._tensors.get(found)
         if not isinstance(tensor, torch.Tensor):
-            raise _missing(self._folder, name, shape)
+            raise _missing(self._component, name, shape)
         tensor = tensor.detach()
         # numpy has no bf16
         array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-        return _checked(self._folder, found, array, shape)
+        return _checked(self._component, found, array, shape)
 
     def dtype(self, name: str) -> str:
         import torch
@@ -218,14 +168,20 @@ def _find_pickles(folder: Path) -> list[Path]:
     return []
 
 
-def _missing(folder: Path, name: str, shape: tuple[int, ...]) -> WeightsError:
+def _missing(component: Component, name: str, shape: tuple[int, ...]) -> WeightsError:
     return WeightsError(
-        f"{folder}: tensor {name} is missing; config.json asks for it with shape {shape}. The weights are not whole, "
-        "or not of this config.json."
+        f"{_place(component)}: tensor {name} is missing; config.json asks for it with shape {shape}. The weights are "
+        "not whole, or not of this config.json."
     )
 
 
-def _checked(folder: Path, name: str, array: Array, shape: tuple[int, ...]) -> Array:
+def _place(component: Component) -> str:
+    """Where its weights are, for messages."""
+    return component.where if component.held is not None else str(component.folder)
+
+
+def _checked(component: Component, name: str, array: Array, shape: tuple[int, ...]) -> Array:
+    folder = _place(component)
     if not extends(array.shape, shape):
         raise WeightsError(f"{folder}: tensor {name} has shape {array.shape}; config.json asks for {shape}")
     if array.dtype.kind != "f":

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from latentrt.errors import WeightsError
 from latentrt.models.manifest import GRAPH_FILES, WEIGHTS_FILE, GraphEntry, ValueInfo
+from latentrt.models.model import Component
 from latentrt.models.safetensors import ALIGNMENT, safetensors_header
-from latentrt.networks import COMPUTES, Graph, Place, Value, Variant, build
-from latentrt_export.bundle.source import Source, Tensors
+from latentrt.networks import COMPUTES, Graph, Place, Value, Variant
+from latentrt_export.bundle.source import Tensors, tensors_of
 
 # What weights are stored in: its name in safetensors, and how numpy writes it.
 STORED: Mapping[str, tuple[str, str]] = {"fp16": ("F16", "<f2"), "fp32": ("F32", "<f4")}
@@ -19,8 +20,7 @@ STORED: Mapping[str, tuple[str, str]] = {"fp16": ("F16", "<f2"), "fp32": ("F32",
 
 def write_component(
     folder: Path,
-    component: str,
-    source: Source,
+    component: Component,
     dtype: str = "fp16",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, GraphEntry]:
@@ -33,11 +33,10 @@ def write_component(
         ModelError: config.json has a setting without a graph; WeightsError: a tensor cannot be taken.
         OSError: the disk is full or cannot be written.
     """
-    config, where = source.configs[component], str(source.config_path(component))
     variants = {compute: Variant(compute, any_weights=dtype != "fp16") for compute in COMPUTES}
-    graphs = {compute: build(component, config, variant, where) for compute, variant in variants.items()}
+    graphs = {compute: component.graph(variant) for compute, variant in variants.items()}
     shapes = {parameter.name: parameter.shape for parameter in graphs["fp16"].parameters}
-    places = _write_weights(folder / WEIGHTS_FILE, shapes, source.tensors(component), dtype, progress)
+    places = _write_weights(folder / WEIGHTS_FILE, shapes, tensors_of(component), dtype, progress)
     entries = {}
     for compute, graph in graphs.items():
         graph.place(places)

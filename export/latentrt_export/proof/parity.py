@@ -24,9 +24,10 @@ from latentrt.models.manifest import (
     Parity,
     Rounding,
 )
+from latentrt.models.model import TEXT_ENCODERS, Component, Model
 from latentrt.models.safetensors import write_safetensors
-from latentrt.networks import COMPUTES, Graph, build
-from latentrt.networks.options import Options
+from latentrt.networks import COMPUTES, Graph, Variant
+from latentrt.painting.denoiser import embedded_guidance
 from latentrt_export.bundle.source import Tensors
 from latentrt_export.proof.norms import described, graph_norms
 from latentrt_export.proof.rounding import ParityError, compare_weights, worst_errors
@@ -38,6 +39,8 @@ BATCHES = (1, 2)
 MAX_FLOAT16 = float(np.finfo(np.float16).max)
 _SEED = 20221215
 _MAX_TIMESTEP = 999.0
+_MAX_TIME_ID = 1024  # pixels: of the sizes that SDXL was trained to be told
+_MAX_GUIDANCE = 14.0  # that latent consistency models were trained to be told
 _MOST_FINER = 128  # pixels of a trial's picture for each of its coarsest level, as far as more is not needed
 _LEAST_SCALE = 1e-30  # latents of 10 divided by this are within float32's range
 
@@ -54,9 +57,9 @@ class Proof:
 
 def prove(
     folder: Path,
-    component: str,
-    config: Mapping[str, Any],
+    component: Component,
     tensors: Tensors,
+    sizes: Mapping[str, int] | None = None,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Proof:
     """Hold what was written in `folder` to the checkpoint, and keep the first trial as vectors.
@@ -67,6 +70,13 @@ def prove(
     held to: of two that disagree in float32, either may be the one that errs.
     Never do torch and ONNX Runtime hold weights at the same time.
 
+    Args:
+        folder: what was written.
+        component: the checkpoint's.
+        tensors: its weights.
+        sizes: see `trials`.
+        progress: is told what is being done.
+
     Raises:
         ParityError: the weights or the norms are not the checkpoint's, an error exceeds `RELATIVE_BOUNDS` of the
             manifest, or the fp32 graph gives NaN or infinity.
@@ -75,45 +85,45 @@ def prove(
     # Seconds to import, and nothing else here needs torch.
     from latentrt_export.proof.reference import reference_outputs
 
-    weights = folder / WEIGHTS_FILE
-    progress(f"{component}: compare weights")
-    stored = compare_weights(component, weights, tensors)
-    cases = trials(component, config)
-    progress(f"{component}: torch")
-    reference = reference_outputs(component, config, weights, cases)
+    weights, name = folder / WEIGHTS_FILE, component.name
+    progress(f"{name}: compare weights")
+    stored = compare_weights(name, weights, tensors)
+    cases = trials(component, sizes)
+    progress(f"{name}: torch")
+    reference = reference_outputs(component, weights, cases)
     expected = reference.outputs
-    _check_finite(component, cases, expected)
+    _check_finite(name, cases, expected)
     for compute in COMPUTES:
         norms = graph_norms(folder / GRAPH_FILES[compute])
         if norms != reference.norms:
             raise ParityError(
-                f"{component}: the {compute} graph has {described(norms - reference.norms)} where torch has "
+                f"{name}: the {compute} graph has {described(norms - reference.norms)} where torch has "
                 f"{described(reference.norms - norms)}"
             )
     cost = Parity(0.0, 0.0)
     if stored.weights.max_abs:
-        progress(f"{component}: torch, with the weights before they were rounded")
-        unrounded = reference_outputs(component, config, weights, cases, read=tensors.read).outputs
+        progress(f"{name}: torch, with the weights before they were rounded")
+        unrounded = reference_outputs(component, weights, cases, read=tensors.read).outputs
         cost = worst_errors(expected, unrounded)
     gc.collect()
     got = {}
     for compute in COMPUTES:
-        progress(f"{component}: onnxruntime {compute}")
+        progress(f"{name}: onnxruntime {compute}")
         session = plain_session(folder / GRAPH_FILES[compute])
         got[compute] = [run_plain(session, case) for case in cases]
         del session
     decides = REFERENCES[0]
     parity = {compute: worst_errors(outputs, expected) for compute, outputs in got.items()}
     if any(_exceeds(compute, measured) for compute, measured in parity.items()):
-        progress(f"{component}: torch in float64")
+        progress(f"{name}: torch in float64")
         decides = REFERENCES[1]
-        expected = reference_outputs(component, config, weights, cases, decides).outputs
+        expected = reference_outputs(component, weights, cases, decides).outputs
         parity = {compute: worst_errors(outputs, expected) for compute, outputs in got.items()}
     if max(reference.largest, stored.largest) > MAX_FLOAT16:
         parity["fp16"] = Parity(None, None)
     rounding = Rounding(stored.read, stored.stored, stored.weights, cost)
     proof = Proof(parity, parity["fp16"].relative is None, decides, rounding)
-    _check(component, proof)
+    _check(name, proof)
     vectors = {f"{INPUT_PREFIX}{name}": np.asarray(value) for name, value in cases[0].items()}
     vectors |= {f"{OUTPUT_PREFIX}{name}": value.astype(np.float32) for name, value in expected[0].items()}
     write_safetensors(folder / VECTORS_FILE, vectors)
@@ -130,25 +140,28 @@ def _check_finite(component: str, cases: list[dict[str, Array]], expected: list[
             )
 
 
-def trials(component: str, config: Mapping[str, Any], where: str | None = None) -> list[dict[str, Array]]:
+def told_sizes(model: Model) -> dict[str, int]:
+    """Sizes that a UNet's graph leaves free and its model fixes: of the text in one row, and how many numbers."""
+    return {"text_width": model.pooled_width, "time_ids": model.num_time_ids} if model.is_xl else {}
+
+
+def trials(component: Component, sizes: Mapping[str, int] | None = None) -> list[dict[str, Array]]:
     """Random inputs: two sizes, each with batch 1 and 2, of the spread that the pipeline gives. The same at every call.
 
     Floats are float32 that float16 holds exactly, so that all computations start from the same numbers; where they
     exceed its range, float32.
 
     Args:
-        component: "text_encoder", "unet", "vae_encoder" or "vae_decoder".
-        config: its config.json.
-        where: what that was read from, for messages.
+        component: the network.
+        sizes: of free dimensions that its model fixes, see `told_sizes`.
 
     Raises:
         ModelError: a setting has no graph, or is one that latents cannot be divided by.
     """
     rng = np.random.default_rng(_SEED)
-    where = f"{component}: config.json" if where is None else where
-    graph = build(component, config, where=where)
+    graph = component.graph(Variant())
     # What the pipeline divides latents by.
-    options = Options(where, config)
+    options = component.options
     scale = options.real("scaling_factor", 0.18215)
     if abs(scale) < _LEAST_SCALE:
         said = options.get("scaling_factor")
@@ -156,12 +169,12 @@ def trials(component: str, config: Mapping[str, Any], where: str | None = None) 
     cases = []
     for size in (0, 1):
         for batch in BATCHES:
-            cases.append(_trial(rng, component, graph, scale, size, batch))
+            cases.append(_trial(rng, component.name, graph, scale, size, {"batch": batch, **(sizes or {})}))
     return cases
 
 
 def _trial(
-    rng: np.random.Generator, component: str, graph: Graph, scale: float, size: int, batch: int
+    rng: np.random.Generator, component: str, graph: Graph, scale: float, size: int, known: Mapping[str, int]
 ) -> dict[str, Array]:
     def normal(*shape: int, std: float = 1.0) -> Array:
         wide = (rng.standard_normal(shape) * std).astype(np.float32)
@@ -170,10 +183,10 @@ def _trial(
         return half.astype(np.float32) if np.isfinite(half).all() else wide
 
     parameters = {parameter.name: parameter.shape for parameter in graph.parameters}
-    if component == "text_encoder":
+    if component in TEXT_ENCODERS:
         positions, _ = parameters["text_model.embeddings.position_embedding.weight"]
         vocabulary, _ = parameters["text_model.embeddings.token_embedding.weight"]
-        ids = rng.integers(0, vocabulary, (batch, (min(16, positions), positions)[size]))
+        ids = rng.integers(0, vocabulary, (known["batch"], (min(16, positions), positions)[size]))
         ids[:, -1] = vocabulary - 1  # the end of text, as every prompt has it
         return {"input_ids": ids}
     levels = 1 + max(
@@ -188,18 +201,27 @@ def _trial(
     if component == "vae_decoder":  # whose input is its coarsest level
         finer = min(finer, _MOST_FINER // finer or 1)
     sizes = {
-        "batch": batch,
+        **known,
         "sequence": (77, 154)[size],
         "height": finer * rows,
         "width": finer * columns,
     }
     shapes = {key: [int(sizes.get(str(d), d)) for d in value.shape] for key, value in graph.inputs.items()}
     if component == "unet":
-        return {
+        # In this order, so that a seed's trials of a UNet without more ports stay what they were.
+        made = {
             "sample": normal(*shapes["sample"]),
             "timestep": np.asarray(rng.uniform(0, _MAX_TIMESTEP), np.float32),
             "encoder_hidden_states": normal(*shapes["encoder_hidden_states"]),
         }
+        if "text_embeds" in shapes:
+            made["text_embeds"] = normal(*shapes["text_embeds"])
+            made["time_ids"] = rng.integers(0, _MAX_TIME_ID, shapes["time_ids"]).astype(np.float32)
+        if "timestep_cond" in shapes:
+            rows, width = shapes["timestep_cond"]
+            told = [embedded_guidance(rng.uniform(1, _MAX_GUIDANCE), width) for _ in range(rows)]
+            made["timestep_cond"] = np.stack(told).astype(np.float16).astype(np.float32)
+        return made
     if component == "vae_encoder":
         return {"sample": rng.uniform(-1, 1, shapes["sample"]).astype(np.float16).astype(np.float32)}
     return {"latent_sample": normal(*shapes["latent_sample"], std=1.0 / scale)}

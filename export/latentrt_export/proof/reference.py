@@ -20,15 +20,20 @@ from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from latentrt.errors import ModelError, WeightsError
+from latentrt.models.model import TEXT_ENCODERS, Component
 from latentrt.models.safetensors import Tensor
 from latentrt.models.weights import Weights
 from latentrt_export.proof.norms import Norm, norm_of
 
 Array = npt.NDArray[Any]
 
+_CLASSES = {
+    kind.__name__: kind
+    for kind in (CLIPTextModel, CLIPTextModelWithProjection, UNet2DConditionModel, AutoencoderKL)
+}
 _MASK = -1e30  # what is below is no activation, but a mask on its way into a softmax
 
 
@@ -48,8 +53,7 @@ class Reference:
 
 
 def reference_outputs(
-    component: str,
-    config: Mapping[str, Any],
+    component: Component,
     weights: Path,
     trials: Sequence[Mapping[str, Array]],
     dtype: str = "float32",
@@ -60,8 +64,7 @@ def reference_outputs(
     Each layer has its weights while it runs and no longer, so that the network is never in memory as a whole.
 
     Args:
-        component: "text_encoder", "unet", "vae_encoder" or "vae_decoder".
-        config: its config.json.
+        component: the network.
         weights: its safetensors file.
         trials: inputs by name, as `parity.trials` makes them.
         dtype: "float32" or "float64", what torch computes in; the outputs are of that type.
@@ -72,15 +75,15 @@ def reference_outputs(
         WeightsError: the class wants a parameter that was not written: the graph does not compute all of it.
     """
     computing = getattr(torch, dtype)
-    module = _empty(component, config, computing)
-    places = _places(module, weights, component)
+    module = _empty(component, computing)
+    places = _places(module, weights, component.name)
     _fill_while_running(
         module, places, _read if read is None else lambda one: read(one.name, one.shape), computing
     )
     norms = _norms_that_run(module)
     # The plain form of attention, whose scores can be seen.
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), _Watch() as seen:
-        outputs = [_run(component, module, trial, computing) for trial in trials]
+        outputs = [_run(component.name, module, trial, computing) for trial in trials]
     return Reference(outputs, seen.largest, Counter(norms.values()))
 
 
@@ -110,26 +113,28 @@ def _contiguous(value: Any) -> Any:
     return value.contiguous() if isinstance(value, torch.Tensor) and value.ndim == 4 else value
 
 
-def _empty(component: str, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
+def _empty(component: Component, dtype: torch.dtype) -> Any:
     """The module without storage for its parameters."""
     try:
         with init_empty_weights(include_buffers=False), _quiet():
-            if component == "text_encoder":
-                said = {key: value for key, value in config.items() if value is not None}  # null says nothing
-                module = CLIPTextModel(CLIPTextConfig.from_dict(said))
+            kind: Any = _CLASSES[component.kind]
+            if component.name in TEXT_ENCODERS:
+                said = {
+                    key: value for key, value in component.config.items() if value is not None
+                }  # null says nothing
+                module = kind(CLIPTextConfig.from_dict(said))
             else:
-                kind = UNet2DConditionModel if component == "unet" else AutoencoderKL
-                module = kind.from_config(dict(config))
+                module = kind.from_config(dict(component.config))
             module.to(dtype)
     except Exception as error:  # of whatever kind the class raises for settings that it does not take
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
-            f"{component}: its class in diffusers or transformers refuses config.json, so that nothing can be proven: "
-            f"{type(error).__name__}: {reason}"
+            f"{component.name}: its class in diffusers or transformers refuses config.json, so that nothing can be "
+            f"proven: {type(error).__name__}: {reason}"
         ) from error
-    if component == "vae_encoder":
+    if component.name == "vae_encoder":
         del module.decoder, module.post_quant_conv
-    if component == "vae_decoder":
+    if component.name == "vae_decoder":
         del module.encoder, module.quant_conv
     return module.eval()
 
@@ -196,13 +201,19 @@ def _run(component: str, module: Any, trial: Mapping[str, Array], dtype: torch.d
     for name, value in trial.items():
         tensor = torch.from_numpy(np.asarray(value))
         inputs[name] = tensor.to(dtype) if tensor.is_floating_point() and tensor.ndim else tensor
-    if component == "text_encoder":
+    if component in TEXT_ENCODERS:
         result = module(inputs["input_ids"], output_hidden_states=True)
-        outputs = {"last_hidden_state": result.last_hidden_state, "pooler_output": result.pooler_output}
+        outputs = {"last_hidden_state": result.last_hidden_state}
+        if "text_embeds" in result:  # that class keeps the state which it projects to itself
+            outputs["text_embeds"] = result.text_embeds
+        else:
+            outputs["pooler_output"] = result.pooler_output
         outputs |= {f"hidden_states.{i}": state for i, state in enumerate(result.hidden_states)}
     elif component == "unet":
-        sample, timestep, context = (inputs[k] for k in ("sample", "timestep", "encoder_hidden_states"))
-        outputs = {"out_sample": module(sample, timestep, context, return_dict=False)[0]}
+        sample, timestep, context = (inputs.pop(k) for k in ("sample", "timestep", "encoder_hidden_states"))
+        guidance = inputs.pop("timestep_cond", None)
+        told = {"timestep_cond": guidance, "added_cond_kwargs": inputs}
+        outputs = {"out_sample": module(sample, timestep, context, **told, return_dict=False)[0]}
     elif component == "vae_encoder":
         outputs = {"latent_parameters": module.encode(inputs["sample"]).latent_dist.parameters}
     else:

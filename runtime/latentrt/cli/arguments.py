@@ -33,18 +33,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "exported, or a model of the Hugging Face hub, org/name[@revision], which is downloaded if it is not in the "
         "cache (default: demo)",
     )
-    for name, of in PARTS.items():
-        group.add_argument(
-            f"--{name}",
-            metavar="PATH",
-            action="append" if name == "text-encoder" else "store",
-            help=f"a .safetensors file or diffusers folder of {of}",
-        )
-    group.add_argument(
-        "--prediction-type",
-        choices=PREDICTION_TYPES,
-        help="what the UNet predicts, where the model's files say something else, or nothing",
-    )
+    add_parts(group)
     group.add_argument(
         "--device",
         choices=DEVICES,
@@ -64,6 +53,32 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_parts(group: "argparse._ArgumentGroup") -> None:
+    """--vae, --text-encoder, --unet, --prediction-type."""
+    for name, of in PARTS.items():
+        group.add_argument(
+            f"--{name}",
+            metavar="PATH",
+            action="append" if name == "text-encoder" else "store",
+            help=f"a .safetensors file or diffusers folder of {of}",
+        )
+    group.add_argument(
+        "--prediction-type",
+        choices=PREDICTION_TYPES,
+        help="what the UNet predicts, where the model's files say something else, or nothing",
+    )
+
+
+def parts(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_parts` was given, as `latentrt.load` takes it."""
+    return {
+        "vae": args.vae,
+        "text_encoder": args.text_encoder or [],
+        "unet": args.unet,
+        "prediction_type": args.prediction_type,
+    }
+
+
 def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
     """The model of --model on what the options say, or another one.
 
@@ -77,7 +92,7 @@ def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
     placed["low_memory"] = getattr(args, "low_memory", False)
     more = {"force": args.force or None}
     if model is None:
-        more |= {name: getattr(args, name) for name in ("vae", "text_encoder", "unet", "prediction_type")}
+        more |= {name: value or None for name, value in parts(args).items()}
         model = "demo" if args.model is None else args.model
     return latentrt.load(
         model, **placed, **{name: value for name, value in more.items() if value is not None}

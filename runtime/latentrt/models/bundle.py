@@ -13,10 +13,9 @@ from latentrt.models.folder_advice import with_advice
 from latentrt.models.given.layout import find_layout
 from latentrt.models.given.opening import open_given
 from latentrt.models.kind import check_kind
-from latentrt.models.layout import ADVICE, CONFIG, INDEX, SCHEDULER_CONFIG, TEXT_ENCODERS
+from latentrt.models.layout import ADVICE, CHECKPOINT_FOLDERS, CONFIG, INDEX, SCHEDULER_CONFIG, TEXT_ENCODERS
 from latentrt.models.locate import locate
-from latentrt.models.manifest import COMPONENTS as COMPONENTS
-from latentrt.models.manifest import GRAPH_FILES, MANIFEST_NAME, read_manifest
+from latentrt.models.manifest import COMPONENTS, GRAPH_FILES, MANIFEST_NAME, read_manifest
 from latentrt.models.model import Component, Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
 from latentrt.models.replacing import NOTHING_ELSE, Replacements, refuse_incomplete, with_replacements
@@ -24,8 +23,6 @@ from latentrt.models.single_file import open_single_file
 from latentrt.networks import TINY, Options
 from latentrt.networks.options import is_finite
 
-# A diffusers folder holds both halves of the autoencoder in one.
-_DIFFUSERS_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
 # What a maker may advise.
 _ADVISED_COUNTS = ("width", "height", "num_inference_steps")
 _ADVISED_NUMBERS = ("guidance_scale", "guidance_rescale", "image_guidance_scale", "eta")
@@ -74,8 +71,14 @@ def _open_folder(root: Path, prediction_type: str | None) -> Model:
         unet, unet_repairs = repair_unet(unet)
     encoders = [name for name in TEXT_ENCODERS if _has_encoder(root, index, name, xl)]
     components: dict[str, Component] = {}
-    for part in (*encoders, *COMPONENTS[1:]):
-        key = _DIFFUSERS_FOLDERS.get(part, part)
+    parts = (*encoders, *COMPONENTS)
+    if manifest is not None and set(manifest.components) != set(parts):
+        raise ModelError(
+            f"{root / MANIFEST_NAME}: has the components {', '.join(manifest.components)}; model_index.json and "
+            f"the UNet's config.json say {', '.join(parts)}"
+        )
+    for part in parts:
+        key = CHECKPOINT_FOLDERS.get(part, part)
         folder = part if manifest is not None else key
         config = unet if part == "unet" else _read_config(root, folder, index)
         if part in encoders and isinstance(config.get("text_config"), dict):

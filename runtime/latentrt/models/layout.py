@@ -16,6 +16,8 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+# A checkpoint holds both halves of the autoencoder in one; the other networks are in folders of their own names.
+CHECKPOINT_FOLDERS = {"vae_encoder": "vae", "vae_decoder": "vae"}
 # `vae` of a checkpoint, both its halves of a bundle; `taesd` for previews, where there is one.
 NETWORK_FOLDERS = (*TEXT_ENCODERS, "unet", "vae", "vae_encoder", "vae_decoder", "taesd")
 

@@ -14,12 +14,13 @@ from typing import Any
 
 from latentrt.errors import ModelError
 from latentrt.files import atomic_write, contained, open_regular, read_json
+from latentrt.models.layout import TEXT_ENCODERS
 from latentrt.networks import COMPUTES
 
 MANIFEST_NAME = "latentrt.json"
 WEIGHTS_FILE = "model.safetensors"  # of a component
 FORMAT_VERSION = 1
-COMPONENTS = ("text_encoder", "unet", "vae_encoder", "vae_decoder")
+COMPONENTS = ("unet", "vae_encoder", "vae_decoder")  # that every bundle has, beside its text encoders
 GRAPH_FILES = {"fp16": "model.onnx", "fp32": "model.fp32.onnx"}  # of a component, by compute
 # ‖ours − torch's‖ / ‖torch's‖ that a graph may have; docs/export.md has what is measured.
 RELATIVE_BOUNDS: Mapping[str, float] = {"fp32": 3e-5, "fp16": 2e-2}
@@ -78,7 +79,7 @@ class ComponentEntry:
 
     Attributes:
         graphs, parity: by "fp16" and "fp32".
-        fp32_only: it overflows in fp16.
+        fp32_only: it overflows in fp16, as measured or as its config says.
         reference: what torch computed in where `parity` was measured: "float32", or "float64" where a graph and float32
             torch disagreed. Bundles of versions that did not say so have "float32".
         rounding: None in bundles of versions that did not measure it.
@@ -92,6 +93,11 @@ class ComponentEntry:
     fp32_only: bool
     reference: str = "float32"
     rounding: Rounding | None = None
+
+    @property
+    def overflows(self) -> bool:
+        """Whether it was seen to overflow in fp16, so that there is nothing to compare the fp16 graph with."""
+        return self.fp32_only and ("fp16" not in self.parity or self.parity["fp16"].relative is None)
 
 
 @dataclass(frozen=True)
@@ -144,9 +150,15 @@ def read_manifest(bundle: Path) -> Manifest:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path}: not a valid manifest: {type(error).__name__}: {error}") from error
-    if set(manifest.components) != set(COMPONENTS):
+    encoders = set(manifest.components) - set(COMPONENTS)
+    if (
+        not encoders
+        or not encoders <= set(TEXT_ENCODERS)
+        or len(manifest.components) != len(COMPONENTS) + len(encoders)
+    ):
         raise ModelError(
-            f"{path}: has the components {', '.join(manifest.components) or 'none'}; expected {', '.join(COMPONENTS)}"
+            f"{path}: has the components {', '.join(manifest.components) or 'none'}; expected {', '.join(COMPONENTS)} "
+            f"and one or both of {', '.join(TEXT_ENCODERS)}"
         )
     named = [*manifest.files]
     for component in manifest.components.values():

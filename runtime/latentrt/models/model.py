@@ -71,6 +71,20 @@ class Component:
         """The settings of `config`, to be asked for one by one; a ModelError names what cannot be."""
         return Options(self.where, self.config)
 
+    @property
+    def role(self) -> str:
+        """What it does: a key of `networks.BUILDERS`."""
+        return TEXT_ENCODERS[0] if self.name in TEXT_ENCODERS else self.name
+
+    @property
+    def kind(self) -> str:
+        """Its class in diffusers or transformers.
+
+        Raises:
+            ModelError: it is none that has a graph here.
+        """
+        return class_of(self.role, self.options, self.class_name)
+
     def graph(self, variant: Variant) -> Graph:
         """What computes it, written from `config`; without weights.
 
@@ -82,8 +96,7 @@ class Component:
                 f"{self.given.graph.file}: is a graph as somebody exported it, which can be run and not written anew; "
                 "expected the checkpoint that it was made from, a diffusers folder"
             )
-        role = TEXT_ENCODERS[0] if self.name in TEXT_ENCODERS else self.name
-        return build(role, self.config, variant, self.where, self.class_name)
+        return build(self.role, self.config, variant, self.where, self.class_name)
 
 
 @dataclass(frozen=True)
@@ -283,6 +296,11 @@ class Model:
         return all(part is None or part.gives_states for part in given)
 
     @property
+    def pooled_width(self) -> int:
+        """Of the text in one row, which an XL model's UNet is told: what its last text encoder projects to."""
+        return self.components[self.text_encoders[-1]].options.number("projection_dim", 512)
+
+    @property
     def num_time_ids(self) -> int:
         """How many numbers an XL model's UNet is told of the picture's sizes: 6, or 5 of a refiner; 0 of others.
 
@@ -292,7 +310,7 @@ class Model:
         if not self.is_xl:
             return 0
         options = self.components["unet"].options
-        pooled = self.components[self.text_encoders[-1]].options.number("projection_dim", 512)
+        pooled = self.pooled_width
         added = options.number("projection_class_embeddings_input_dim", 2816)
         count, rest = divmod(added - pooled, options.number("addition_time_embed_dim", 256, low=2))
         if rest or count not in (5, 6):

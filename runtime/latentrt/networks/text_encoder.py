@@ -87,14 +87,11 @@ def _build(o: Options, variant: Variant, projects: bool) -> Graph:
             states.append(h)
         last = layer_norm(e, h, "final_layer_norm", width, eps)
     pooled = e.op("GatherND", last, _end_of_text(e, ids, eos), batch_dims=1)
+    if projects:  # first, as in transformers: diffusers asks the first output for it
+        text_embeds = linear(e, pooled, "text_projection", width, projected, bias=False)
+        e.output("text_embeds", text_embeds, ("batch", projected))
     e.output("last_hidden_state", last, hidden)
     e.output("pooler_output", pooled, ("batch", width))
-    if projects:
-        e.output(
-            "text_embeds",
-            linear(e, pooled, "text_projection", width, projected, bias=False),
-            ("batch", projected),
-        )
     for index, state in enumerate(states):
         e.output(f"hidden_states.{index}", state, hidden)
     return e.finish("text_encoder")

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.engine.runner import Runner
-from latentrt.models.model import Component
+from latentrt.models.model import Component, Model
 
 Array = npt.NDArray[Any]
 # Arrays by the ports of the UNet that take them: `encoder_hidden_states` (s, d), of XL models `text_embeds` (p,) and
@@ -39,6 +39,13 @@ def xl_conditioning(runner: Runner, ids: Array, clip_skip: int = 0, pools: bool 
     outputs = runner.run({"input_ids": ids}, [state, "text_embeds"] if pools else [state])
     outputs["encoder_hidden_states"] = outputs.pop(state)
     return outputs
+
+
+def told_by(model: Model, runner: Runner, ids: Array, clip_skip: int = 0) -> Conditioning:
+    """What one of a model's text encoders tells the UNet of token ids (b, s); of an XL model, the last pools."""
+    if not model.is_xl:
+        return {"encoder_hidden_states": hidden_states(runner, ids, clip_skip)}
+    return xl_conditioning(runner, ids, clip_skip, pools=runner.component.name == model.text_encoders[-1])
 
 
 def _state(runner: Runner, skipped: int) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from latentrt.engine.networks import Networks
 from latentrt.errors import ModelError
 from latentrt.models.model import Component
-from latentrt.text.conditioning import Array, Conditioning, hidden_states, xl_conditioning
+from latentrt.text.conditioning import Array, Conditioning, told_by
 from latentrt.text.tokenizer import Encoding, Tokenizer, clip_tokenizer, load_tokenizer
 
 _KEPT = 16  # prompts; 240 kB each at Stable Diffusion 1.5's size, 640 kB at SDXL's
@@ -77,12 +77,7 @@ class TextEncoder:
         for index, component in enumerate(self._components):
             with self._networks.stage(component.name) as runner:
                 for key, row in missing.items():
-                    ids = row[index].ids[None]
-                    if self._networks.model.is_xl:
-                        last = index == len(self._components) - 1
-                        said[key].append(xl_conditioning(runner, ids, skipped, pools=last))
-                    else:
-                        said[key].append({"encoder_hidden_states": hidden_states(runner, ids, skipped)})
+                    said[key].append(told_by(self._networks.model, runner, row[index].ids[None], skipped))
         made |= {key: _joined(parts) for key, parts in said.items()}
         older = [(key, kept) for key, kept in self._kept.items() if key not in made]
         self._kept = dict([*older, *made.items()][-_KEPT:])

@@ -1,6 +1,7 @@
 """A CLIP vocabulary as files hold it: vocabulary, merges and special tokens, read with care."""
 
 import gzip
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -75,9 +76,37 @@ def _from_vocabulary(vocab_path: Path, merges_path: Path) -> Tokenizer:
 
 
 def clip_backend() -> Tokenizer:
-    """CLIP's own vocabulary, as OpenAI published it: what every Stable Diffusion was trained with.
+    """CLIP's own vocabulary, as OpenAI published it: what every Stable Diffusion was trained with."""
+    vocab, merges = _clip()
+    return _assembled(vocab, merges, "CLIP's merges")
 
-    Its tokens are the 256 bytes, as signs that can be seen; these at the end of a word; and what each merge makes.
+
+def write_clip(folder: Path, pad_token: str, max_length: int) -> None:
+    """Write CLIP's own tokenizer into a folder that exists, in the files that transformers reads.
+
+    Args:
+        folder: of the tokenizer.
+        pad_token: fills up a row.
+        max_length: of a row.
+    """
+    vocab, merges = _clip()
+    special = {role: token for role, token in DEFAULT_SPECIAL_TOKENS.items() if token is not None}
+    special["pad_token"] = pad_token
+    settings = {"tokenizer_class": "CLIPTokenizer", "model_max_length": max_length, "do_lower_case": True}
+    for name, value in (
+        ("vocab.json", vocab),
+        ("special_tokens_map.json", special),
+        ("tokenizer_config.json", {**settings, **special, "add_prefix_space": False}),
+    ):
+        (folder / name).write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    lines = ["#version: 0.2", *(f"{first} {second}" for first, second in merges), ""]
+    (folder / "merges.txt").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _clip() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """CLIP's tokens with their ids, and its merges.
+
+    The tokens are the 256 bytes, as signs that can be seen; these at the end of a word; and what each merge makes.
     """
     with resources.files("latentrt").joinpath("text", "clip", "merges.txt.gz").open("rb") as packed:
         lines = gzip.decompress(packed.read()).decode("utf-8").splitlines()
@@ -85,7 +114,7 @@ def clip_backend() -> Tokenizer:
     signs = _bytes_as_signs()
     made = (first + second for first, second in merges)
     tokens = [*signs, *(sign + END_OF_WORD for sign in signs), *made, "<|startoftext|>", UNKNOWN]
-    return _assembled({token: index for index, token in enumerate(tokens)}, merges, "CLIP's merges")
+    return {token: index for index, token in enumerate(tokens)}, merges
 
 
 def _bytes_as_signs() -> list[str]:

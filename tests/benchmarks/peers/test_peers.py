@@ -30,7 +30,7 @@ from latentrt_bench.measuring.process import Job, Process
 from latentrt_bench.peers import command, environment, sd15
 from latentrt_bench.peers.catalogue import ENVIRONMENTS, MATERIALS, PEERS, Environment, Material, Peer
 from latentrt_bench.peers.environment import MARKER, PreparationError, make_environment, run_logged
-from latentrt_bench.peers.materials import SCHEDULER, alone_in, make_checkpoint, make_material, model_folder
+from latentrt_bench.peers.materials import SCHEDULER, alone_in, make_checkpoint, make_material, model_source
 from latentrt_bench.peers.pictures import difference
 from latentrt_bench.peers.race import RUNNERS, Catalogue
 from latentrt_bench.report import read_report
@@ -258,7 +258,7 @@ def test_random_model_is_the_published_one(tmp_path, monkeypatch):
         path.touch()
 
     monkeypatch.setattr(sd15, "write_random_tensors", note)
-    home = model_folder("sd15", tmp_path, lambda message: None)
+    home = model_source("sd15", tmp_path, lambda message: None)
     millions = {name: sum(map(math.prod, shapes.values())) / 1e6 for name, shapes in written.items()}
     assert {name: round(value, 2) for name, value in millions.items()} == {
         "text_encoder": 123.06, "unet": 859.52, "vae": 83.65,
@@ -267,7 +267,7 @@ def test_random_model_is_the_published_one(tmp_path, monkeypatch):
     for component in model.components.values():
         assert component.graph(Variant()).parameters
     assert model.default_size == (512, 512)
-    assert model_folder("sd15", tmp_path, lambda message: pytest.fail("made twice")) == home
+    assert model_source("sd15", tmp_path, lambda message: pytest.fail("made twice")) == home
 
 
 def test_random_model_spells_as_clip_does(tmp_path):

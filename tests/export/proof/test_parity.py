@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from latentrt.errors import ModelError
 from latentrt.models.manifest import Parity
+from latentrt.models.model import Component
 from latentrt.models.safetensors import write_safetensors
 from latentrt.models.weights import read_safetensors
-from latentrt_export.bundle.source import Source
+from latentrt_export.bundle.source import tensors_of
 from latentrt_export.bundle.writer import write_component
 from latentrt_export.proof import parity, reference
 from latentrt_export.proof.parity import ParityError, prove, trials
@@ -30,12 +31,15 @@ def written(module, root, component, dtype="fp16"):
     """A module as a checkpoint of one component, and what was written of it: the arguments of `prove`."""
     folder = FOLDERS[component]
     module.save_pretrained(root / folder)
-    config = json.loads((root / folder / "config.json").read_text())
-    source = Source(root, {}, {component: config})
+    network = Component(component, root / folder, json.loads((root / folder / "config.json").read_text()))
     out = root / f"out-{component}"
     out.mkdir()
-    write_component(out, component, source, dtype)
-    return out, component, config, source.tensors(component)
+    write_component(out, network, dtype)
+    return out, network, tensors_of(network)
+
+
+def of_config(component, config, where=Path("here")):
+    return Component(component, where, config)
 
 
 def vae_of(widths, groups, **config):
@@ -94,11 +98,11 @@ def test_the_reference_never_leaves_its_norms_channels_last(tmp_path, dtype):
     vae = make_vae()
     with torch.no_grad():
         vae.decoder.mid_block.attentions[0].to_out[0].bias += 20
-    out, component, config, _ = written(vae, tmp_path, "vae_decoder")
-    cases = trials(component, config)
+    out, component, _ = written(vae, tmp_path, "vae_decoder")
+    cases = trials(component)
     weights = out / "model.safetensors"
-    exact = reference.reference_outputs(component, config, weights, cases, "float64").outputs
-    got = reference.reference_outputs(component, config, weights, cases, dtype).outputs
+    exact = reference.reference_outputs(component, weights, cases, "float64").outputs
+    got = reference.reference_outputs(component, weights, cases, dtype).outputs
     assert worst_errors(got, exact).relative < {"float32": 3e-6, "float64": 1e-15}[dtype]
     assert got[0]["sample"].dtype == dtype
 
@@ -142,12 +146,12 @@ def test_another_number_of_groups_is_refused(tmp_path, groups):
     vae = make_vae()
     vae.save_pretrained(tmp_path / "vae")
     config = json.loads((tmp_path / "vae" / "config.json").read_text())
-    source = Source(tmp_path, {}, {"vae_decoder": {**config, "norm_num_groups": groups}})
-    write_component(tmp_path, "vae_decoder", source)
+    other = of_config("vae_decoder", {**config, "norm_num_groups": groups}, tmp_path / "vae")
+    write_component(tmp_path, other)
     with pytest.raises(
         ParityError, match=rf"group norms of {groups} groups .* where torch has .* of 8 groups"
     ):
-        prove(tmp_path, "vae_decoder", config, source.tensors("vae_decoder"))
+        prove(tmp_path, of_config("vae_decoder", config), tensors_of(other))
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "fp32"])
@@ -237,7 +241,7 @@ def test_what_rounding_cost_is_what_it_cost(tmp_path, stored, dtype):
         assert cost.outputs == Parity(0.0, 0.0)
         return
     torch.nn.Module.to(vae, torch.float32)
-    inputs = [torch.tensor(case["latent_sample"]) for case in trials("vae_decoder", arguments[2])]
+    inputs = [torch.tensor(case["latent_sample"]) for case in trials(arguments[1])]
     with torch.inference_mode():
         before = [{"sample": vae.decode(one).sample.numpy()} for one in inputs]
         torch.nn.Module.to(torch.nn.Module.to(vae, to), torch.float32)
@@ -290,7 +294,7 @@ def test_a_scaling_factor_that_nothing_can_be_divided_by_is_refused(tmp_path, va
     config = {**json.loads((tmp_path / "config.json").read_text()), "scaling_factor": value}
     for component in ("vae_encoder", "vae_decoder"):
         with pytest.raises(ModelError, match=r"^here/config\.json: scaling_factor is .*; expected a"):
-            trials(component, config, "here/config.json")
+            trials(of_config(component, config))
 
 
 @given(st.floats(1e-30, 1e18), st.booleans())
@@ -300,7 +304,7 @@ def test_any_other_gives_finite_trials(factor, negative):
         "norm_num_groups": 8,
         "scaling_factor": -factor if negative else factor,
     }
-    for case in trials("vae_decoder", config):
+    for case in trials(of_config("vae_decoder", config)):
         assert case["latent_sample"].dtype == np.float32
         assert np.isfinite(case["latent_sample"]).all()
 
@@ -310,9 +314,8 @@ def test_a_class_that_refuses_the_config_is_our_error(tmp_path):
     with pytest.raises(
         ModelError, match=r"vae_decoder: its class in diffusers or transformers refuses config.json"
     ):
-        reference.reference_outputs(
-            "vae_decoder", {**arguments[2], "act_fn": "none"}, Path(arguments[0]) / "model.safetensors", []
-        )
+        bad = of_config("vae_decoder", {**arguments[1].config, "act_fn": "none"})
+        reference.reference_outputs(bad, Path(arguments[0]) / "model.safetensors", [])
 
 
 CONFIGS = {"unet": dict(make_unet().config), "vae_encoder": dict(make_vae().config)}
@@ -326,7 +329,7 @@ def test_no_config_ends_in_another_error(component, data):
     config = CONFIGS[component]
     changed = data.draw(st.sampled_from(sorted(key for key in config if not key.startswith("_"))))
     try:
-        cases = trials(component, {**config, changed: data.draw(st.sampled_from(BAD))})
+        cases = trials(of_config(component, {**config, changed: data.draw(st.sampled_from(BAD))}))
     except ModelError as error:
         assert changed in str(error) or "block" in str(error)
         return

@@ -5,19 +5,21 @@ latents, steps, guidance and size, at every call and in every peer. `save` write
 """
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
 
 class Diffusers:
-    """`StableDiffusionPipeline` on the CPU.
+    """`StableDiffusionPipeline`, or that of SDXL, on the CPU.
 
     Args:
-        model: the checkpoint's folder.
-        work: prompt, steps, guidance, width, height, latents (a .npy file, float32, unit variance), picture.
+        model: the checkpoint's folder or file.
+        work: prompt, steps, guidance, width, height, latents (a .npy file, float32, unit variance), picture, whether it
+            is an xl model; of a file, descriptions, the folder of what diffusers would take from a hub.
         dtype: of weights and computation, "float32" or "bfloat16".
         channels_last: lay the convolutions out as (n, h, w, c).
         compiled: have `torch.compile` make the UNet and the decoder.
@@ -28,9 +30,14 @@ class Diffusers:
     ) -> None:
         kind = getattr(torch, dtype)
         self.work = work
-        self.pipeline = StableDiffusionPipeline.from_pretrained(
-            model, torch_dtype=kind, local_files_only=True, safety_checker=None
-        )
+        pipeline = StableDiffusionXLPipeline if work["xl"] else StableDiffusionPipeline
+        options = {"torch_dtype": kind, "local_files_only": True}
+        if not work["xl"]:
+            options["safety_checker"] = None
+        if Path(model).is_file():
+            self.pipeline = pipeline.from_single_file(model, config=work["descriptions"], **options)
+        else:
+            self.pipeline = pipeline.from_pretrained(model, **options)
         self.pipeline.set_progress_bar_config(disable=True)
         self.latents = torch.from_numpy(np.load(work["latents"])).to(kind)
         if channels_last:

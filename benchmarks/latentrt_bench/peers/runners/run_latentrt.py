@@ -1,24 +1,35 @@
 """latentrt itself, in an environment of its own like all others; see `run_diffusers`."""
 
+import json
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import latentrt
+from latentrt.engine.networks import place
+from latentrt.models.bundle import open_model
+from latentrt.pipeline import Pipeline
 
 
 class Latentrt:
-    """`latentrt.load` on ONNX Runtime's CPU provider, in float32.
+    """What `latentrt.load` gives on ONNX Runtime's CPU provider, in float32. A file gets the scheduler that all have.
 
     Its interface takes a seed, from which it draws what torch draws: the latents that the others are handed.
 
     Args:
-        model: the checkpoint's folder.
+        model: the checkpoint's folder or file.
         work: see `run_diffusers.Diffusers`; also seed.
     """
 
     def __init__(self, model: str, work: dict[str, Any]) -> None:
         self.work = work
-        self.pipeline = latentrt.load(model, device="cpu", dtype="fp32")
+        opened = open_model(model)
+        if opened.root.is_file():
+            scheduler = Path(work["descriptions"], "scheduler", "scheduler_config.json").read_text(
+                encoding="utf-8"
+            )
+            opened = replace(opened, scheduler_config=json.loads(scheduler), defaults={})
+        self.pipeline = Pipeline(opened, place("cpu", "fp32"))
 
     def paint(self) -> list[float]:
         """One picture; when each step ended, by the process's clock."""

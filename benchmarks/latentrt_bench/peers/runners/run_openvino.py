@@ -45,9 +45,11 @@ class OpenVINO:
             return False
 
         work = self.work
+        # Of SDXL, zeros stand for a negative prompt that is not given, in every peer.
+        negative = {} if work["xl"] else {"negative_prompt": ""}
         pictures = self.pipeline.generate(
             work["prompt"],
-            negative_prompt="",
+            **negative,
             num_inference_steps=work["steps"],
             guidance_scale=work["guidance"],
             width=work["width"],

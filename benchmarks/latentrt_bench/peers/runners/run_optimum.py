@@ -1,4 +1,4 @@
-"""optimum-onnx's `ORTStableDiffusionPipeline`. Runs under the Python of its own environment; see `run_diffusers`."""
+"""optimum-onnx's pipelines. Runs under the Python of its own environment; see `run_diffusers`."""
 
 import time
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from onnxruntime import InferenceSession
-from optimum.onnxruntime import ORTStableDiffusionPipeline
+from optimum.onnxruntime import ORTStableDiffusionPipeline, ORTStableDiffusionXLPipeline
 
 
 class Optimum:
-    """`ORTStableDiffusionPipeline` on ONNX Runtime's CPU provider.
+    """`ORTStableDiffusionPipeline`, or that of SDXL, on ONNX Runtime's CPU provider.
 
     Args:
         model: the folder of an export.
@@ -27,10 +27,13 @@ class Optimum:
                 f"{name}_session": InferenceSession(
                     Path(model, name, graph), providers=[provider], enable_fallback=0
                 )
-                for name in ("text_encoder", "unet", "vae_encoder", "vae_decoder")
+                for name in ("text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder")
+                if Path(model, name).is_dir()
             }
-        self.pipeline = ORTStableDiffusionPipeline.from_pretrained(
-            model, provider=provider, local_files_only=True, safety_checker=None, **sessions
+        pipeline = ORTStableDiffusionXLPipeline if work["xl"] else ORTStableDiffusionPipeline
+        options = {} if work["xl"] else {"safety_checker": None}
+        self.pipeline = pipeline.from_pretrained(
+            model, provider=provider, local_files_only=True, **options, **sessions
         )
         self.pipeline.set_progress_bar_config(disable=True)
         self.latents = torch.from_numpy(np.load(work["latents"]))

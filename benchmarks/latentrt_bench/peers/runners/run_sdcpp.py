@@ -30,7 +30,7 @@ class StableDiffusionCpp:
     It takes no latents. Its random numbers named "cpu" are torch's, so that the seed gives the same ones.
 
     Args:
-        model: the checkpoint's folder.
+        model: the checkpoint's folder or file.
         work: see `run_diffusers.Diffusers`; also seed, cores and prediction ("epsilon" or
             "v_prediction").
     """
