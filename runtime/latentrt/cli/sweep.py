@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_tile(parser)
     arguments.add_model(parser)
+    arguments.add_low_memory(parser)
     arguments.add_reporting(parser)
 
 
@@ -102,15 +103,14 @@ def run(args: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     model = "demo" if args.model is None else args.model
+    placed = {"dtype": args.dtype, "low_memory": args.low_memory, "tile": args.tile, "force": args.force}
     pictures: dict[tuple[int, int, int], Image] = {}
     made: dict[tuple[int, int, int], GenerationParameters] = {}
     files = []
     with (
         output.claimed() as save_grid,
         contextlib.nullcontext() if kept is None else kept.claimed() as keep,
-        latentrt.load(
-            model, device=args.device, dtype=args.dtype, tile=args.tile, force=args.force
-        ) as pipeline,
+        latentrt.load(model, device=args.device, **placed) as pipeline,
     ):
         cells = _cells(pipeline, args.prompt, image, shared, (x, y, z))
         _check_size(cells, args.out)
