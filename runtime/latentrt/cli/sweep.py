@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     arguments.add_tile(parser)
     arguments.add_model(parser)
+    arguments.add_low_memory(parser)
     arguments.add_reporting(parser)
 
 

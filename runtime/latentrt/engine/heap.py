@@ -1,22 +1,48 @@
-"""Memory that was freed goes back to the system."""
+"""Memory that is freed goes back to the system, where the C library keeps it and says how (glibc).
+
+It keeps what is freed in its heap, among what is still used: of tensors up to 32 MiB, which are most weights, once it
+has seen one so large freed. A session that is made frees as much as it keeps.
+"""
 
 import ctypes
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_SMALL = 1 << 20  # bytes: what is larger is mapped by itself, and goes back when it is freed
+_USUAL = 32 << 20  # what glibc takes by itself after a while; mapping costs time, which a run does not have
+
+
+@contextmanager
+def giving_back() -> Iterator[None]:
+    """What the block frees goes back to the system, the large at once, the rest in the end."""
+    libc = _libc()
+    if libc is None:
+        yield
+        return
+    libc.mallopt(_MMAP_THRESHOLD, _SMALL)
+    try:
+        yield
+    finally:
+        libc.mallopt(_MMAP_THRESHOLD, _USUAL)
+        libc.mallopt(_TRIM_THRESHOLD, 2 * _USUAL)
+        libc.malloc_trim(0)
 
 
 def give_back() -> None:
-    """Hand pages of freed memory back, where the C library keeps them (glibc) and says how."""
-    trim = _trim()
-    if trim is not None:
-        trim(0)
+    """What was freed so far goes back to the system."""
+    libc = _libc()
+    if libc is not None:
+        libc.malloc_trim(0)
 
 
 @functools.cache
-def _trim() -> Callable[[int], int] | None:
-    """Where there is one, glibc's malloc_trim: it keeps what is freed below the top of its heap."""
+def _libc() -> Any:
+    """Glibc; None where the C library is another."""
     if not sys.platform.startswith("linux"):
         return None
-    trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return trim
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "malloc_trim") and hasattr(libc, "mallopt") else None

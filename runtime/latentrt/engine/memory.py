@@ -5,6 +5,7 @@ Weights and activations are read off the graphs; nothing is loaded. docs/measure
 
 import functools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,10 @@ from latentrt.networks import Variant
 from latentrt.networks.cost.macs import cost
 from latentrt.networks.variant import Norms
 
-# As measured with ONNX Runtime 1.32's CPU provider, in shares of a network's weights: what is left over of weights
-# while they are widened, given back when the session is there; and what one whose weights stay in the file takes while
-# it runs, since its allocator keeps what it grew to until the end of the run.
-_LOADING, _STREAMED = 0.2, 0.35
+# As measured with ONNX Runtime 1.32's CPU provider, in shares of a network's weights: what comes and goes while they
+# are widened; and what one whose weights stay in the file takes while it runs, since its allocator keeps what it grew
+# to until the end of the run.
+_LOADING, _STREAMED = 0.03, 0.35
 _SESSION = 8_000_000  # bytes of a session without weights: its graph and its plan
 
 
@@ -53,15 +54,18 @@ class Call:
             return _SESSION
         return _SESSION + _counted(self)[0]
 
-    @property
-    def loading(self) -> int:
-        """Bytes that it takes besides while it is loaded, at the most."""
-        return 0 if self.runner.streams else int(_LOADING * _counted(self)[0])
+    def loading(self, low_memory: bool) -> int:
+        """Bytes that it takes besides while it is loaded, at the most: weights of convolutions are re-ordered."""
+        if self.runner.streams:
+            return 0
+        weights, convolved, _ = _counted(self)
+        reordered = 0 if low_memory or not self.runner.provider.widens_weights else convolved
+        return int(_LOADING * weights) + reordered
 
     @property
     def running(self) -> int:
         """Bytes that one run takes besides."""
-        weights, activations = _counted(self)
+        weights, _, activations = _counted(self)
         return int(_STREAMED * weights) + activations if self.runner.streams else activations
 
     @property
@@ -99,7 +103,7 @@ def peak(calls: Sequence[Call], low_memory: bool) -> Peak:
             held.clear()
         weights = sum(other.weights for other in held.values()) + call.weights
         kept = sum(other.kept for other in held.values()) + call.beside
-        extra = call.running if before is not None else max(call.loading, call.running)
+        extra = call.running if before is not None else max(call.loading(low_memory), call.running)
         total = weights + kept + extra - credit
         if total > worst.total:
             worst = Peak(total, weights, call.component)
@@ -127,8 +131,8 @@ def _key(call: Call) -> tuple[int, str]:
     return id(call.networks), call.component
 
 
-def _counted(call: Call) -> tuple[int, int]:
-    """Bytes of weights and of activations."""
+def _counted(call: Call) -> tuple[int, int, int]:
+    """Bytes of weights, of these those of convolutions, and of activations."""
     component, runner = call.runner.component, call.runner
     # ONNX Runtime's CPU kernels compute in fp32, whatever the graph says.
     compute = "fp32" if runner.provider.widens_weights else runner.dtype
@@ -155,6 +159,9 @@ class _Named:
 @functools.lru_cache(256)
 def _cost(
     named: _Named, variant: Variant, shapes: tuple[tuple[str, tuple[int, ...]], ...]
-) -> tuple[int, int]:
-    counted = cost(named.component.graph(variant), dict(shapes))
-    return counted.weight_bytes, counted.peak_activation_bytes
+) -> tuple[int, int, int]:
+    graph = named.component.graph(variant)
+    counted = cost(graph, dict(shapes))
+    convolved = sum(math.prod(parameter.shape) for parameter in graph.parameters if len(parameter.shape) == 4)
+    size = 2 if variant.compute == "fp16" else 4
+    return counted.weight_bytes, convolved * size, counted.peak_activation_bytes

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from latentrt.engine.heap import give_back
+from latentrt.engine.heap import give_back, giving_back
 from latentrt.engine.interrupt import interruptible
 from latentrt.engine.providers import Provider, open_session
 from latentrt.engine.stored import take_as_stored
@@ -94,13 +94,13 @@ class Session:
         options.add_external_initializers(list(arrays), values)
         data = graph.serialize()
         try:
-            self._session: Any = interruptible(
-                lambda: open_session(data, options), lambda: options.set_load_cancellation_flag(True)
-            )
+            with giving_back():
+                self._session: Any = interruptible(
+                    lambda: open_session(data, options), lambda: options.set_load_cancellation_flag(True)
+                )
         except ProviderError as error:
             raise ProviderError(f"{component}: {provider.name} refused {graph.name}: {error}") from error
         weights.release()
-        give_back()
         self.load_seconds = time.perf_counter() - started
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:

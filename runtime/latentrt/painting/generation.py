@@ -101,8 +101,10 @@ class Generation:
 
     def __init__(self, parts: Parts, passes: Sequence[Pass], parameters: list[GenerationParameters]) -> None:
         for one in passes:
-            networks = (one.parts or parts).networks
+            painter = one.parts or parts
+            networks = painter.networks
             networks.check(*networks.model.text_encoders, "unet")
+            painter.text.open()
         parts.networks.check("vae_decoder")
         if any(one.encodes for one in passes):
             parts.networks.check("vae_encoder")

@@ -51,6 +51,15 @@ class TextEncoder:
             return clip_tokenizer(pad, length)
         return load_tokenizer(folder, length, pad)
 
+    def open(self) -> None:
+        """Read the tokenizers now, so that what is wrong with one shows before anything is computed.
+
+        Raises:
+            ModelError: one is missing, or is none.
+        """
+        if not self.tokenizers:
+            raise ModelError(f"{self._networks.model.name}: has no text encoder")
+
     def encode(
         self, prompts: Sequence[Texts], clip_skip: int | None = None, called: Sequence[str] | None = None
     ) -> list[Conditioning]:
