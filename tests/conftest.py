@@ -27,6 +27,8 @@ DATA = {
     "PartiPrompts.tsv": "github.com/google-research/parti",
     "blns.json": "github.com/minimaxir/big-list-of-naughty-strings",
     "comfy/make_checkpoint.py": "names, shapes and seeded values of whole checkpoints",
+    "comfy/index.json": "what ComfyUI computed from a checkpoint of that recipe",
+    "comfyxl/index.json": "likewise, of its --family sdxl",
 }
 
 
