@@ -650,7 +650,7 @@ def test_models_of_other_kinds_are_named(damaged, bundle, tmp_path):
     for change, message in (
         ({"controlnet": ["diffusers", "ControlNetModel"]}, r"has a controlnet \(diffusers\.ControlNetModel\)"),
         ({"unet": ["diffusers", "UNet3DConditionModel"]}, r"unet: .* is a UNet3DConditionModel.* expected UNet2DC"),
-        ({"vae": ["diffusers", "AutoencoderTiny"]}, r"vae_\w+: .* is a AutoencoderTiny"),
+        ({"vae": ["diffusers", "AutoencoderTiny"]}, r"the vae_\w+ is a AutoencoderTiny"),
     ):  # fmt: skip
         path.write_text(json.dumps({**index, **change}))
         with pytest.raises(ModelError, match=message):
