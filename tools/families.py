@@ -6,7 +6,14 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from latentrt.models.published import SD1_SCHEDULER, SD1_TEXT_ENCODER, SD1_UNET, SD1_VAE
+from latentrt.models.published import (
+    COSXL_SCHEDULER,
+    PLAYGROUND_SCHEDULER,
+    SD1_SCHEDULER,
+    SD1_TEXT_ENCODER,
+    SD1_UNET,
+    SD1_VAE,
+)
 
 Config = dict[str, Any]
 CROSS_DOWN, PLAIN_DOWN = "CrossAttnDownBlock2D", "DownBlock2D"
@@ -115,32 +122,8 @@ LCM: Config = {
     "set_alpha_to_one": True,
 }
 LCM = {key: LCM[key] for key in LCM if key not in ("interpolation_type", "use_karras_sigmas")}
-PLAYGROUND: Config = {
-    "_class_name": "EDMDPMSolverMultistepScheduler",
-    "_diffusers_version": "0.30.0",
-    "algorithm_type": "dpmsolver++",
-    "euler_at_final": False,
-    "final_sigmas_type": "zero",
-    "lower_order_final": True,
-    "num_train_timesteps": 1000,
-    "prediction_type": "epsilon",
-    "rho": 7.0,
-    "sigma_data": 0.5,
-    "sigma_max": 80.0,
-    "sigma_min": 0.002,
-    "solver_order": 2,
-    "solver_type": "midpoint",
-}
-COSXL: Config = {
-    "_class_name": "EDMEulerScheduler",
-    "_diffusers_version": "0.30.0",
-    "num_train_timesteps": 1000,
-    "prediction_type": "v_prediction",
-    "rho": 7.0,
-    "sigma_data": 1.0,
-    "sigma_max": 120.0,
-    "sigma_min": 0.002,
-}
+PLAYGROUND: Config = PLAYGROUND_SCHEDULER
+COSXL: Config = COSXL_SCHEDULER
 
 
 @dataclass(frozen=True)

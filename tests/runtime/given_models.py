@@ -9,7 +9,8 @@ from onnx_build import TYPES, attribute, value
 from random_models import change, copy_configs, fill
 
 from latentrt.models.bundle import open_model
-from latentrt.models.model import Component, Model
+from latentrt.models.component import Component
+from latentrt.models.model import Model
 from latentrt.models.published import SD1_SCHEDULER
 from latentrt.networks import Variant
 from latentrt.networks.proto import ModelProto

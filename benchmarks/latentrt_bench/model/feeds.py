@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner
-from latentrt.models.model import Component
+from latentrt.models.component import Component
 from latentrt.networks import Variant
 from latentrt.painting.conditions import condition, repeated
 from latentrt.painting.denoiser import Denoiser

@@ -10,6 +10,7 @@ from pathlib import Path
 from latentrt.engine.interrupt import interruptible
 from latentrt.errors import InputError, SettingError
 from latentrt.files import CONFIG as CONFIG_KIND
+from latentrt.models.component import Component
 from latentrt.models.copying import copy_own
 from latentrt.models.layout import ADVICE, CONFIG, INDEX, SCHEDULER_CONFIG
 from latentrt.models.manifest import (
@@ -21,7 +22,7 @@ from latentrt.models.manifest import (
     hash_file,
     write_manifest,
 )
-from latentrt.models.model import Component, Model
+from latentrt.models.model import Model
 from latentrt.models.replacing import NOTHING_ELSE, Replacements
 from latentrt.text.folder_writer import network_config, write_beside, write_json, write_tokenizer
 from latentrt_export.bundle.source import open_source, tensors_of

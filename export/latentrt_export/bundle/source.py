@@ -9,8 +9,9 @@ import numpy.typing as npt
 from latentrt.errors import ModelError, WeightsError
 from latentrt.files import contained, read_json
 from latentrt.models.bundle import open_model
+from latentrt.models.component import Component
 from latentrt.models.layout import CHECKPOINT_FOLDERS, TEXT_ENCODERS, TOKENIZER_FOLDERS
-from latentrt.models.model import Component, Model
+from latentrt.models.model import Model
 from latentrt.models.replacing import NOTHING_ELSE, Replacements
 from latentrt.models.safetensors import DTYPE_NAMES
 from latentrt.models.weights import Weights, extends, names_of

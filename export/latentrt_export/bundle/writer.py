@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import WeightsError
+from latentrt.models.component import Component
 from latentrt.models.manifest import GRAPH_FILES, WEIGHTS_FILE, GraphEntry, ValueInfo
-from latentrt.models.model import Component
 from latentrt.models.safetensors import ALIGNMENT, safetensors_header
 from latentrt.networks import COMPUTES, Graph, Place, Value, Variant
 from latentrt_export.bundle.source import Tensors, tensors_of

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.engine.verify import INPUT_PREFIX, OUTPUT_PREFIX, plain_session, run_plain
+from latentrt.models.component import Component
 from latentrt.models.manifest import (
     GRAPH_FILES,
     REFERENCES,
@@ -24,7 +25,7 @@ from latentrt.models.manifest import (
     Parity,
     Rounding,
 )
-from latentrt.models.model import TEXT_ENCODERS, Component, Model
+from latentrt.models.model import TEXT_ENCODERS, Model
 from latentrt.models.safetensors import write_safetensors
 from latentrt.networks import COMPUTES, Graph, Variant
 from latentrt.painting.denoiser import embedded_guidance

@@ -23,7 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from latentrt.errors import ModelError, WeightsError
-from latentrt.models.model import TEXT_ENCODERS, Component
+from latentrt.models.component import Component
+from latentrt.models.model import TEXT_ENCODERS
 from latentrt.models.safetensors import Tensor
 from latentrt.models.weights import Weights
 from latentrt_export.proof.norms import Norm, norm_of

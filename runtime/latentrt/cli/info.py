@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from latentrt.pictures.metadata import number_text
 
 if TYPE_CHECKING:
+    from latentrt.models.component import Component
     from latentrt.models.contents import Contents
-    from latentrt.models.model import Component, Model
+    from latentrt.models.model import Model
 
 EXAMPLES = """\
 examples:

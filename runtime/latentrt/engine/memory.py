@@ -12,7 +12,7 @@ from typing import Any
 
 from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner, Shapes
-from latentrt.models.model import Component
+from latentrt.models.component import Component
 from latentrt.networks import Variant
 from latentrt.networks.cost.macs import cost
 from latentrt.networks.variant import Norms

@@ -11,7 +11,8 @@ from latentrt.engine.providers import Provider, choose
 from latentrt.engine.runner import Runner
 from latentrt.engine.session import find_parameter
 from latentrt.errors import InputError, ModelError
-from latentrt.models.model import TEXT_ENCODERS, Component, Model
+from latentrt.models.component import Component
+from latentrt.models.model import TEXT_ENCODERS, Model
 from latentrt.networks import Compute, Variant
 
 

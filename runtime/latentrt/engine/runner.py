@@ -12,7 +12,7 @@ from latentrt.engine.given_session import GivenSession
 from latentrt.engine.providers import Provider
 from latentrt.engine.session import Session
 from latentrt.errors import Fp16RangeError, NumericsError
-from latentrt.models.model import Component
+from latentrt.models.component import Component
 from latentrt.networks import Compute, Value, Variant
 from latentrt.networks.variant import Norms
 

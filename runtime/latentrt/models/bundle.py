@@ -9,6 +9,7 @@ from typing import Any
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ModelError
 from latentrt.files import read_json
+from latentrt.models.component import Component
 from latentrt.models.folder_advice import with_advice
 from latentrt.models.given.layout import find_layout
 from latentrt.models.given.opening import open_given
@@ -16,7 +17,7 @@ from latentrt.models.kind import check_kind
 from latentrt.models.layout import ADVICE, CHECKPOINT_FOLDERS, CONFIG, INDEX, SCHEDULER_CONFIG, TEXT_ENCODERS
 from latentrt.models.locate import locate
 from latentrt.models.manifest import COMPONENTS, GRAPH_FILES, MANIFEST_NAME, read_manifest
-from latentrt.models.model import Component, Model, is_xl
+from latentrt.models.model import Model, is_xl
 from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
 from latentrt.models.replacing import NOTHING_ELSE, Replacements, refuse_incomplete, with_replacements
 from latentrt.models.single_file import open_single_file

@@ -7,10 +7,11 @@ from pathlib import Path
 from latentrt.checks import PREDICTION_TYPES
 from latentrt.errors import ModelError, SettingError
 from latentrt.files import read_json
+from latentrt.models.component import Component
 from latentrt.models.contents import Contents, read_contents
 from latentrt.models.derive import vae_config
 from latentrt.models.families import SD1, SD2, SDXL
-from latentrt.models.model import TEXT_ENCODERS, Component, Model, is_xl
+from latentrt.models.model import TEXT_ENCODERS, Model, is_xl
 from latentrt.models.prediction import prediction_of
 from latentrt.models.single_file import (
     VAE_HALVES,

@@ -10,11 +10,12 @@ from typing import Any
 
 from latentrt.errors import ModelError
 from latentrt.models.architecture import read_architecture
+from latentrt.models.component import Component
 from latentrt.models.contents import Contents, Encoder, read_contents
 from latentrt.models.derive import text_config, unet_config, vae_config
 from latentrt.models.families import SD2, Family, family_of, name_of
 from latentrt.models.few_steps import few_steps_of
-from latentrt.models.model import TEXT_ENCODERS, Component, Model
+from latentrt.models.model import TEXT_ENCODERS, Model
 from latentrt.models.prediction import Prediction, asked, prediction_of
 from latentrt.models.weights import Weights
 

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from latentrt.claim import claim_file
 from latentrt.errors import ModelError
+from latentrt.models.component import Component
 from latentrt.models.derive import unet_config
 from latentrt.models.keys import open_clip, unet, vae
-from latentrt.models.model import Component, Model
+from latentrt.models.model import Model
 from latentrt.models.safetensors import DTYPE_NAMES, Tensor, safetensors_header
 from latentrt.models.weights import Weights
 from latentrt.networks import Options, Variant

@@ -17,7 +17,8 @@ from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner
 from latentrt.errors import InputError, ModelError
 from latentrt.files import read_json
-from latentrt.models.model import Component, Model
+from latentrt.models.component import Component
+from latentrt.models.model import Model
 from latentrt.networks import Variant
 from latentrt.pictures import images
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.engine.runner import Runner
-from latentrt.models.model import Component, Model
+from latentrt.models.component import Component
+from latentrt.models.model import Model
 
 Array = npt.NDArray[Any]
 # Arrays by the ports of the UNet that take them: `encoder_hidden_states` (s, d), of XL models `text_embeds` (p,) and

@@ -9,7 +9,7 @@ import numpy as np
 
 from latentrt.engine.networks import Networks
 from latentrt.errors import ModelError
-from latentrt.models.model import Component
+from latentrt.models.component import Component
 from latentrt.text.conditioning import Array, Conditioning, told_by
 from latentrt.text.tokenizer import Encoding, Tokenizer, clip_tokenizer, load_tokenizer
 

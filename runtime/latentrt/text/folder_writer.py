@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from latentrt.errors import ModelError, WeightsError
 from latentrt.files import TOKENIZER
+from latentrt.models.component import Component
 from latentrt.models.copying import copy_own
 from latentrt.models.layout import (
     ADVICE,
@@ -25,7 +26,7 @@ from latentrt.models.layout import (
     TOKENIZER_FILES,
     TOKENIZER_FOLDERS,
 )
-from latentrt.models.model import Component, Model
+from latentrt.models.model import Model
 from latentrt.models.safetensors import Tensor, safetensors_header
 from latentrt.models.weights import Weights
 from latentrt.networks import Variant

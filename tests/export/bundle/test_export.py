@@ -25,8 +25,8 @@ from latentrt.claim import sweep
 from latentrt.cli import main
 from latentrt.engine.verify import verify_bundle
 from latentrt.errors import InputError, LatentrtError, ModelError, SettingError, WeightsError
+from latentrt.models.component import Component
 from latentrt.models.manifest import RELATIVE_BOUNDS, read_manifest
-from latentrt.models.model import Component
 from latentrt_export.bundle import writer
 from latentrt_export.bundle.export import export_model
 from latentrt_export.bundle.source import open_source, tensors_of

@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 import latentrt
 from latentrt.engine.providers import choose
 from latentrt.engine.runner import Runner
-from latentrt.models.model import Component
+from latentrt.models.component import Component
 
 CASES = 30
 PAINTED = 5

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentrt.errors import ModelError
+from latentrt.models.component import Component
 from latentrt.models.manifest import Parity
-from latentrt.models.model import Component
 from latentrt.models.safetensors import write_safetensors
 from latentrt.models.weights import read_safetensors
 from latentrt_export.bundle.source import tensors_of

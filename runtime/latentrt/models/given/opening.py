@@ -8,13 +8,14 @@ from typing import Any
 
 from latentrt.errors import ModelError
 from latentrt.files import read_json
+from latentrt.models.component import Component
 from latentrt.models.families import REFINER, SD1, SD2, SD2_CONTEXT, SDXL, Family
 from latentrt.models.given.given_graph import GivenGraph, read_given_graph
 from latentrt.models.given.layout import Layout
 from latentrt.models.given.part import GivenPart
 from latentrt.models.given.ports import bind
 from latentrt.models.layout import SCHEDULER_CONFIG
-from latentrt.models.model import Component, Model
+from latentrt.models.model import Model
 from latentrt.models.published import LCM_SCHEDULER
 from latentrt.models.repairs import repair_scheduler, repair_unet
 
