@@ -290,15 +290,21 @@ def test_compared_with_an_earlier_run(pretended, tmp_path, capsys):
     assert "Compared: 128x128" in page(read_report(after))
 
 
-def test_an_inpainting_unet_has_stages_and_no_pictures(monkeypatch):
+def test_pictures_of_an_inpainting_unet_encode_one(monkeypatch):
     channels = property(lambda model: 9)
     monkeypatch.setattr("latentrt.models.bundle.Model.unet_channels", channels)
     monkeypatch.setattr(cases, "cost", lambda graph, shapes: cost(graph, {**shapes, **_as_made(shapes)}))
     case = make_case(DEMO, [None])
     assert case.row.measurements["unet"].macs > 0
-    picture = case.row.measurements["picture:the model's own"]
-    assert picture.status == "failed"
-    assert "inpainting" in picture.reason
+    assert case.row.facts["encodes"] == 1
+    assert case.row.measurements["picture:DDIM"].status == "measured"
+    assert "vae_encoder" in case.painting
+
+
+def test_a_unet_that_nothing_can_drive_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr("latentrt.models.bundle.Model.unet_channels", property(lambda model: 5))
+    assert main(["bench", "model", "demo", "--quiet"]) == 1
+    assert "its UNet takes 5 channels" in capsys.readouterr().err
 
 
 def _as_made(shapes):
@@ -347,7 +353,7 @@ def test_a_model_that_is_not_there(pretended, capsys):
 
 def test_for_real(no_ceilings, monkeypatch, tmp_path, capsys):
     loaded = ("text_encoder", "vae_decoder")  # those that load fast; test_stages.py loads all
-    monkeypatch.setattr(cases, "LOADED", {True: loaded})
+    monkeypatch.setattr(cases, "_loaded_stages", lambda case, unet: loaded)
     model, out = tmp_path / "demo", tmp_path / "out.json"
     shutil.copytree(open_model("demo").root, model)  # files that no other run maps, or drops from the cache
     command = ["bench", "model", str(model), *ON_CPU, "--size", "64", "--steps", "2", "--batch-size", "2"]

@@ -15,7 +15,7 @@ from latentrt_bench.measuring import file_cache
 from latentrt_bench.measuring.process import Answer, WorkerError
 from latentrt_bench.model import loads
 from latentrt_bench.model.loads import COLD, WARM, LoadTask, run_loads
-from latentrt_bench.model.stages import STAGES, Configuration, Load, Picture, Stage, work
+from latentrt_bench.model.stages import Configuration, Load, Picture, Stage, work
 from latentrt_bench.report import Measurement
 
 SMALL = Configuration("demo", 64, 32, 2, "cpu", "fp32", steps=3, guidance_scale=7.5)
@@ -68,7 +68,7 @@ def test_without_guidance_there_is_one_prompt():
     assert work(c.load(), c)["text_encoder"].shapes == {"input_ids": (1, TOKENS)}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", BY_HAND)
 def test_a_stage_runs_what_its_work_says(stage, runs):
     contender = Stage(stage, asdict(SMALL))
     contender.run()
@@ -78,7 +78,7 @@ def test_a_stage_runs_what_its_work_says(stage, runs):
     assert runs == [(expected.component, dict(expected.shapes))] * expected.times
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", BY_HAND)
 def test_with_low_memory_a_stage_does_not_load_again(stage, monkeypatch):
     contender = Stage(stage, asdict(replace(SMALL, low_memory=True)))
     contender.run()
@@ -153,7 +153,8 @@ def test_a_cold_load_comes_from_the_disk_and_a_warm_one_does_not(copied, stage):
         .weights.values()
     )
     assert 0 < before["needed_bytes"] <= stored
-    if before["from_disk_bytes"] is not None:
+    # A text encoder's weights are read while it runs, not while it loads.
+    if before["from_disk_bytes"] is not None and stage != "text_encoder":
         assert load.proof()["from_disk_bytes"] >= 0.9 * before["needed_bytes"]
     warm = Load(stage, asdict(copied))
     warm.fill_cache()
