@@ -200,7 +200,7 @@ def made(tmp_path: Path) -> Path:
     """A bundle in miniature: every file is listed, no graph can be loaded."""
     root = tmp_path / "bundle"
     components = {}
-    for name in COMPONENTS:
+    for name in ("text_encoder", *COMPONENTS):
         (root / name).mkdir(parents=True)
         write_safetensors(root / name / "v.safetensors", {"input.x": np.ones(1, np.float32)})
         for file in ("config.json", "w.safetensors", "a.onnx", "b.onnx"):
