@@ -154,7 +154,8 @@ PEERS: dict[str, Peer] = {
         {"graph": "model.onnx"},
         {
             **GIVEN,
-            "loaded": "from_pretrained on our bundle as it is, which takes its fp16 graphs; of SDXL the autoencoder by fp32 ones",
+            "loaded": "from_pretrained on our bundle, which takes its fp16 graphs; of SDXL handed the autoencoder's "
+            "fp32 ones",
         },
     ),
     "optimum-bundle-fp32": Peer(
