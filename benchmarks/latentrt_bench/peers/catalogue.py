@@ -152,7 +152,11 @@ PEERS: dict[str, Peer] = {
         "fp16, where there are kernels",
         "latentrt bundle",
         {"graph": "model.onnx"},
-        {**GIVEN, "loaded": "from_pretrained on our bundle as it is, which takes its fp16 graphs"},
+        {
+            **GIVEN,
+            "loaded": "from_pretrained on our bundle, which takes its fp16 graphs; of SDXL handed the autoencoder's "
+            "fp32 ones",
+        },
     ),
     "optimum-bundle-fp32": Peer(
         "optimum-onnx",

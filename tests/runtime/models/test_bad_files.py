@@ -235,7 +235,7 @@ def made(tmp_path: Path) -> Path:
     """A bundle in miniature: every file is listed, no graph can be loaded."""
     root = tmp_path / "bundle"
     components = {}
-    for name in COMPONENTS:
+    for name in ("text_encoder", *COMPONENTS):
         (root / name).mkdir(parents=True)
         write_safetensors(root / name / "v.safetensors", {"input.x": np.ones(1, np.float32)})
         for file in ("config.json", "w.safetensors", "a.onnx", "b.onnx"):
@@ -264,7 +264,9 @@ def test_a_manifest_lists_all_components(made: Path, keep: int) -> None:
     components = json.loads((made / MANIFEST_NAME).read_text())["components"]
     change(made / MANIFEST_NAME, components=dict(list(components.items())[:keep]))
     for read in (open_model, verify.verify_bundle):
-        with pytest.raises(ModelError, match=r"latentrt\.json: has the components .*; expected text_encoder"):
+        with pytest.raises(
+            ModelError, match=r"latentrt\.json: has the components .*; expected unet, vae_encoder, "
+        ):
             read(made)
 
 

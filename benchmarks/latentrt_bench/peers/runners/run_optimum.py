@@ -22,14 +22,12 @@ class Optimum:
     def __init__(self, model: str, work: dict[str, Any], graph: str) -> None:
         self.work = work
         provider, sessions = "CPUExecutionProvider", {}
-        if graph != "model.onnx":  # the one name that it looks for
-            sessions = {
-                f"{name}_session": InferenceSession(
-                    Path(model, name, graph), providers=[provider], enable_fallback=0
-                )
-                for name in ("text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder")
-                if Path(model, name).is_dir()
-            }
+        for name in ("text_encoder", "text_encoder_2", "unet", "vae_encoder", "vae_decoder"):
+            # SDXL's autoencoder overflows in fp16, and the pipeline knows no other than torch's to compute it in fp32.
+            file = "model.fp32.onnx" if work["xl"] and name.startswith("vae") else graph
+            path = Path(model, name, file)
+            if file != "model.onnx" and path.is_file():  # the one name that it looks for
+                sessions[f"{name}_session"] = InferenceSession(path, providers=[provider], enable_fallback=0)
         pipeline = ORTStableDiffusionXLPipeline if work["xl"] else ORTStableDiffusionPipeline
         options = {} if work["xl"] else {"safety_checker": None}
         self.pipeline = pipeline.from_pretrained(
