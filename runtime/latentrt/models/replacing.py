@@ -148,14 +148,13 @@ def _with_text_encoders(model: Model, path: Path) -> Model:
     components = dict(model.components)
     for component in found:
         name = TEXT_ENCODERS[xl and component.config.get("hidden_act") == "gelu"]
-        if (
-            name in model.components
-            and component.config["hidden_size"] != model.components[name].config["hidden_size"]
-        ):
-            raise ModelError(
-                f"{path}: its text encoder is {component.config['hidden_size']} wide, that of {model.name} "
-                f"{model.components[name].config['hidden_size']}: it is of another family"
-            )
+        width = component.options.number("hidden_size", 512)
+        if (own := model.components.get(name)) is not None:
+            wanted = own.options.number("hidden_size", 512)
+            if width != wanted:
+                raise ModelError(
+                    f"{path}: its text encoder is {width} wide, that of {model.name} {wanted}: it is of another family"
+                )
         components[name] = replace(component, name=name)
     ordered = {name: components[name] for name in TEXT_ENCODERS if name in components}
     return replace(model, components={**ordered, **components})
@@ -164,6 +163,12 @@ def _with_text_encoders(model: Model, path: Path) -> Model:
 def _with_vae(model: Model, path: Path) -> Model:
     if path.is_dir():
         halves = {name: _of_folder(name, path) for name in VAE_HALVES}
+        if is_xl(model.components["unet"].config):
+            # As in a whole folder: what says nothing of it overflows.
+            halves = {
+                name: replace(half, fp32_only=half.config.get("force_upcast", True) is not False)
+                for name, half in halves.items()
+            }
     else:
         contents = _held(path, "vae", "an autoencoder")
         if "vae_decoder" in model.components:
@@ -196,8 +201,9 @@ def _of_folder(name: str, folder: Path) -> Component:
     if not (folder / "config.json").is_file() and (folder / inner / "config.json").is_file():
         folder = folder / inner
     config = read_json(folder / "config.json")
-    fp32_only = name in VAE_HALVES and config.get("force_upcast") is True
-    return Component(name, folder, config, fp32_only)
+    if name in TEXT_ENCODERS and isinstance(config.get("text_config"), dict):
+        config = config["text_config"]  # of a whole CLIP, as transformers reads it
+    return Component(name, folder, config)
 
 
 def refuse_incomplete(model: Model) -> None:

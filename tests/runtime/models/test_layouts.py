@@ -1,5 +1,6 @@
 """Single files in the layouts that programs give them, with what they have besides, and parts given beside a model."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -314,3 +315,42 @@ def test_a_unet_in_its_names_and_another_below_others(tmp_path: Path) -> None:
 
 def stored_unet_shapes() -> Shapes:
     return {n: t.shape for n, t in stored_unet(shapes_of("unet", KINDS["sd1"].unet), 2).items()}
+
+
+def folder(path: Path, config: dict) -> Path:
+    """A network as diffusers saves it, of which nobody reads the weights."""
+    path.mkdir(parents=True)
+    (path / "config.json").write_text(json.dumps(config))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("says", "overflows"), [({}, True), ({"force_upcast": False}, False), ({"force_upcast": None}, True)]
+)
+def test_a_vae_from_a_folder(says: dict, overflows: bool, tmp_path: Path) -> None:
+    """Alone, or in a model's; it overflows in fp16 unless it says otherwise, and for SDXL alone."""
+    vae = folder(tmp_path / "model" / "vae", {**VAE, "scaling_factor": 0.5, **says})
+    for kind in ("sdxl", "sd1"):
+        base = header(tmp_path / "base.safetensors", whole(kind))
+        for path in (vae, vae.parent):
+            decoder = open_model(base, make_replacements(vae=path)).components["vae_decoder"]
+            assert decoder.folder == vae
+            assert decoder.config["scaling_factor"] == 0.5
+            assert decoder.fp32_only == (overflows and kind == "sdxl")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_text_encoder_from_a_folder(wrapped: bool, tmp_path: Path) -> None:
+    path = folder(tmp_path / "clip", {"text_config": CLIP_L} if wrapped else CLIP_L)
+    base = header(tmp_path / "base.safetensors", whole("sd1"))
+    model = open_model(base, make_replacements(text_encoder=path))
+    assert model.components["text_encoder"].config == CLIP_L
+    assert model.components["text_encoder"].folder == path
+
+
+@pytest.mark.parametrize("config", [VAE, {"hidden_size": "x"}, {**CLIP_L, "hidden_size": 1024}, {}])
+def test_a_folder_that_is_no_text_encoder_of_the_model(config: dict, tmp_path: Path) -> None:
+    path = folder(tmp_path / "other", config)
+    base = header(tmp_path / "base.safetensors", whole("sd1"))
+    with pytest.raises(ModelError, match="other"):
+        open_model(base, make_replacements(text_encoder=path))
