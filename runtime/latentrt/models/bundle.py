@@ -94,7 +94,7 @@ def _open_folder(root: Path, prediction_type: str | None) -> Model:
     scheduler_config, scheduler_repairs = repair_scheduler(
         read_json(root / SCHEDULER_CONFIG),
         _class_in(root, index, "scheduler"),
-        for_latents=not xl and not _edits(unet, components["vae_decoder"].config),
+        for_latents=not xl and not _repairs_nothing(unet, components["vae_decoder"].config),
     )
     return Model(
         name=root.name,
@@ -119,10 +119,14 @@ def _read_config(root: Path, folder: str, index: Mapping[str, Any]) -> dict[str,
     return read_json(path)
 
 
-def _edits(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> bool:
-    """Whether a UNet takes a picture's latents behind its own: InstructPix2Pix, whose pipeline repairs nothing."""
+def _repairs_nothing(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> bool:
+    """Whether diffusers' pipeline for a UNet repairs nothing.
+
+    Of one that takes a picture's latents behind its own, InstructPix2Pix's, or the guidance scale, latent consistency's.
+    """
     channels = vae.get("latent_channels", 4)
-    return isinstance(channels, int) and unet.get("in_channels") == 2 * channels
+    edits = isinstance(channels, int) and unet.get("in_channels") == 2 * channels
+    return edits or unet.get("time_cond_proj_dim") is not None
 
 
 def _has_encoder(root: Path, index: Mapping[str, Any], name: str, xl: bool) -> bool:
