@@ -16,9 +16,10 @@ from latentrt_bench.measuring.energy import EnergyMeter
 from latentrt_bench.measuring.memory import worker_bytes
 from latentrt_bench.measuring.process import Job
 from latentrt_bench.measuring.rounds import Task, run_rounds
+from latentrt_bench.model.configuration import Configuration, request_of
 from latentrt_bench.model.derive import COLD, PICTURE, WARM, derive_row, picture_calls, picture_parts
 from latentrt_bench.model.loads import LoadTask, run_loads
-from latentrt_bench.model.stages import Configuration, Work, request_of, unet_stage, work
+from latentrt_bench.model.stages import Work, unet_stage, work
 from latentrt_bench.report import Measurement, Report, Row
 
 PATIENCE = 10  # a picture that takes so many times what its stages do is given up

@@ -17,8 +17,8 @@ from latentrt.painting.advice import DEFAULT_GUIDANCE_SCALE, DEFAULT_STEPS
 from latentrt_bench.command import Tell, add_common, conduct
 from latentrt_bench.compare import as_data, compare
 from latentrt_bench.model.cases import make_case, measure_cases
+from latentrt_bench.model.configuration import Configuration
 from latentrt_bench.model.derive import derive
-from latentrt_bench.model.stages import Configuration
 from latentrt_bench.report import Report, read_report
 
 EXAMPLES = """\

@@ -8,8 +8,8 @@ from latentrt_bench.measuring.file_cache import Proof
 from latentrt_bench.measuring.gpu import Footprint
 from latentrt_bench.measuring.process import Answer, Job, Process, WorkerError
 from latentrt_bench.measuring.rounds import fail
+from latentrt_bench.model.configuration import Configuration
 from latentrt_bench.model.derive import COLD, WARM
-from latentrt_bench.model.stages import Configuration
 from latentrt_bench.report import Measurement
 
 TARGET = "latentrt_bench.model.stages:Load"

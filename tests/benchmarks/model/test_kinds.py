@@ -11,16 +11,8 @@ from single_files import write_small_xl
 from latentrt.engine.session import Session
 from latentrt_bench.measuring import file_cache
 from latentrt_bench.model.cases import make_case
-from latentrt_bench.model.stages import (
-    Configuration,
-    Load,
-    Picture,
-    Stage,
-    _unet_feeds,
-    request_of,
-    unet_stage,
-    work,
-)
+from latentrt_bench.model.configuration import Configuration, request_of
+from latentrt_bench.model.stages import Load, Picture, Stage, _unet_feeds, unet_stage, work
 
 TOOLS = Path(__file__).parents[3] / "tools"
 FAST, SLOW = ("file", "lcm"), ("sdxl", "refiner", "sdxl-inpaint", "ip2p")

@@ -16,7 +16,8 @@ from latentrt_bench.limits.ceilings import Ceilings
 from latentrt_bench.measuring.rounds import Outcome
 from latentrt_bench.model import cases
 from latentrt_bench.model.cases import Case, make_case
-from latentrt_bench.model.stages import Configuration, work
+from latentrt_bench.model.configuration import Configuration
+from latentrt_bench.model.stages import work
 from latentrt_bench.page import page
 from latentrt_bench.report import Measurement, read_report
 

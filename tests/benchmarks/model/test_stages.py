@@ -14,8 +14,9 @@ from latentrt.models.bundle import open_model
 from latentrt_bench.measuring import file_cache
 from latentrt_bench.measuring.process import Answer, WorkerError
 from latentrt_bench.model import loads
+from latentrt_bench.model.configuration import Configuration
 from latentrt_bench.model.loads import COLD, WARM, LoadTask, run_loads
-from latentrt_bench.model.stages import Configuration, Load, Picture, Stage, work
+from latentrt_bench.model.stages import Load, Picture, Stage, work
 from latentrt_bench.report import Measurement
 
 SMALL = Configuration("demo", 64, 32, 2, "cpu", "fp32", steps=3, guidance_scale=7.5)
