@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from latentrt.engine import machine
 from latentrt.engine.memory import Call, Peak, is_judged, peak
@@ -92,49 +93,48 @@ def _check(
         return
     remedies: list[Remedy] = []
     for plan, remedy in cheaper:
-        # What is asked together is offered where nothing does it alone.
+        # What is asked together is offered where nothing does it alone; of sizes, the largest that does.
         if remedies and remedy.last:
-            break
+            continue
         if (less := predicted(plan).total) <= free:
             remedies.append(replace(remedy, total=less))
+            if remedy.smaller and not remedy.last:
+                break
     raise MemoryShortageError(worst.component, worst.total, worst.weights, free, tuple(remedies))
 
 
 def _cheaper(parts: Parts, passes: Sequence[Pass], asked: Plan) -> Iterator[tuple[Plan, Remedy]]:
     """What takes less memory, the least painful first: each alone, then together."""
-    size = passes[-1].request.latent_size
-    plan, words, options = asked, [], []
-
-    def offered(changed: Plan, word: str, option: str) -> tuple[Plan, Remedy]:
-        nonlocal plan
-        plan = replace(
-            plan,
-            **{name: value for name, value in vars(changed).items() if value != getattr(asked, name)},
-        )
-        words.append(word)
-        options.append(option)
-        return changed, Remedy(word, option)
-
+    steps: list[tuple[dict[str, Any], str, str]] = []  # what is changed of the plan, in Python, as options
     if not asked.low_memory:
-        yield offered(replace(asked, low_memory=True), "low_memory=True", "--low-memory")
-    if (tiled := _tiled(parts, size, asked)) is not None:
-        yield offered(tiled, f"tile={tiled.tile}", f"--tile {tiled.tile}")
-    if any(len(batch.seeds) > 1 for one in passes for batch in one.request.seeds.batches):
-        yield offered(replace(asked, batch=1), "batch_size=1", "--batch-size 1")
-    if len(words) > 1:
-        yield plan, Remedy(", ".join(words), " ".join(options), last=True)
+        steps.append(({"low_memory": True}, "low_memory=True", "--low-memory"))
+    if _tiled(parts, passes[-1].request.latent_size, asked) is not None:
+        steps.append(({"tile": _TILE}, f"tile={_TILE}", f"--tile {_TILE}"))
+    seeds = [one.request.seeds for one in passes]
+    if any(len(batch.seeds) > 1 for one in seeds if not one.one_stream for batch in one.batches):
+        steps.append(({"batch": 1}, "batch_size=1", "--batch-size 1"))
+    for changes, words, option in steps:
+        yield replace(asked, **changes), Remedy(words, option)
+    if len(steps) > 1:
+        yield _together(asked, steps)
     for share in _SHARES:
         width, height = _shrunk(parts, passes[0].request, share)
         if min(width, height) < MIN_TILE * parts.autoencoder.factor:
             break
-        word, option = f"width={width}, height={height}", f"--size {width}x{height}"
-        yield replace(asked, share=share), Remedy(word, option, smaller=True)
-        if words:
-            both = replace(plan, share=share)
-            yield (
-                both,
-                Remedy(", ".join([*words, word]), " ".join([*options, option]), last=True, smaller=True),
-            )
+        size = ({"share": share}, f"width={width}, height={height}", f"--size {width}x{height}")
+        yield replace(asked, share=share), Remedy(*size[1:], smaller=True)
+        kept = [step for step in steps if "tile" not in step[0] or max(width, height) > _TILE]
+        if kept:
+            plan, remedy = _together(asked, [*kept, size])
+            yield plan, replace(remedy, smaller=True)
+
+
+def _together(asked: Plan, steps: Sequence[tuple[dict[str, Any], str, str]]) -> tuple[Plan, Remedy]:
+    plan = asked
+    for changes, _, _ in steps:
+        plan = replace(plan, **changes)
+    words, options = ", ".join(words for _, words, _ in steps), " ".join(option for *_, option in steps)
+    return plan, Remedy(words, options, last=True)
 
 
 def _shrunk(parts: Parts, request: Request, share: float) -> tuple[int, int]:

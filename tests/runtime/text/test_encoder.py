@@ -161,3 +161,14 @@ def test_a_closed_pipeline_keeps_nothing(pipeline, watch):
     assert watch.alive == []
     pipeline.txt2img(PROMPT, **QUICK)
     assert watch.ran.count("text_encoder") == 4
+
+
+def test_a_tokenizer_that_cannot_be_read_shows_before_the_first_step(tmp_path, random_model):
+    shutil.copytree(random_model, tmp_path / "model")
+    for file in (tmp_path / "model" / "tokenizer").iterdir():
+        file.unlink()
+    with (
+        latentrt.load(tmp_path / "model", device="cpu") as pipeline,
+        pytest.raises(ModelError, match="tokenizer"),
+    ):
+        pipeline.start_txt2img("a heart", num_inference_steps=1, width=64, height=64)
