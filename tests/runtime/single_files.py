@@ -136,7 +136,9 @@ def write_small_xl(path: Path) -> Path:
     levels = {"down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2}
     small_vae = {**VAE, **levels, "block_out_channels": [32, 32], "layers_per_block": 1}
     xl = KINDS["sdxl"]
-    kind = replace(xl, unet=unet, encoders=dict(zip(xl.encoders, (first, second), strict=True)))
+    kind = replace(
+        xl, unet=unet, vae=small_vae, encoders=dict(zip(xl.encoders, (first, second), strict=True))
+    )
     rng = np.random.default_rng(0)
     shapes = {"unet": shapes_of("unet", unet), "vae": shapes_of("vae", small_vae)}
     shapes |= {prefix: shapes_of("text_encoder", config) for prefix, config in kind.encoders.items()}
@@ -144,5 +146,5 @@ def write_small_xl(path: Path) -> Path:
         part: {name: (0.05 * rng.standard_normal(shape)).astype(np.float16) for name, shape in of.items()}
         for part, of in shapes.items()
     }
-    write_safetensors(path, {name: t.of(arrays[t.part]) for name, t in stored(kind, small_vae).items()})
+    write_safetensors(path, {name: t.of(arrays[t.part]) for name, t in stored(kind).items()})
     return path
