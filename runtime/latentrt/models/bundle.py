@@ -122,7 +122,7 @@ def _read_config(root: Path, folder: str, index: Mapping[str, Any]) -> dict[str,
 def _repairs_nothing(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> bool:
     """Whether diffusers' pipeline for a UNet repairs nothing.
 
-    Of one that takes a picture's latents behind its own, InstructPix2Pix's, or the guidance scale, latent consistency's.
+    Of one that takes a picture's latents behind its own (InstructPix2Pix) or the guidance scale (latent consistency).
     """
     channels = vae.get("latent_channels", 4)
     edits = isinstance(channels, int) and unet.get("in_channels") == 2 * channels

@@ -1,5 +1,6 @@
 """Each prompt is encoded once, whatever is painted with it."""
 
+import shutil
 import warnings
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 from watch import Watch
 
 import latentrt
-from latentrt import PromptTruncated
+from latentrt import ModelError, PromptTruncated
 from latentrt.cli import main
 from latentrt.painting.hires import Hires
 
