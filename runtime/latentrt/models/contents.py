@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from latentrt.errors import ModelError
+from latentrt.errors import ModelError, WeightsError
 from latentrt.models.keys import open_clip, unet, vae
 from latentrt.models.other_kinds import refuse_other_kinds
 from latentrt.models.safetensors import Tensor, read_header, read_metadata
@@ -142,12 +142,25 @@ def read_contents(file: Path) -> Contents:
 
 
 def _scaled(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, each with the scale that stands beside it."""
+    """The tensors, each with the scale that stands beside it.
+
+    Raises:
+        WeightsError: a file says that its float8 weights are scaled, and lost the scales: it would paint white.
+    """
     scales: dict[str, Tensor] = {}
     for name, tensor in stored.items():
         for ending in _SCALES:
             if name.endswith(ending):
                 scales[name.removesuffix(ending) + "weight"] = tensor
+    marker = next((name for name in stored if name.endswith("scaled_fp8")), None)
+    eighth = next(
+        (t for t in stored.values() if t.dtype.startswith("F8_") and not t.name.endswith("scaled_fp8")), None
+    )
+    if marker is not None and eighth is not None and not scales:
+        raise WeightsError(
+            f"{eighth.file}: {marker} says that its float8 weights are scaled, and it holds no scales ({_SCALES[0]}): "
+            f"tensor {eighth.name} cannot be read. Download the file again, or take one of fp16"
+        )
     return {
         name: replace(tensor, scale=scales[name]) if name in scales else tensor
         for name, tensor in stored.items()

@@ -2,9 +2,10 @@
 
 import pytest
 from kinds import CLIP_L, KINDS, OPEN_CLIP_G, OPEN_CLIP_H, VAE, Kind
-from single_files import write_kind
+from single_files import stored, write_header, write_kind
 
 from latentrt.engine.session import find_parameter
+from latentrt.errors import WeightsError
 from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
 from latentrt.networks import Variant, build
@@ -68,3 +69,16 @@ def test_its_other_networks_are_published_ones(name: str, tmp_path) -> None:
         assert ours.serialize() == wanted.serialize()
         for parameter in ours.parameters:
             find_parameter(name, parameter, model.components[name].weights)
+
+
+def test_float8_that_lost_its_scales_is_not_painted(tmp_path) -> None:
+    shapes = {name: tensor.shape for name, tensor in stored(KINDS["sd1"]).items()}
+    plain = write_header(tmp_path / "plain.safetensors", shapes, dtype="F8_E4M3")
+    assert open_model(plain).components["unet"].weights.dtypes == ("F8_E4M3",)
+    marked = write_header(
+        tmp_path / "marked.safetensors", shapes | {"model.diffusion_model.scaled_fp8": (2,)}, dtype="F8_E4M3"
+    )
+    with pytest.raises(
+        WeightsError, match="scaled_fp8 says that its float8 weights are scaled, and it holds no"
+    ):
+        open_model(marked)
