@@ -6,14 +6,14 @@ Weights and activations are read off the graphs; nothing is loaded. docs/measure
 import functools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner, Shapes
 from latentrt.models.component import Component
-from latentrt.networks import Variant
+from latentrt.networks import Compute, Value, Variant
 from latentrt.networks.cost.macs import cost
 from latentrt.networks.variant import Norms
 
@@ -111,6 +111,11 @@ def peak(calls: Sequence[Call], low_memory: bool) -> Peak:
     return worst
 
 
+def inputs_of(component: Component, compute: Compute) -> Mapping[str, Value]:
+    """What a network takes, by name; its graph is written once."""
+    return _inputs(_Named(component), Variant(compute))
+
+
 def is_judged(networks: Networks) -> bool:
     """Whether what its networks take is known: not on a device that cannot be asked, nor of graphs that are given."""
     given = any(component.given is not None for component in networks.model.components.values())
@@ -154,6 +159,11 @@ class _Named:
 
     def __hash__(self) -> int:
         return hash(self._content)
+
+
+@functools.lru_cache(256)
+def _inputs(named: _Named, variant: Variant) -> Mapping[str, Value]:
+    return named.component.graph(variant).inputs
 
 
 @functools.lru_cache(256)

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from latentrt.engine import machine
-from latentrt.engine.memory import Call, Peak, is_judged, peak
+from latentrt.engine.memory import Call, Peak, inputs_of, is_judged, peak
 from latentrt.engine.networks import Networks
 from latentrt.errors import MemoryShortageError, Remedy
-from latentrt.networks import Variant
 from latentrt.networks.variant import Norms
 from latentrt.painting.autoencoder import Tile
 from latentrt.painting.parts import Parts
@@ -192,7 +191,7 @@ def _unet(parts: Parts, request: Request, size: tuple[int, int], plan: Plan) -> 
         "time_ids": model.num_time_ids,
     }
     component = model.components["unet"]
-    inputs = component.graph(Variant(networks.placement.dtype_of(component))).inputs
+    inputs = inputs_of(component, networks.placement.dtype_of(component))
     shapes = {
         name: tuple(sizes[side] if isinstance(side, str) else side for side in value.shape)
         for name, value in inputs.items()
