@@ -1,5 +1,6 @@
 """The checkpoint to export: a model as the runtime reads it, and its weights, tensor by tensor."""
 
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +11,10 @@ from latentrt.errors import ModelError, WeightsError
 from latentrt.files import contained, read_json
 from latentrt.models.bundle import open_model
 from latentrt.models.component import Component
+from latentrt.models.given.layout import find_layout
 from latentrt.models.layout import CHECKPOINT_FOLDERS, TEXT_ENCODERS, TOKENIZER_FOLDERS
+from latentrt.models.locate import locate
+from latentrt.models.manifest import MANIFEST_NAME
 from latentrt.models.model import Model
 from latentrt.models.replacing import NOTHING_ELSE, Replacements
 from latentrt.models.safetensors import DTYPE_NAMES
@@ -51,13 +55,14 @@ def open_source(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
     Raises:
         ModelError: there is none, or it is of another kind; says which part is not supported.
     """
+    root = locate(model).path
+    if root.is_dir() and not os.path.lexists(root / MANIFEST_NAME) and find_layout(root) is not None:
+        raise ModelError(
+            f"{root}: is ONNX already, as somebody exported it; expected the checkpoint that it was made from"
+        )
     opened = open_model(model, given)
     if opened.manifest is not None:
         raise ModelError(f"{opened.root}: is a bundle already; expected the checkpoint that it was made from")
-    if opened.layout is not None:
-        raise ModelError(
-            f"{opened.root}: is ONNX already, as somebody exported it; expected the checkpoint that it was made from"
-        )
     folders = {CHECKPOINT_FOLDERS.get(name, name) for name in (*TEXT_ENCODERS, *opened.components)}
     for name, value in opened.index.items():
         present = isinstance(value, list) and any(part is not None for part in value)

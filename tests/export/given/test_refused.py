@@ -15,7 +15,5 @@ def test_export_names_what_it_was_given(tmp_path: Path, file: str) -> None:
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_bytes(b"never read")
     (tmp_path / "model_index.json").write_text("{}")
-    with pytest.raises(
-        ModelError, match="is ONNX already, as somebody exported it; expected the diffusers checkpoint"
-    ):
+    with pytest.raises(ModelError, match="is ONNX already, as somebody exported it; expected the checkpoint"):
         open_source(tmp_path)

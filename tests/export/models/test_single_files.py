@@ -26,6 +26,10 @@ RUNS = {
 }
 
 
+# Of Stable Diffusion 2.x's kind, nothing in these says how they predict.
+pytestmark = pytest.mark.filterwarnings("ignore::latentrt.pipeline.TakenForGranted")
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """By kind: diffusers' pipeline, the tensors of its one file, that file, and what it paints."""
@@ -48,6 +52,11 @@ def painted(model: Path, name: str, **more):
     pictures = {"img2img": (PICTURE,), "inpaint": (PICTURE, MASK)}.get(run, ())
     with latentrt.load(model, device="cpu", **more) as pipeline:
         return getattr(pipeline, run)("A cat, red", *pictures, seed=7, **{**SETTINGS, **asked}).latents
+
+
+def close(ours, wanted):
+    """The same values, of which ONNX Runtime packs those that it widened itself otherwise: sums in another order."""
+    np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-4)
 
 
 def with_diffusers(pipeline, name):
@@ -158,7 +167,10 @@ def test_every_form_of_the_same_values_paints_the_same(name, form, made, tmp_pat
     pipeline, tensors, _, wanted = made(name)
     path = tmp_path / ("folder" if form in (as_folder, as_shards) else "model.safetensors")
     form(pipeline, tensors, path)
-    np.testing.assert_array_equal(painted(path, name), wanted)
+    if form is as_scaled:
+        close(painted(path, name), wanted)
+    else:
+        np.testing.assert_array_equal(painted(path, name), wanted)
 
 
 @pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2], ids=["e4m3", "e5m2"])
@@ -171,7 +183,7 @@ def test_plain_float8_paints_its_own_values(name, kind, made, tmp_path):
     save_file(eights, tmp_path / "f8.safetensors")
     write(tmp_path / "wide.safetensors", {n: t.float() for n, t in eights.items()})
     ours = painted(tmp_path / "f8.safetensors", name)
-    np.testing.assert_array_equal(ours, painted(tmp_path / "wide.safetensors", name))
+    close(ours, painted(tmp_path / "wide.safetensors", name))
 
 
 def test_parts_from_elsewhere_paint_the_same(made, tmp_path):
