@@ -8,18 +8,22 @@ re-orders them out of the form in which they are stored; and of a table of embed
 from typing import Any
 
 from latentrt.networks import Graph
-from latentrt.networks.proto import EXTERNAL, INT
+from latentrt.networks.proto import EXTERNAL, INT, ONNX_TYPES
 
+_FLOAT8 = frozenset(
+    number for name, number in ONNX_TYPES.items() if name.startswith("F8_")
+)  # Gather takes none
 _DOMAIN, _OPERATOR = "com.microsoft", "FusedMatMul"
 
 
 def take_as_stored(graph: Graph) -> None:
     """Let products take weights without a transposition, and tables be read before they are widened."""
     nodes = graph.proto.graph.node
-    external = (t for t in graph.proto.graph.initializer if t.data_location == EXTERNAL)
+    external = [t for t in graph.proto.graph.initializer if t.data_location == EXTERNAL]
     stored = {tensor.name for tensor in external if len(tensor.dims) == 2}
+    eighths = {tensor.name for tensor in external if tensor.data_type in _FLOAT8}
     casts = {n.output[0]: n for n in nodes if n.op_type == "Cast" and n.input[0] in stored}
-    _swap_gathers(graph, casts)
+    _swap_gathers(graph, {name: cast for name, cast in casts.items() if cast.input[0] not in eighths})
     scaled = {n.output[0] for n in nodes if n.op_type == "Mul" and n.input[0] in casts}  # of float8
     matrices = stored | casts.keys() | scaled
     transposes = {n.output[0]: n.input[0] for n in nodes if _transposes(n) and n.input[0] in matrices}
