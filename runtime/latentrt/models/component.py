@@ -9,6 +9,7 @@ from typing import Any
 from latentrt.errors import ModelError
 from latentrt.models.given.part import GivenPart
 from latentrt.models.layout import TEXT_ENCODERS
+from latentrt.models.safetensors import Tensor
 from latentrt.models.weight_files import find_weight_files, find_weights
 from latentrt.models.weights import Weights
 from latentrt.networks import Graph, Options, Variant, build, class_of
@@ -72,6 +73,20 @@ class Component:
             ModelError: it is none that has a graph here.
         """
         return class_of(self.role, self.options, self.class_name)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What it is made of, by the names of its graph; nothing of them is read.
+
+        Raises:
+            ModelError: one is missing; or as `graph`.
+        """
+        found = {}
+        for parameter in self.graph(Variant()).parameters:
+            tensor = self.weights.find(parameter.name, parameter.shape)
+            if tensor is None:
+                raise ModelError(f"{self.where}: tensor {parameter.name} is missing")
+            found[parameter.name] = tensor
+        return found
 
     def graph(self, variant: Variant) -> Graph:
         """What computes it, written from `config`; without weights.

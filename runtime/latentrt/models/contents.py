@@ -103,15 +103,13 @@ def read_contents(file: Path) -> Contents:
     for prefix, is_ldm in _unet_prefixes(tensors):
         own = below(prefix)
         layers = unet.layers_per_block(own) if is_ldm else 0
-        named = {name: unet.from_ldm(name, layers) if is_ldm else name for name in own}
-        known = {name: theirs for name, theirs in named.items() if theirs is not None}
-        unets[prefix] = known if is_ldm else {name: name for name in own if unet.to_ldm(name, 1, own)}
+        named = {n: unet.from_ldm(n, layers) if is_ldm else unet.to_ldm(n, 1, own) and n for n in own}
+        unets[prefix] = {name: theirs for name, theirs in named.items() if theirs is not None}
     for prefix, is_ldm in _vae_prefixes(tensors):
         own = below(prefix)
         count = vae.levels(own)
-        named = {name: vae.from_ldm(name, count) if is_ldm else name for name in own}
-        known = {name: theirs for name, theirs in named.items() if theirs is not None}
-        vaes[prefix] = known if is_ldm else {name: name for name in own if vae.to_ldm(name, count)}
+        named = {n: vae.from_ldm(n, count) if is_ldm else vae.to_ldm(n, count) and n for n in own}
+        vaes[prefix] = {name: theirs for name, theirs in named.items() if theirs is not None}
     encoders = []
     for prefix, is_open_clip in _text_prefixes(tensors):
         own = below(prefix)

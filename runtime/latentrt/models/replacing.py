@@ -11,6 +11,7 @@ from latentrt.models.component import Component
 from latentrt.models.contents import Contents, read_contents
 from latentrt.models.derive import vae_config
 from latentrt.models.families import SD1, SD2, SDXL
+from latentrt.models.layout import CHECKPOINT_FOLDERS
 from latentrt.models.model import TEXT_ENCODERS, Model, is_xl
 from latentrt.models.prediction import prediction_of
 from latentrt.models.single_file import (
@@ -197,7 +198,7 @@ def _held(path: Path, part: str, called: str) -> Contents:
 
 def _of_folder(name: str, folder: Path) -> Component:
     """A network in a folder of diffusers', or in that of its name in one of a whole model."""
-    inner = {"unet": "unet", "vae_encoder": "vae", "vae_decoder": "vae"}.get(name, name)
+    inner = CHECKPOINT_FOLDERS.get(name, name)
     if not (folder / "config.json").is_file() and (folder / inner / "config.json").is_file():
         folder = folder / inner
     config = read_json(folder / "config.json")

@@ -20,7 +20,7 @@ from latentrt.models.keys import open_clip, unet, vae
 from latentrt.models.model import Model
 from latentrt.models.safetensors import DTYPE_NAMES, Tensor, safetensors_header
 from latentrt.models.weights import Weights
-from latentrt.networks import Options, Variant
+from latentrt.networks import Options
 from latentrt.networks.options import MAX_SIZE
 
 Array = npt.NDArray[Any]
@@ -92,21 +92,19 @@ def _write(
         entry.weights.release()
 
 
-def _tensors(component: Component) -> Iterator[tuple[str, Tensor]]:
-    """What a network is made of, by the names of its graph."""
-    for parameter in component.graph(Variant()).parameters:
-        tensor = component.weights.find(parameter.name, parameter.shape)
-        if tensor is None:
-            raise ModelError(f"{component.where}: tensor {parameter.name} is missing")
-        if tensor.scale is not None:
-            raise ModelError(
-                f"{component.where}: tensor {tensor.name} is scaled; such weights are not written again"
-            )
-        yield parameter.name, tensor
+def _tensors(component: Component) -> dict[str, Tensor]:
+    """What a network is made of, by the names of its graph; what is scaled is refused."""
+    found = component.tensors()
+    scaled = next((tensor for tensor in found.values() if tensor.scale is not None), None)
+    if scaled is not None:
+        raise ModelError(
+            f"{component.where}: tensor {scaled.name} is scaled; such weights are not written again"
+        )
+    return found
 
 
 def _network(component: Component, prefix: str) -> Iterator[_Entry]:
-    found = dict(_tensors(component))
+    found = _tensors(component)
     options = component.options
     _check_heads(options, unet_config(found, component.where, {}))
     layers = options.per_level("layers_per_block", len(options.numbers("block_out_channels", (0,) * 4)), 2)
@@ -135,7 +133,7 @@ def _check_heads(options: Options, read: Mapping[str, Any]) -> None:
 
 def _autoencoder(model: Model) -> Iterator[_Entry]:
     halves = [model.components[name] for name in ("vae_encoder", "vae_decoder")]
-    found = {name: (tensor, half) for half in halves for name, tensor in _tensors(half)}
+    found = {name: (tensor, half) for half in halves for name, tensor in _tensors(half).items()}
     count = vae.levels(found)
     for name, (tensor, half) in found.items():
         entry = _entry(half, _VAE, vae.to_ldm(name, count), name, tensor)
@@ -162,7 +160,7 @@ def _text_encoders(model: Model) -> Iterator[_Entry]:
             prefix = f"conditioner.embedders.{place}." + ("model." if is_open_clip else "transformer.")
         else:
             prefix = "cond_stage_model." + ("model." if is_open_clip else "transformer.")
-        found = dict(_tensors(component))
+        found = _tensors(component)
         if not is_open_clip:
             for own, tensor in found.items():
                 yield _entry(component, prefix, own, own, tensor)

@@ -29,7 +29,6 @@ from latentrt.models.layout import (
 from latentrt.models.model import Model
 from latentrt.models.safetensors import Tensor, safetensors_header
 from latentrt.models.weights import Weights
-from latentrt.networks import Variant
 from latentrt.text.vocabulary import write_clip
 
 Array = npt.NDArray[Any]
@@ -150,11 +149,7 @@ def _write_weights(components: list[Component], path: Path) -> None:
     """The tensors of one network, or of both halves of an autoencoder, as they are stored where readers take that."""
     found: dict[str, tuple[Tensor, Weights]] = {}
     for component in components:
-        for parameter in component.graph(Variant()).parameters:
-            tensor = component.weights.find(parameter.name, parameter.shape)
-            if tensor is None:
-                raise ModelError(f"{component.where}: tensor {parameter.name} is missing")
-            found[parameter.name] = tensor, component.weights
+        found |= {name: (tensor, component.weights) for name, tensor in component.tensors().items()}
     entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, (tensor, _) in found.items():
