@@ -17,8 +17,14 @@ for name in ("SIGTERM", "SIGHUP"):
 # No test asks a hub, but for those that bring one of their own. Read once, when huggingface_hub is imported.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# A machine may be busy with other things: no test fails of taking long.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Nor keeps one anything in the user's cache; those that are about it name a folder of their own.
+os.environ["LATENTRT_CACHE"] = "off"
+
+# A machine may be busy with other things: no test fails of taking long. CI draws the same examples in each run, so
+# that it tells of the change, not of its luck; a run by hand draws new ones.
+settings.register_profile(
+    "untimed", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("untimed")
 
 # Public files that are too large to keep here, in the folder that LATENTRT_TEST_DATA names.
@@ -26,9 +32,11 @@ DATA = {
     "bpe_simple_vocab_16e6.txt.gz": "github.com/openai/CLIP, clip/",
     "PartiPrompts.tsv": "github.com/google-research/parti",
     "blns.json": "github.com/minimaxir/big-list-of-naughty-strings",
+    "a1111/index.json": "what AUTOMATIC1111 computed from the included model, with the texts that it wrote",
     "comfy/make_checkpoint.py": "names, shapes and seeded values of whole checkpoints",
     "comfy/index.json": "what ComfyUI computed from a checkpoint of that recipe",
     "comfyxl/index.json": "likewise, of its --family sdxl",
+    "cases/README.md": "pictures, masks and texts that were once read wrong, made after public reports",
 }
 
 

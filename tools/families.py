@@ -8,11 +8,13 @@ from typing import Any
 
 from latentrt.models.published import (
     COSXL_SCHEDULER,
+    LOW_RES_SCHEDULER,
     PLAYGROUND_SCHEDULER,
     SD1_SCHEDULER,
     SD1_TEXT_ENCODER,
     SD1_UNET,
     SD1_VAE,
+    X4_SCHEDULER,
 )
 
 Config = dict[str, Any]
@@ -52,6 +54,17 @@ SD2_UNET: Config = {
     "only_cross_attention": False,
     "use_linear_projection": True,
 }
+X4_UNET: Config = {
+    **SD2_UNET,
+    "attention_head_dim": 8,
+    "block_out_channels": [256, 512, 512, 1024],
+    "down_block_types": [PLAIN_DOWN, CROSS_DOWN, CROSS_DOWN, CROSS_DOWN],
+    "in_channels": 7,
+    "num_class_embeds": 1000,
+    "only_cross_attention": [True, True, True, False],
+    "sample_size": 128,
+    "up_block_types": [CROSS_UP, CROSS_UP, CROSS_UP, PLAIN_UP],
+}
 XL_UNET: Config = {
     **SD2_UNET,
     "addition_embed_type": "text_time",
@@ -87,6 +100,14 @@ KOALA_UNET: Config = {**XL_UNET, "layers_per_block": 1}
 
 SD_VAE: Config = {**SD1_VAE, "_diffusers_version": "0.30.0", "scaling_factor": 0.18215}
 XL_VAE: Config = {**SD_VAE, "force_upcast": True, "sample_size": 1024, "scaling_factor": 0.13025}
+X4_VAE: Config = {
+    **SD_VAE,
+    "block_out_channels": [128, 256, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 3,
+    "sample_size": 256,
+    "scaling_factor": 0.08333,
+    "up_block_types": ["UpDecoderBlock2D"] * 3,
+}
 PLAYGROUND_VAE: Config = {
     **XL_VAE,
     "latents_mean": [-1.6574, 1.886, -1.383, 2.5155],
@@ -138,6 +159,7 @@ class Family:
         text_encoder: configuration of the first text encoder; None where there is none.
         text_encoder_2: of the second.
         index: what else `model_index.json` says.
+        low_res_scheduler: of an upscaler, of the small picture.
     """
 
     pipeline: str
@@ -147,6 +169,7 @@ class Family:
     text_encoder: Config | None = None
     text_encoder_2: Config | None = None
     index: Config = field(default_factory=dict)
+    low_res_scheduler: Config | None = None
 
     def tiny(self) -> "Family":
         """The same architecture in small widths, for pictures of 64x64; heads as wide as the published ones'.
@@ -156,9 +179,11 @@ class Family:
         text, text_2 = (
             None if one is None else _tiny_text(one) for one in (self.text_encoder, self.text_encoder_2)
         )
+        # Of the upscaler other widths than the text's: its shapes tell which levels attend to that alone.
+        widths = [64, 64, 128, 128] if self.low_res_scheduler is None else [64, 96, 96, 128]
         unet: Config = {
             **self.unet,
-            "block_out_channels": [64, 64, 128, 128][: len(self.unet["block_out_channels"])],
+            "block_out_channels": widths[: len(self.unet["block_out_channels"])],
             "cross_attention_dim": sum(one["hidden_size"] for one in (text, text_2) if one is not None),
             "sample_size": 8,
         }
@@ -172,7 +197,8 @@ class Family:
             sizes = (unet["projection_class_embeddings_input_dim"] - 1280) // 256
             added = text_2["projection_dim"] + sizes * 256
             unet |= {"projection_class_embeddings_input_dim": added}
-        vae = {**self.vae, "block_out_channels": [32, 64, 96, 96], "sample_size": 64}
+        levels = len(self.vae["block_out_channels"])
+        vae = {**self.vae, "block_out_channels": [32, 64, 96, 96][:levels], "sample_size": 64}
         return replace(self, unet=unet, vae=vae, text_encoder=text, text_encoder_2=text_2)
 
 
@@ -225,6 +251,16 @@ FAMILIES: dict[str, Family] = {
     "sd21": _with(SD2_BASE, scheduler=DDIM_V, sample_size=96, upcast_attention=True),
     "sd21-base": SD2_BASE,
     "sd21-inpaint": _with(SD2_BASE, "StableDiffusionInpaintPipeline", in_channels=9),
+    "sd2-depth": _with(SD2_BASE, "StableDiffusionDepth2ImgPipeline", in_channels=5),
+    "x4-upscaler": replace(
+        SD2_BASE,
+        pipeline="StableDiffusionUpscalePipeline",
+        unet=X4_UNET,
+        vae=X4_VAE,
+        scheduler=X4_SCHEDULER,
+        index={"max_noise_level": 350},
+        low_res_scheduler=LOW_RES_SCHEDULER,
+    ),
     "sd-turbo": _with(SD2_BASE, scheduler=TURBO),
     "sdxl": XL,
     "sdxl-turbo": _with(XL, scheduler=ANCESTRAL, sample_size=64),

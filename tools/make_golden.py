@@ -1,17 +1,24 @@
-"""Make the golden files of `tests/runtime/golden` from torch and diffusers.
+"""Make the golden files of `tests/runtime/golden` from torch, torchsde and diffusers.
 
     python tools/make_golden.py [FOLDER]
 
 The runtime's tests compare with them where there is no torch.
 """
 
+import itertools
 import json
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
+import torchsde._brownian.brownian_interval as torchsde_interval
+from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
+
+from latentrt.noise import PhiloxGenerator
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from parity.compare import Comparison
@@ -115,10 +122,39 @@ def make_noise(folder: Path) -> None:
     np.savez_compressed(folder / "noise.npz", calls=np.array(json.dumps(calls)), **arrays)
 
 
+def make_brownian(folder: Path) -> None:
+    """torchsde's tree, asked as k-diffusion does, with torch's draws at its nodes or those of the CUDA generator."""
+    runs = [14.614643, 9.2, 5.0, 1.7, 0.6, 0.2, 0.0291675]
+    questions = [*itertools.pairwise(runs), (14.614643, 3.3), (0.6, 5.0), (1.7, 1.69)]
+    cases = [
+        {"seed": seed, "shape": shape, "range": span, "generator": generator, "questions": questions}
+        for seed, shape, span, generator in (
+            (0, (1, 4, 3, 5), (0.0291675, 14.614643), "cpu"),
+            (2**63 + 7, (2, 4, 2, 3), (0.0291675, 14.614643), "cpu"),
+            ([1234, 1235], (2, 4, 2, 3), (0.0291675, 14.614643), "nv"),
+            ([3, 3, 4], (3, 1, 2, 2), (0.0291678, 9.19999), "cpu"),
+            (42, (1, 4, 3, 5), (0.0020000001, 4518.7639), "nv"),
+        )
+    ]
+
+    def philox(size: tuple[int, ...], dtype: torch.dtype, device: torch.device, seed: int) -> torch.Tensor:
+        return torch.from_numpy(PhiloxGenerator(int(seed)).randn(size))
+
+    arrays = {}
+    for index, case in enumerate(cases):
+        randn = philox if case["generator"] == "nv" else torchsde_interval._randn
+        with mock.patch.object(torchsde_interval, "_randn", randn), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of questions beyond the range, which count as its ends
+            tree = BrownianTreeNoiseSampler(torch.zeros(case["shape"]), *case["range"], case["seed"])
+            arrays[str(index)] = np.stack([tree(*question).numpy() for question in questions])
+    np.savez_compressed(folder / "brownian.npz", cases=np.array(json.dumps(cases)), **arrays)
+
+
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN
     folder.mkdir(parents=True, exist_ok=True)
     make_noise(folder)
+    make_brownian(folder)
     make_samplers(folder)
     make_grid(folder)
     for path in sorted(folder.iterdir()):

@@ -51,6 +51,8 @@ def index(family: Family) -> dict[str, Any]:
     made: dict[str, Any] = {"_class_name": family.pipeline, "_diffusers_version": "0.30.0", **family.index}
     made["scheduler"] = ["diffusers", family.scheduler["_class_name"]]
     made |= {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}
+    if family.low_res_scheduler is not None:
+        made["low_res_scheduler"] = ["diffusers", family.low_res_scheduler["_class_name"]]
     xl = family.text_encoder_2 is not None
     for suffix, config in (("", family.text_encoder), ("_2", family.text_encoder_2)):
         if config is not None:
@@ -71,6 +73,8 @@ def write_folder(family: Family, out: Path, seed: int, dtype: str, merges: list[
     """Write the checkpoint; memory for one chunk of values is all that this takes."""
     write_json(out / "model_index.json", index(family))
     write_json(out / "scheduler" / "scheduler_config.json", family.scheduler)
+    if family.low_res_scheduler is not None:
+        write_json(out / "low_res_scheduler" / "scheduler_config.json", family.low_res_scheduler)
     for name, config, file, shapes in networks(family):
         print(
             f"{name}: {len(shapes)} tensors, {sum(map(math.prod, shapes.values())):,} parameters", flush=True

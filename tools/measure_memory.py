@@ -1,6 +1,7 @@
 """What painting with a model takes: seconds to load, step and decode, and the peak of memory in each.
 
     python tools/measure_memory.py MODEL [--size 512x512] [--steps 2] [--low-memory] [--guidance 7.5] [--tile auto]
+        [--no-cache]
 
 Anonymous memory is what the process took for itself; mapped memory are pages of files, of the weights above all, which
 the system takes back when others want them. Both are sampled from /proc/self/status, so on Linux only.
@@ -83,11 +84,13 @@ def main() -> int:
     parser.add_argument("--tile", default="auto")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--low-memory", action="store_true")
+    parser.add_argument("--no-cache", dest="cache", action="store_false")
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
     tile = int(args.tile) if args.tile.isdigit() else args.tile
     meter = Meter()
-    with latentrt.load(args.model, device="cpu", low_memory=args.low_memory, tile=tile) as pipeline:
+    options = {"low_memory": args.low_memory, "tile": tile, "cache": args.cache}
+    with latentrt.load(args.model, device="cpu", **options) as pipeline:
         loading(pipeline, meter)
         generation = pipeline.start_txt2img(
             "a fox", width=width, height=height, num_inference_steps=args.steps,

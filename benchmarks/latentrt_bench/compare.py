@@ -96,8 +96,10 @@ def judge(before: Measurement, after: Measurement, taken: float = 0.0) -> tuple[
     if min(*before.medians, *after.medians) <= 0:
         return None, "no time"
     noise = max(before.log_range + after.log_range, math.log1p(FLOOR)) - math.log1p(-min(taken, MOST_TAKEN))
-    difference = math.log(_seconds(after) / _seconds(before))
-    if abs(difference) <= noise:
+    # So that the other way round it is the same but for the sign, to the last bit.
+    difference = math.log(_seconds(after)) - math.log(_seconds(before))
+    # What lies on the edge, as near as floating point tells, is within the noise.
+    if abs(difference) <= noise * (1 + 1e-9):
         return math.exp(noise), "within noise"
     return math.exp(noise), "slower" if difference > 0 else "faster"
 

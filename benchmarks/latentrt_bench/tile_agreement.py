@@ -126,7 +126,7 @@ def main() -> int:
     args = parser.parse_args()
     found: dict[tuple[str, int], Agreement] = {}
     # So that whole and tiles differ by the tiles alone; the painting is whole as well.
-    with latentrt.load(args.model, device=args.device, dtype="fp32", tile="off") as pipeline:
+    with latentrt.load(args.model, device=args.device, dtype="fp32", tile="off", cache=False) as pipeline:
         given = (
             ("given", images.resize_to(images.load_image(path), args.size, args.size))
             for path in args.pictures

@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--compare", type=Path, metavar="PICTURE")
     args = parser.parse_args()
     tile = args.tile if args.tile in ("auto", "off") else int(args.tile)
-    with latentrt.load(args.model, device=args.device) as pipeline:
+    with latentrt.load(args.model, device=args.device, cache=False) as pipeline:
         autoencoder = pipeline.autoencoder
         side = args.size // autoencoder.factor
         if args.compare is not None:

@@ -12,7 +12,6 @@ from latentrt.models.bundle import open_model
 from latentrt.models.manifest import RELATIVE_BOUNDS, Manifest, Parity
 from latentrt.models.replacing import make_replacements
 from latentrt.models.single_file_writer import write_single_file
-from latentrt.networks import COMPUTES
 from latentrt_export.bundle.writer import STORED
 
 EXAMPLES = """\
@@ -20,6 +19,7 @@ examples:
   latentrt export demo demo-bundle
   latentrt export path/to/checkpoint path/to/bundle
   latentrt export path/to/checkpoint path/to/bundle --dtype fp32
+  latentrt export path/to/checkpoint path/to/bundle --int8
   latentrt export path/to/checkpoint path/to/bundle --overwrite --json
   latentrt export sdxl.safetensors path/to/bundle --vae sdxl-vae.safetensors
   latentrt export path/to/checkpoint model.safetensors --single-file
@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what weights are stored in: fp16 (default), rounded, at half the size; or fp32, which keeps checkpoints "
         "of fp32, bf16 and fp16 exactly",
     )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        help="write the UNet in 8-bit integers besides, for ONNX Runtime on a CPU: unet/model.int8.onnx",
+    )
     arguments.add_parts(parser.add_argument_group("parts of the model"))
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a bundle")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
@@ -62,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run it."""
     if args.single_file:
+        if args.int8:
+            raise InputError("--int8 is of bundles; expected it without --single-file")
         return _write_single_file(args)
     from latentrt_export.bundle.export import Progress, export_model
 
@@ -71,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             show(progress.message + ("" if progress.fraction is None else f" {progress.fraction:4.0%}"))
 
         given = make_replacements(**arguments.parts(args))
-        manifest = export_model(args.model, args.out, args.overwrite, args.dtype, tell, given)
+        manifest = export_model(args.model, args.out, args.overwrite, args.dtype, tell, given, args.int8)
     print(json.dumps(summary(manifest, args.out)) if args.json else table(manifest, args.out))
     return 0
 
@@ -99,7 +106,7 @@ def summary(manifest: Manifest, out: Path) -> dict[str, object]:
                 "fp32_only": component.fp32_only,
                 "reference": component.reference,
                 "rounding": None if component.rounding is None else asdict(component.rounding),
-                **{compute: vars(component.parity[compute]) for compute in COMPUTES},
+                **{compute: vars(measured) for compute, measured in component.parity.items()},
             }
             for name, component in manifest.components.items()
         },
@@ -110,8 +117,8 @@ def table(manifest: Manifest, out: Path) -> str:
     """The errors against torch, one line for each network and compute type, and what rounding the weights cost."""
     lines = [f"{'network':<14} {'compute':<8} {'max abs error':>13} {'relative':>10} {'bound':>10}  torch in"]
     for name, component in manifest.components.items():
-        for compute in COMPUTES:
-            parity, bound = component.parity[compute], RELATIVE_BOUNDS[compute]
+        for compute, parity in component.parity.items():
+            bound = RELATIVE_BOUNDS[compute]
             if parity.max_abs is None:
                 errors = f"{'overflows: is computed in fp32':>35}"
             else:

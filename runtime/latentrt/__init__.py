@@ -22,6 +22,7 @@ from latentrt.errors import (
     NumericsError,
     ProviderError,
     SettingError,
+    TextError,
     WeightsError,
 )
 
@@ -34,15 +35,18 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 if TYPE_CHECKING:
     from latentrt import noise, preview, samplers, schedule
     from latentrt.engine.interrupt import Cancellation, Cancelled
+    from latentrt.engine.prepared.folder import NotPrepared
     from latentrt.engine.runner import Overflowed
+    from latentrt.painting.fast import Fast
     from latentrt.painting.generation import Generation, GenerationStep, Result
-    from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings
+    from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings, UpscaleSettings
     from latentrt.painting.preview import Preview
-    from latentrt.painting.recall import NotHeeded, recall
+    from latentrt.painting.recall import NotHeeded, NotTold, recall
     from latentrt.painting.second_pass import Hires
     from latentrt.painting.settings import Settings
     from latentrt.pictures.images import read_parameters
     from latentrt.pictures.metadata import GenerationParameters
+    from latentrt.pictures.writers import PictureText, read_text
     from latentrt.pipeline import Pipeline, load
     from latentrt.preview import make_preview
     from latentrt.text.encoder import PromptTruncated
@@ -51,14 +55,19 @@ if TYPE_CHECKING:
 _LAZY = {
     "Cancellation": "latentrt.engine.interrupt",
     "Cancelled": "latentrt.engine.interrupt",
+    "Fast": "latentrt.painting.fast",
     "Generation": "latentrt.painting.generation",
     "GenerationParameters": "latentrt.pictures.metadata",
     "GenerationStep": "latentrt.painting.generation",
     "Hires": "latentrt.painting.second_pass",
     "Img2ImgSettings": "latentrt.painting.picture_settings",
     "InpaintSettings": "latentrt.painting.picture_settings",
+    "UpscaleSettings": "latentrt.painting.picture_settings",
     "NotHeeded": "latentrt.painting.recall",
+    "NotPrepared": "latentrt.engine.prepared.folder",
+    "NotTold": "latentrt.painting.recall",
     "Overflowed": "latentrt.engine.runner",
+    "PictureText": "latentrt.pictures.writers",
     "Pipeline": "latentrt.pipeline",
     "Preview": "latentrt.painting.preview",
     "PromptTruncated": "latentrt.text.encoder",
@@ -67,6 +76,7 @@ _LAZY = {
     "load": "latentrt.pipeline",
     "make_preview": "latentrt.preview",
     "read_parameters": "latentrt.pictures.images",
+    "read_text": "latentrt.pictures.writers",
     "recall": "latentrt.painting.recall",
 }
 _LAZY_MODULES = {
@@ -83,18 +93,24 @@ __all__ = [  # noqa: RUF022
     "Settings",
     "Img2ImgSettings",
     "InpaintSettings",
+    "UpscaleSettings",
     "Hires",
+    "Fast",
     "read_parameters",
+    "read_text",
     "recall",
     "Generation",
     "GenerationStep",
     "Result",
     "GenerationParameters",
+    "PictureText",
     "Preview",
     "make_preview",
     "PromptTruncated",
     "NotHeeded",
+    "NotTold",
     "Overflowed",
+    "NotPrepared",
     "Cancellation",
     "Cancelled",
     "LatentrtError",
@@ -106,6 +122,7 @@ __all__ = [  # noqa: RUF022
     "MemoryShortageError",
     "ProviderError",
     "SettingError",
+    "TextError",
     "WeightsError",
     "errors",
     "noise",

@@ -8,7 +8,7 @@ from latentrt.errors import SettingError
 
 MAX_PIXELS = 64 * 1024 * 1024  # of a picture, read or made
 DEVICES = ("auto", "cpu", "cuda", "openvino")
-DTYPES = ("auto", "fp16", "fp32")
+DTYPES = ("auto", "fp16", "fp32", "int8")
 PREDICTION_TYPES = (
     "epsilon",
     "v_prediction",

@@ -134,6 +134,10 @@ class MemoryShortageError(LatentrtError):
         )
 
 
+class TextError(LatentrtError):
+    """What a picture says of how it was made is not understood, or nothing here can be made of it."""
+
+
 class ImageError(LatentrtError):
     """A picture file cannot be read as one picture."""
 

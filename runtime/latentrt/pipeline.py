@@ -1,4 +1,4 @@
-"""txt2img, img2img and inpaint: composition, nothing else."""
+"""txt2img, img2img, inpaint and upscale: composition, nothing else."""
 
 import warnings
 from collections.abc import Sequence
@@ -17,17 +17,22 @@ from latentrt.models.replacing import make_replacements
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
 from latentrt.painting.budget import check_coding
+from latentrt.painting.following import reads_opaque
 from latentrt.painting.generation import Generation, Result
+from latentrt.painting.given_latents import are_latents
 from latentrt.painting.hires import start_hires
 from latentrt.painting.kinds import Seed, drawn
+from latentrt.painting.parameters import parameters_of
 from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass
-from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings
+from latentrt.painting.picture_settings import Img2ImgSettings, InpaintSettings, UpscaleSettings
 from latentrt.painting.refining import start_refined
-from latentrt.painting.request import Request, make_request
+from latentrt.painting.request import Request
+from latentrt.painting.request_maker import make_request
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.settings import Settings
 from latentrt.pictures import images
+from latentrt.pictures.depth_map import load_depth
 from latentrt.pictures.mask import load_mask
 from latentrt.text.encoder import TextEncoder
 from latentrt.text.tokenizer import Tokenizer
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 ImageLike: TypeAlias = "Path | str | Image | npt.NDArray[Any]"
+OptionalImage: TypeAlias = "Path | str | Image | npt.NDArray[Any] | None"
 
 
 def load(
@@ -51,6 +57,8 @@ def load(
     unet: Path | str | None = None,
     prediction_type: str | None = None,
     force: bool = False,
+    taesd: Path | str | None = None,
+    cache: bool = True,
 ) -> "Pipeline":
     """Open a model. Its networks are loaded when they are first needed.
 
@@ -60,19 +68,25 @@ def load(
             not in the cache is downloaded, which is told on stderr.
         device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
         dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere. Given graphs compute
-            in what they were exported in.
+            in what they were exported in. "int8", on a CPU: the UNet in 8-bit integers, the rest in fp32; pictures are
+            near those of fp32, not the same (docs/int8.md).
         low_memory: close each network when its stage is over, so that the next run loads it again, and hold
             weights once while loading, which makes steps on the CPU a little slower.
         tile: how large pictures go through the autoencoder: in tiles of so many pixels' side; "off", whole; or "auto",
-            whole up to 1024 x 1024 pixels, and in tiles of 512 above. Tiles take less memory and twice the time, and
-            differ from the whole, by how much depends on the picture (docs/measurements.md).
+            whole up to 1024 x 1024 pixels, and in tiles of 512 above, of the x4 upscaler half of both. Tiles take less
+            memory and twice the time, and differ from the whole, by how much depends on the picture
+            (docs/measurements.md).
         vae: a .safetensors file or diffusers folder of an autoencoder, in place of the model's own or where it has
             none.
         text_encoder: likewise of a text encoder; of SDXL's two, one or several.
         unet: likewise of a UNet of the model's family.
         prediction_type: "epsilon", "v_prediction" or "sample": what the UNet predicts, where the model's files say
             something else, or nothing.
+        taesd: the folder of a TAESD (diffusers' AutoencoderTiny) that decodes pictures where `Fast` asks for it. None:
+            the model's own folder `taesd`, where it has one.
         force: start also what is predicted to take more memory than there is, which else is a `MemoryShortageError`.
+        cache: on a CPU, keep large networks prepared in the user's cache, so that from the second time on they load
+            at once and take a fraction of the memory (docs/cache.md). The pictures are the same.
 
     Raises:
         ModelError: there is no such model, it is not one, or what is given does not go with it.
@@ -82,7 +96,7 @@ def load(
     opened = open_model(model, given)
     for note in opened.notes:
         warnings.warn(note, TakenForGranted, stacklevel=2)
-    return Pipeline(opened, place(device, dtype, low_memory, force), tile)
+    return Pipeline(opened, place(device, dtype, low_memory, force, cache), tile, taesd)
 
 
 class TakenForGranted(UserWarning):
@@ -103,7 +117,9 @@ class Pipeline:
         autoencoder: pixels to latents and back.
     """
 
-    def __init__(self, model: Model, placement: Placement, tile: Tile = "auto") -> None:
+    def __init__(
+        self, model: Model, placement: Placement, tile: Tile = "auto", taesd: Path | str | None = None
+    ) -> None:
         self.model = model
         self.provider = placement.provider
         unet = model.components["unet"]
@@ -113,7 +129,8 @@ class Pipeline:
         self.runners = self.networks.runners
         self.text = TextEncoder(self.networks)
         self.autoencoder = Autoencoder(self.networks, tile)
-        self._parts = Parts(self.networks, self.text, self.autoencoder)
+        beside = None if taesd is None else Path(taesd).expanduser()
+        self._parts = Parts(self.networks, self.text, self.autoencoder, beside)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -123,7 +140,8 @@ class Pipeline:
     @property
     def widened(self) -> tuple[str, ...]:
         """The networks that compute in fp32 where the rest does in fp16, since they overflow there."""
-        return tuple(name for name, runner in self.runners.items() if runner.dtype != self.dtype)
+        half = self.dtype == "fp16"
+        return tuple(name for name, runner in self.runners.items() if half and runner.dtype != self.dtype)
 
     def start_txt2img(
         self,
@@ -160,27 +178,36 @@ class Pipeline:
             return start_hires(self._parts, prompt, hires, **settings)
         return self._start(make_request(self.model, "txt2img", prompt, **settings))
 
-    def start_img2img(self, prompt: str, image: ImageLike, **settings: Unpack[Img2ImgSettings]) -> Generation:
+    def start_img2img(
+        self,
+        prompt: str,
+        image: ImageLike,
+        *,
+        depth: OptionalImage = None,
+        **settings: Unpack[Img2ImgSettings],
+    ) -> Generation:
         """Prepare pictures that start from `image`.
 
         Args:
             prompt: what to paint.
-            image: a path, PIL picture or array; resized to `width` x `height`.
+            image: a path, PIL picture or array, resized to `width` x `height`; or latents, (n, c, h/8, w/8), as
+                `Result.latents`, for n pictures, or one for all.
+            depth: of a depth model, which wants one: how far all in the picture is, of its proportions. A grey picture,
+                or an array (h, w) of whatever range: the larger, the nearer.
             **settings: see `Img2ImgSettings`.
 
         Raises:
             InputError: a value is out of range; the message names it.
             ImageError: the picture cannot be read.
         """
-        picture = images.load_image(image)
-        return self._start(make_request(self.model, "img2img", prompt, picture, **settings))
+        if are_latents(image):
+            return self._start(make_request(self.model, "img2img", prompt, latents=image, **settings))
+        picture = images.load_image(image, reads_opaque(settings.get("like")))
+        mapped = None if depth is None else load_depth(depth)
+        return self._start(make_request(self.model, "img2img", prompt, picture, depth=mapped, **settings))
 
     def start_inpaint(
-        self,
-        prompt: str,
-        image: ImageLike,
-        mask: ImageLike,
-        **settings: Unpack[InpaintSettings],
+        self, prompt: str, image: ImageLike, mask: ImageLike, **settings: Unpack[InpaintSettings]
     ) -> Generation:
         """Prepare pictures in which a part of `image` is painted anew.
 
@@ -198,8 +225,20 @@ class Pipeline:
             InputError: a value is out of range, the mask has other proportions, or there is nothing to paint.
             ImageError: a picture cannot be read.
         """
-        picture, where = images.load_image(image), load_mask(mask)
+        picture, where = images.load_image(image, reads_opaque(settings.get("like"))), load_mask(mask)
         return self._start(make_request(self.model, "inpaint", prompt, picture, where, **settings))
+
+    def start_upscale(self, prompt: str, image: ImageLike, **settings: Unpack[UpscaleSettings]) -> Generation:
+        """Prepare larger pictures of `image`, with a model that was made for it: Stable Diffusion's x4 upscaler.
+
+        Args:
+            prompt: what is in the picture.
+            image: a path, PIL picture or array; resized to a fourth of `width` x `height`, which by default are four
+                times its own, rounded down to multiples of four.
+            **settings: see `UpscaleSettings`.
+        """
+        picture = images.load_image(image)
+        return self._start(make_request(self.model, "upscale", prompt, picture, **settings))
 
     def txt2img(
         self,
@@ -215,19 +254,26 @@ class Pipeline:
             prompt, hires=hires, refiner=refiner, refiner_start=refiner_start, **settings
         ).result()
 
-    def img2img(self, prompt: str, image: ImageLike, **settings: Unpack[Img2ImgSettings]) -> Result:
-        """Paint over a picture: `start_img2img`, run to the end."""
-        return self.start_img2img(prompt, image, **settings).result()
-
-    def inpaint(
+    def img2img(
         self,
         prompt: str,
         image: ImageLike,
-        mask: ImageLike,
-        **settings: Unpack[InpaintSettings],
+        *,
+        depth: OptionalImage = None,
+        **settings: Unpack[Img2ImgSettings],
+    ) -> Result:
+        """Paint over a picture: `start_img2img`, run to the end."""
+        return self.start_img2img(prompt, image, depth=depth, **settings).result()
+
+    def inpaint(
+        self, prompt: str, image: ImageLike, mask: ImageLike, **settings: Unpack[InpaintSettings]
     ) -> Result:
         """Paint a part of a picture anew: `start_inpaint`, run to the end."""
         return self.start_inpaint(prompt, image, mask, **settings).result()
+
+    def upscale(self, prompt: str, image: ImageLike, **settings: Unpack[UpscaleSettings]) -> Result:
+        """Enlarge a picture: `start_upscale`, run to the end."""
+        return self.start_upscale(prompt, image, **settings).result()
 
     def encode(self, image: ImageLike, *, seed: int | None = None, tile: Tile | None = None) -> Array:
         """Latents float32 (1, c, h/8, w/8) of a picture, scaled for the UNet.
@@ -260,7 +306,7 @@ class Pipeline:
         self.text.forget()
 
     def _start(self, request: Request) -> Generation:
-        return Generation(self._parts, (Pass(request),), request.parameters(self.model))
+        return Generation(self._parts, (Pass(request),), parameters_of(request, self.model, self.dtype))
 
     def __enter__(self) -> "Pipeline":
         return self

@@ -8,7 +8,7 @@ import statistics
 import made_up
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -37,6 +37,7 @@ def test_the_rule_by_hand(before, after):
     assert verdict == expected
 
 
+@example([11.0, 11.0, 11.0], [11.0, 432.0, 432.0])  # on the edge
 @given(samples, samples)
 def test_a_difference_that_counts_leaves_no_round_in_between(before, after):
     verdict = judge(taken(*before), taken(*after))[1]
@@ -46,6 +47,7 @@ def test_a_difference_that_counts_leaves_no_round_in_between(before, after):
         assert max(after) < min(before)
 
 
+@example([48.0, 48.0, 67.0], [67.0, 67.0, 67.0])  # on the edge
 @given(samples, samples)
 def test_the_other_way_round_is_the_other_verdict(before, after):
     opposite = {"slower": "faster", "faster": "slower", "within noise": "within noise"}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import latentrt
@@ -24,6 +25,8 @@ UNETS = {
     "sd21": (686, 865_910_724),
     "sd21-base": (686, 865_910_724),
     "sd21-inpaint": (686, 865_925_124),
+    "sd2-depth": (686, 865_913_604),
+    "x4-upscaler": (687, 473_398_020),
     "sd-turbo": (686, 865_910_724),
     "sdxl": (1680, 2_567_463_684),
     "sdxl-turbo": (1680, 2_567_463_684),
@@ -38,8 +41,13 @@ UNETS = {
     "cosxl": (1680, 2_567_463_684),
 }
 # The others have blocks that one of these has.
-QUICK = ("sd15", "sdxl", "refiner", "ssd-1b", "koala-700m")
+QUICK = ("sd15", "x4-upscaler", "sdxl", "refiner", "ssd-1b", "koala-700m")
 FAMILIES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in UNETS]
+GREY = np.tile(np.linspace(0, 1, 16, dtype=np.float32), (16, 1))
+PICTURES = {
+    "x4-upscaler": ("upscale", {"image": GREY}),
+    "sd2-depth": ("img2img", {"image": GREY, "depth": GREY, "strength": 1.0}),
+}
 TEXT_ENCODERS = {123_060_480, 340_387_840, 694_659_840}
 
 
@@ -65,7 +73,7 @@ def test_every_family_is_counted(tools):
 def test_networks_have_the_published_sizes(tools, family):
     found = {name: counts(shapes) for name, _, _, shapes in tools[1].networks(tools[0][family])}
     assert found.pop("unet") == UNETS[family]
-    assert found.pop("vae") == (248, 83_653_863)
+    assert found.pop("vae") == ((204, 55_325_927) if family == "x4-upscaler" else (248, 83_653_863))
     assert {parameters for _, parameters in found.values()} <= TEXT_ENCODERS
 
 
@@ -87,6 +95,10 @@ def test_tiny_has_the_same_blocks(tools, family):
     [
         ("ssd-1b", "model", []),
         ("sd21", "model.safetensors", ["--single-file"]),
+        ("x4-upscaler", "model.safetensors", ["--single-file"]),
+        pytest.param("x4-upscaler", "model", [], marks=pytest.mark.slow),
+        pytest.param("sd2-depth", "model", [], marks=pytest.mark.slow),
+        pytest.param("sd2-depth", "model.safetensors", ["--single-file"], marks=pytest.mark.slow),
         pytest.param("playground", "model.safetensors", ["--single-file"], marks=pytest.mark.slow),
     ],
 )
@@ -95,7 +107,9 @@ def test_tiny_paints(tmp_path, family, out, more):
     command = [sys.executable, str(TOOLS / "make_random.py"), family, str(out), "--tiny", *more]
     subprocess.run(command, check=True, capture_output=True)
     with latentrt.load(out, device="cpu") as pipeline:
-        picture = pipeline.txt2img("a b c", num_inference_steps=1, width=64, height=64, seed=1).images[0]
+        run, shown = PICTURES.get(family, ("txt2img", {}))
+        settings = {"num_inference_steps": 1, "width": 64, "height": 64, "seed": 1}
+        picture = getattr(pipeline, run)("a b c", **shown, **settings).images[0]
     assert picture.size == (64, 64)
     assert (
         len(

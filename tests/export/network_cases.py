@@ -49,19 +49,21 @@ def beside(config, batch, seed=9):
         inputs |= {"text_embeds": halves(batch, width, seed=seed), "time_ids": ids}
     if config.time_cond_proj_dim is not None:
         inputs["timestep_cond"] = halves(batch, config.time_cond_proj_dim, seed=seed + 1)
+    if config.num_class_embeds is not None:
+        inputs["class_labels"] = np.random.default_rng(seed).integers(0, config.num_class_embeds, batch)
     return inputs
 
 
 def with_torch(unet, sample, timestep, context, inputs):
     """What the module gives; `inputs` as `beside` makes them."""
     tensors = {name: torch.tensor(value) for name, value in inputs.items()}
-    guidance = tensors.pop("timestep_cond", None)
+    told = {name: tensors.pop(name, None) for name in ("timestep_cond", "class_labels")}
     with torch.inference_mode():
         return unet(
             torch.tensor(sample),
             torch.tensor(timestep),
             torch.tensor(context),
-            timestep_cond=guidance,
+            **told,
             added_cond_kwargs=tensors or None,
         ).sample
 

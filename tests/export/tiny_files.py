@@ -33,6 +33,12 @@ XL_PAIR = {
 }  # fmt: skip
 SD1 = {**PAIR, "cross_attention_dim": 64, "attention_head_dim": 8}
 SD2 = {**PAIR, "cross_attention_dim": 128, "attention_head_dim": (1, 2), "use_linear_projection": True}
+# Whose text is wider than the level that attends to it alone, so that its shapes tell.
+X4 = {
+    "in_channels": 7, "num_class_embeds": 1000, "cross_attention_dim": 128, "attention_head_dim": 8,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (64, 192), "only_cross_attention": (True, True), "use_linear_projection": True,
+}  # fmt: skip
 XL = {**XL_PAIR, "cross_attention_dim": 192, "projection_class_embeddings_input_dim": 128 + 6 * 256}
 REFINER = {**XL_PAIR, "cross_attention_dim": 128, "projection_class_embeddings_input_dim": 128 + 5 * 256}
 
@@ -55,6 +61,8 @@ TINY = {
     "sd1": Tiny("StableDiffusionPipeline", SD1, published.SD1_SCHEDULER, SD1_TEXT),
     "sd2": Tiny("StableDiffusionPipeline", SD2, published.SD2_SCHEDULER, SD2_TEXT),
     "inpaint": Tiny("StableDiffusionInpaintPipeline", {**SD1, "in_channels": 9}, published.SD1_SCHEDULER, SD1_TEXT),
+    "depth": Tiny("StableDiffusionDepth2ImgPipeline", {**SD2, "in_channels": 5}, published.SD2_SCHEDULER, SD2_TEXT),
+    "x4": Tiny("StableDiffusionUpscalePipeline", X4, published.X4_SCHEDULER, SD2_TEXT, 0.08333),
     "lcm": Tiny(
         "LatentConsistencyModelPipeline", {**SD1, "time_cond_proj_dim": 256}, published.LCM_SCHEDULER, SD1_TEXT
     ),
@@ -117,6 +125,11 @@ def make_pipeline(name: str) -> DiffusionPipeline:
     if xl:
         parts |= {"text_encoder": None, "tokenizer": None} if len(kind.encoders) == 1 else {}
         parts |= {"add_watermarker": False, "force_zeros_for_empty_prompt": name == "sdxl"}
+    elif name == "x4":
+        low_res = diffusers.DDPMScheduler.from_config(published.LOW_RES_SCHEDULER)
+        parts |= {"low_res_scheduler": low_res, "max_noise_level": 350}
+    elif name == "depth":
+        parts |= {"depth_estimator": None, "feature_extractor": None}
     else:
         parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     if name == "refiner":

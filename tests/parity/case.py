@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from latentrt.noise import NoiseSource
+
 _LEARNED = ("learned", "learned_range")
 
 
@@ -78,3 +80,16 @@ class Noise:
     def randn(self, shape: Sequence[int]) -> np.ndarray:
         """Draw float64 normals."""
         return self._random.standard_normal(tuple(shape))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A Brownian motion that is not: the next draw, whatever is asked, as diffusers is given it."""
+
+    noise: NoiseSource
+    shape: tuple[int, ...]
+
+    def __call__(self, sigma: float, sigma_next: float, part: float = 1.0) -> np.ndarray:
+        return self.noise.randn(self.shape)
+
+    along_log = __call__

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from latentrt.noise import TorchGenerator
+from latentrt.noise.torch_cpu import Float64Generator
 from latentrt.samplers.ddim import ddim
 from latentrt.samplers.ddpm import ddpm
 from latentrt.samplers.deis import deis
@@ -29,6 +30,7 @@ from latentrt.samplers.pndm import pndm
 from latentrt.samplers.sa_solver import sa_solver
 from latentrt.samplers.unipc import unipc
 from latentrt.schedule import Evaluation, Schedule
+from parity.case import Drawn
 
 MEAN, DEVIATION = 0.7, 0.5
 HIGHEST, LOWEST = 10.0, 0.05
@@ -211,6 +213,6 @@ def moments(solver: Stochastic, count: int = 200) -> tuple[float, float]:
     x = MEAN + rng.randn((100, 1, 10, 10), np.float64) * math.hypot(HIGHEST, DEVIATION)
     options = dict(solver.options)
     if solver.solver is dpm_sde:  # a path of its own would be kept whole
-        options["path"] = lambda *sigmas: rng.randn(x.shape, np.float64)
+        options["path"] = Drawn(Float64Generator(rng), x.shape)
     *_, last = solver.solver(denoise, x, solver.layout(count), rng, **options)
     return float(last.x.mean() - MEAN), float(last.x.std() / math.hypot(DEVIATION, LOWEST))

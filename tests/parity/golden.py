@@ -89,7 +89,9 @@ def ours(
         clean = rng.randn(shape)
         x = schedule.noised(clean, rng.randn(shape))
     states = []
-    for step in sampler.run(denoiser(sampler.prediction_type), x, schedule, rng, eta=eta):
+    told = eta if class_name == "DDIMScheduler" else sampler.default_eta
+    options = {} if told is None else {"eta": told}
+    for step in sampler.run(denoiser(sampler.prediction_type), x, schedule, rng, **options):
         states.append(schedule.sample(step.x, step.index + 1))
     return schedule, states
 

@@ -1,7 +1,6 @@
 """A case run by ours. Needs no torch."""
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from latentrt import samplers
 from latentrt.schedule import Schedule
 from latentrt.schedule.classes import common
-from parity.case import Case, Noise
+from parity.case import Case, Drawn, Noise
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,7 @@ def ours(case: Case, dtype: type = np.float32, told: np.ndarray | None = None) -
     if told is not None:
         timesteps = iter(told)
         network = lambda x, timestep: case.network(x, float(next(timesteps)))  # noqa: E731
-    # diffusers' Brownian path is torchsde's, which ours is not: both are given one.
-    follow = mock.patch.object(
-        sys.modules["latentrt.samplers.dpm_sde"], "_path", lambda *_: lambda *sigmas: noise.randn(case.shape)
-    )
-    with wide_tables() if dtype is np.float64 else contextlib.nullcontext(), follow:
+    with wide_tables() if dtype is np.float64 else contextlib.nullcontext():
         steps = list(
             samplers.iterate(
                 case.config,
@@ -65,6 +60,7 @@ def ours(case: Case, dtype: type = np.float32, told: np.ndarray | None = None) -
                 timesteps=case.timesteps,
                 sigmas=case.sigmas,
                 strength=case.strength,
+                path=Drawn(noise, case.shape) if case.class_name == "DPMSolverSDEScheduler" else None,
                 **options,
             )
         )

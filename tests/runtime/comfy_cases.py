@@ -18,9 +18,13 @@ class Case:
 
     def node(self, kind: str) -> tuple[str, dict[str, Any]]:
         """The only one of its kind: its number, and what it was given."""
-        found = [(key, node["inputs"]) for key, node in self.workflow.items() if node["class_type"] == kind]
+        found = self.nodes(kind)
         assert len(found) == 1
         return found[0]
+
+    def nodes(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
+        """All of a kind, in their order."""
+        return [(key, node["inputs"]) for key, node in self.workflow.items() if node["class_type"] == kind]
 
     def text(self, link: list[Any]) -> str:
         """The prompt of a conditioning."""
@@ -32,3 +36,21 @@ def read_case(index: Path, name: str) -> Case:
     workflow = json.loads((index.parent / entry["workflow"]).read_text())
     with np.load(index.parent / entry["arrays"]) as arrays:
         return Case(workflow, dict(arrays), entry["tolerance"])
+
+
+def masks(case: Case, folder: Path) -> dict[str, object]:
+    """What a workflow with a mask gives to `Pipeline.inpaint`: the picture, the mask, what is put under it."""
+    nodes = case.workflow.values()
+    images = {
+        one["class_type"]: folder / "input" / one["inputs"]["image"]
+        for one in nodes
+        if "image" in one["inputs"]
+    }
+    given: dict[str, object] = {
+        "image": images["LoadImage"],
+        "mask": images.get("LoadImageMask", images["LoadImage"]),
+    }
+    if any(one["class_type"] == "VAEEncodeForInpaint" for one in nodes):
+        grown = case.node("VAEEncodeForInpaint")[1]["grow_mask_by"]
+        given |= {"masked_content": "grey", "grow_mask": grown}
+    return given

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from random_models import change, copy_configs, fill
 
-from latentrt.models.published import TAESD
+from latentrt.models.layout import LOW_RES_CONFIG
+from latentrt.models.published import LOW_RES_SCHEDULER, TAESD
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +56,33 @@ def random_edit(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("random") / "random-edit"
     copy_configs(root)
     change(root / "unet" / "config.json", in_channels=8)
+    fill(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def random_depth(tmp_path_factory) -> Path:
+    """One that paints after a map of depths, as Stable Diffusion 2's."""
+    root = tmp_path_factory.mktemp("random") / "random-depth"
+    copy_configs(root)
+    change(root / "unet" / "config.json", in_channels=5)
+    fill(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def random_x4(tmp_path_factory) -> Path:
+    """One that enlarges pictures, as the x4 upscaler, by its own autoencoder's factor; up to a noise level of 300."""
+    root = tmp_path_factory.mktemp("random") / "random-x4"
+    copy_configs(root)
+    change(root / "unet" / "config.json", in_channels=7, num_class_embeds=400)
+    change(
+        root / "model_index.json",
+        low_res_scheduler=["diffusers", "DDPMScheduler"],
+        max_noise_level=300,
+    )
+    (root / "low_res_scheduler").mkdir()
+    (root / LOW_RES_CONFIG).write_text(json.dumps(LOW_RES_SCHEDULER))
     fill(root)
     return root
 

@@ -10,7 +10,9 @@ from PIL import Image
 
 from latentrt.networks import Options
 from latentrt.painting.generation import Result
-from latentrt.painting.request import Request, make_request
+from latentrt.painting.parameters import parameters_of
+from latentrt.painting.request import Request
+from latentrt.painting.request_maker import make_request
 
 MODEL = SimpleNamespace(
     name="demo",
@@ -31,6 +33,7 @@ MODEL = SimpleNamespace(
     purpose="paint",
     edited_scale=None,
     zeroes_empty_negative=False,
+    is_xl=False,
     scheduler_config={"_class_name": "DDIMScheduler"},
 )
 
@@ -62,7 +65,7 @@ class GreyGeneration:
         )
 
     def result(self) -> Result:
-        parameters = self.request.parameters(MODEL)
+        parameters = parameters_of(self.request, MODEL)
         images = [Image.new("RGB", self.request.output_size, "grey") for _ in parameters]
         seeds = [seed for batch in self.request.seeds.batches for seed in batch.seeds]
         return Result(images, np.zeros((len(images), 4, 1, 1)), seeds, parameters, {"unet": 0.5})

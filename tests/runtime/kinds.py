@@ -47,6 +47,17 @@ SSD_1B = {
     "reverse_transformer_layers_per_block": [[4, 4, 10], [2, 1, 1], 1],
     "transformer_layers_per_block": [1, [2, 2], [4, 4]],
 }
+X4 = {
+    **SD2,
+    "attention_head_dim": 8,
+    "block_out_channels": [256, 512, 512, 1024],
+    "down_block_types": ["DownBlock2D", *["CrossAttnDownBlock2D"] * 3],
+    "in_channels": 7,
+    "num_class_embeds": 1000,
+    "only_cross_attention": [True, True, True, False],
+    "sample_size": 128,
+    "up_block_types": [*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"],
+}
 BK = {**SD1, "layers_per_block": 1}
 BK_TINY = {
     **BK,
@@ -57,6 +68,13 @@ BK_TINY = {
 }
 NO_MIDDLE = {"mid_block_type": None}
 VAE = {key: value for key, value in published.SD1_VAE.items() if not key.startswith("_diffusers")}
+X4_VAE = {
+    **VAE,
+    "block_out_channels": [128, 256, 512],
+    "down_block_types": ["DownEncoderBlock2D"] * 3,
+    "sample_size": 256,
+    "up_block_types": ["UpDecoderBlock2D"] * 3,
+}
 
 CLIP_L = published.SD1_TEXT_ENCODER
 OPEN_CLIP_H = {
@@ -118,6 +136,10 @@ KINDS = {
     "sd2-inpaint": Kind(
         "Stable Diffusion 2.x, inpainting", {**SD2, "in_channels": 9}, 865_925_124, 686, SD2_ENCODERS
     ),
+    "sd2-depth": Kind(
+        "Stable Diffusion 2.x, depth", {**SD2, "in_channels": 5}, 865_913_604, 686, SD2_ENCODERS
+    ),
+    "x4": Kind("Stable Diffusion x4 upscaler", X4, 473_398_020, 687, SD2_ENCODERS, X4_VAE),
     "sdxl": Kind("SDXL", XL, 2_567_463_684, 1680, XL_ENCODERS),
     "sdxl-inpaint": Kind("SDXL, inpainting", {**XL, "in_channels": 9}, 2_567_478_084, 1680, XL_ENCODERS),
     "refiner": Kind("SDXL refiner", REFINER, 2_259_526_660, 1220, REFINER_ENCODERS),

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnxruntime as ort
 import pytest
 
+from latentrt.engine import arena
 from latentrt.engine.session import Session
 
 
@@ -19,6 +20,7 @@ class Watch:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        arena.give_back()  # makes a session of its own, once in a process
         self.made: list[str] = []
         self.ran: list[str] = []
         self._alive: list[tuple[str, weakref.ref]] = []

@@ -166,7 +166,7 @@ def _ldm_row(
     for what in whats:
         part = PARTS[what]
         if part in ldm.parts:
-            counted = network_cost(f"ldm-{f}-{part}", dtype, width, height, batch)
+            counted = network_cost(f"ldm-{f}-{part}", dtype, width, height, batch, provider)
             row.measurements[what] = _to_measure(counted)
             row.facts["parameters" if part == "unet" else f"{part}_parameters"] = _parameters(
                 f"ldm-{f}-{part}", dtype
@@ -177,7 +177,7 @@ def _ldm_row(
 
 
 def _sd1_row(on: str, side: int, provider: str, dtype: str) -> Row:
-    counted = network_cost("sd1-unet", dtype, side, side, 1)
+    counted = network_cost("sd1-unet", dtype, side, side, 1, provider)
     return Row(
         name=f"{SD1} on the {on} of {SD1_SIZE}x{SD1_SIZE}",
         configuration={
@@ -235,8 +235,8 @@ def _task(row: Row, what: str, name: str, scratch: Path) -> Task:
         ),
         measurement=row.measurements[what],
         needs_bytes=worker_bytes(
-            [row.facts[f"{part}_weight_bytes"]],
-            [row.facts[f"{part}_activation_bytes"]],
+            row.facts[f"{part}_weight_bytes"],
+            row.facts[f"{part}_activation_bytes"],
             where["provider"],
         ),
         around_load=drawn,

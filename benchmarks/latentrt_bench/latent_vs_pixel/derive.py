@@ -35,7 +35,7 @@ def predict(report: Report) -> None:
             measurement.predicted_s = measurement.macs / rate
             measurement.reason = (
                 f"from {figures.macs(measurement.macs)} at {figures.macs(rate)}/s, which {name} reached; computed as "
-                f"this graph does, with all of attention's scores kept, activations take {figures.size(needs)} at once"
+                f"this graph does, activations take {figures.size(needs)} at once"
             )
 
 

@@ -97,13 +97,14 @@ LDMS: dict[int, LDM] = {
 }
 
 
-def build_graph(f: int, part: Part, dtype: str) -> Graph:
+def build_graph(f: int, part: Part, dtype: str, fused_attention: bool = False) -> Graph:
     """A network's graph without weights; it serves one session.
 
     Args:
         f: a key of `LDMS`.
         part: one of that model's `parts`.
         dtype: "fp16" or "fp32", what the graph computes in.
+        fused_attention: see `Variant`.
 
     Raises:
         InputError: there is no such graph.
@@ -115,7 +116,7 @@ def build_graph(f: int, part: Part, dtype: str) -> Graph:
         raise InputError(f"LDM-{f}: has no {part}; expected one of {', '.join(ldm.parts)}")
     if dtype not in COMPUTES:
         raise InputError(f"LDM-{f} {part}: dtype {dtype!r}; expected {' or '.join(COMPUTES)}")
-    where = f"LDM-{f} {part}"
+    where, variant = f"LDM-{f} {part}", Variant(dtype, fused_attention=fused_attention)
     if part == "unet" or ldm.first_stage_config is None:
-        return build("unconditional_unet", ldm.unet_config, Variant(dtype), where)
-    return build(f"vae_{part}", ldm.first_stage_config, Variant(dtype), where)
+        return build("unconditional_unet", ldm.unet_config, variant, where)
+    return build(f"vae_{part}", ldm.first_stage_config, variant, where)

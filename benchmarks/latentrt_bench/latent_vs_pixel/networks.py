@@ -19,7 +19,7 @@ SD1_CONTEXT = (77, 768)  # tokens and width of Stable Diffusion 1's text encoder
 
 
 def ldm_network(
-    f: int, part: Part, dtype: str, width: int, height: int, batch: int
+    f: int, part: Part, dtype: str, width: int, height: int, batch: int, fused_attention: bool = False
 ) -> tuple[Graph, dict[str, Shape]]:
     """A network of the paper's table 14, and the shapes of its inputs for pictures of a size."""
     latent = LDMS[f].latent_shape(width, height, batch)
@@ -28,31 +28,36 @@ def ldm_network(
         "decoder": {"latent_sample": latent},
         "encoder": {"sample": (batch, 3, height, width)},
     }
-    return build_graph(f, part, dtype), shapes[part]
+    return build_graph(f, part, dtype, fused_attention), shapes[part]
 
 
-def sd1_unet(dtype: str, width: int, height: int, batch: int) -> tuple[Graph, dict[str, Shape]]:
+def sd1_unet(
+    dtype: str, width: int, height: int, batch: int, fused_attention: bool = False
+) -> tuple[Graph, dict[str, Shape]]:
     """Stable Diffusion 1.5's UNet, applied to `width` x `height` latents, or pixels if one takes them for latents."""
     if dtype not in COMPUTES:
         raise InputError(f"sd1-unet: dtype {dtype!r}; expected {' or '.join(COMPUTES)}")
-    return build("unet", SD1_UNET, Variant(dtype), "sd1-unet"), {
+    variant = Variant(dtype, fused_attention=fused_attention)
+    return build("unet", SD1_UNET, variant, "sd1-unet"), {
         "sample": (batch, 4, height, width),
         "timestep": (),
         "encoder_hidden_states": (batch, *SD1_CONTEXT),
     }
 
 
-def network(name: str, dtype: str, width: int, height: int, batch: int) -> tuple[Graph, dict[str, Shape]]:
-    """A network by name: "ldm-4-unet", "ldm-4-decoder", "sd1-unet"."""
+def network(
+    name: str, dtype: str, width: int, height: int, batch: int, fused_attention: bool = False
+) -> tuple[Graph, dict[str, Shape]]:
+    """A network by name: "ldm-4-unet", "ldm-4-decoder", "sd1-unet"; with attention as `Variant` says."""
     if name == "sd1-unet":
-        return sd1_unet(dtype, width, height, batch)
+        return sd1_unet(dtype, width, height, batch, fused_attention)
     _, f, part = name.split("-")
-    return ldm_network(int(f), part, dtype, width, height, batch)  # type: ignore[arg-type]
+    return ldm_network(int(f), part, dtype, width, height, batch, fused_attention)  # type: ignore[arg-type]
 
 
-def network_cost(name: str, dtype: str, width: int, height: int, batch: int) -> Cost:
-    """What one call of it costs."""
-    return cost(*network(name, dtype, width, height, batch))
+def network_cost(name: str, dtype: str, width: int, height: int, batch: int, provider: str) -> Cost:
+    """What one call of it costs on a provider that runs here."""
+    return cost(*network(name, dtype, width, height, batch, choose(provider).fused_attention))
 
 
 class Network:
@@ -67,8 +72,8 @@ class Network:
     def __init__(
         self, name: str, dtype: str, width: int, height: int, batch: int, weights: str, device: str
     ) -> None:
-        graph, shapes = network(name, dtype, width, height, batch)
         provider = choose(device)
+        graph, shapes = network(name, dtype, width, height, batch, provider.fused_attention)
         pinned = dimensions(graph.inputs, shapes) if provider.pinned_sessions else {}
         rng = np.random.default_rng(0)
         self.feeds = {

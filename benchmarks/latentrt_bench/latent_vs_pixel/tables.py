@@ -212,8 +212,8 @@ def found(report: Report) -> Iterator[str]:
             continue  # what is said of its size says it
         beside = "" if entry["ratio"] is None else f", {figures.ratio(entry['ratio'])} the time on latents"
         yield (
-            f"{entry['name']}: would take about {figures.seconds(entry['seconds'])}{beside}, and with all of "
-            f"attention's scores kept {figures.size(entry['memory_bytes'])} for activations (predicted, not run)."
+            f"{entry['name']}: would take about {figures.seconds(entry['seconds'])}{beside}, and, computed as its "
+            f"graph does, {figures.size(entry['memory_bytes'])} for activations (predicted, not run)."
         )
     measured = (report.derived.get("quality") or {}).get("measured")
     if measured is not None:

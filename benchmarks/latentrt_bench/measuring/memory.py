@@ -1,6 +1,5 @@
 """How much memory is there, and how much of it may still be taken."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -8,8 +7,8 @@ import psutil
 CGROUP = Path("/sys/fs/cgroup")  # version 2: what a container may take
 RESERVE = 0.05  # of all memory stays with the system
 # What a worker takes beside activations: weights as computed with, and while a network is loaded as they are stored and
-# as they are re-ordered too (which `low_memory` does without); Python with its libraries.
-LOADING_FACTOR, LOW_LOADING_FACTOR, BASE_BYTES = 1.5, 0.5, 200e6
+# as they are re-ordered too; Python with its libraries.
+LOADING_FACTOR, BASE_BYTES = 1.5, 200e6
 
 
 def total_memory() -> int:
@@ -28,22 +27,18 @@ def free_memory() -> int:
     return free - int(RESERVE * total_memory())
 
 
-def worker_bytes(
-    weights: Sequence[int], activations: Sequence[int], provider: str, low_memory: bool = False
-) -> int:
-    """Bytes that a worker takes at about the most which loads these networks one after the other, and runs each.
+def worker_bytes(weights: int, activations: int, provider: str) -> int:
+    """Bytes that a worker takes at about the most which loads a network and runs it.
 
-    Of the system's memory: networks are loaded through it for a GPU too, which then holds the activations.
+    Of the system's memory: a network is loaded through it for a GPU too, which then holds the activations.
 
     Args:
-        weights: of each network, in the type that is computed in.
-        activations: of each, those alive at once.
+        weights: in the type that is computed in.
+        activations: those alive at once.
         provider: its name, what computes.
-        low_memory: whether they are loaded so.
     """
-    loading = LOW_LOADING_FACTOR if low_memory else LOADING_FACTOR
-    running = 0 if provider == "cuda" else max(activations)
-    return int(sum(weights) + loading * max(weights) + running + BASE_BYTES)
+    running = 0 if provider == "cuda" else activations
+    return int((1 + LOADING_FACTOR) * weights + running + BASE_BYTES)
 
 
 def _cached() -> int:

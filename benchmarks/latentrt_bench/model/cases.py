@@ -4,16 +4,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
+from latentrt.engine.memory import Call, peak
 from latentrt.engine.session import find_parameter
 from latentrt.errors import ModelError
 from latentrt.models.model import Model
-from latentrt.networks import Variant
-from latentrt.networks.cost.macs import Cost, cost
+from latentrt.networks.cost.macs import cost
 from latentrt.painting.request import Request
 from latentrt_bench.command import Tell
 from latentrt_bench.limits.ceilings import add_ceilings
 from latentrt_bench.measuring.energy import EnergyMeter
-from latentrt_bench.measuring.memory import worker_bytes
+from latentrt_bench.measuring.memory import BASE_BYTES
 from latentrt_bench.measuring.process import Job
 from latentrt_bench.measuring.rounds import Task, run_rounds
 from latentrt_bench.model.configuration import Configuration, request_of
@@ -60,11 +60,11 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
     del configuration["model"], configuration["device"], configuration["parts"]
     case = Case(c, Row(c.name, configuration), work(pipeline, c), {})
     facts = case.row.facts
-    counts: dict[str, Cost] = {}
+    calls: dict[str, Call] = {}
     facts |= {"dtypes": {}, "runs": {}, "evaluations": {}, "picture_stages": {}, "file_cache": {}}
     for stage, one in case.work.items():
         runner = pipeline.runners[one.component]
-        graph = runner.component.graph(Variant(runner.dtype))
+        graph = runner.component.graph(runner.variant())
         for parameter in graph.parameters:  # a model that lacks any is refused now, not after minutes
             find_parameter(one.component, parameter, runner.component.weights)
         facts["dtypes"][stage], facts["runs"][stage] = runner.dtype, one.times
@@ -73,8 +73,8 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
         measurement.macs = counted.macs * one.times
         measurement.bytes_moved = counted.bytes_moved * one.times
         measurement.bytes_least = counted.least_bytes * one.times
-        case.memory[stage] = _memory([counted], c)
-        counts[stage] = counted
+        calls[stage] = Call(pipeline.networks, one.component, one.shapes)
+        case.memory[stage] = _memory([calls[stage]], c)
     case.loaded = _loaded_stages(case, unet_stage(pipeline.model, c))
     first = _request(pipeline.model, c, samplers[0])
     encodes = first is not None and first.pixels is not None
@@ -82,9 +82,7 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
     facts |= {"unet": unet_stage(pipeline.model, c), "text_encoders": list(pipeline.model.text_encoders)}
     if first is not None:
         facts["encodes"] = _encodes(first) / c.batch
-    networks = [counts[stage] for stage in case.painting]
-    alive = [[network] for network in networks] if c.low_memory else [networks]
-    case.memory["picture"] = max(_memory(beside, c) for beside in alive)
+    case.memory["picture"] = _memory([calls[stage] for stage in case.painting], c)
     for given in samplers:
         try:
             request = request_of(pipeline.model, c, given)
@@ -96,8 +94,8 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
         case.samplers[name] = given
         case.row.measurements[f"{PICTURE}{name}"] = Measurement()
         facts["evaluations"][name] = len(request.guidance.scales)
-        calls = picture_calls(case.row, name)
-        macs = (times * (case.row.measurements[stage].macs or 0) for stage, times in calls.items())
+        times_of = picture_calls(case.row, name)
+        macs = (times * (case.row.measurements[stage].macs or 0) for stage, times in times_of.items())
         case.row.measurements[f"{PICTURE}{name}"].macs = round(sum(macs))
     return case
 
@@ -122,10 +120,9 @@ def _encodes(request: Request) -> int:
     return shown + begun
 
 
-def _memory(networks: Sequence[Cost], c: Configuration) -> int:
-    """What a worker takes of the system's memory with these networks loaded."""
-    activations = [n.peak_activation_bytes for n in networks]
-    return worker_bytes([n.weight_bytes for n in networks], activations, c.device, c.low_memory)
+def _memory(calls: Sequence[Call], c: Configuration) -> int:
+    """What a worker takes of the system's memory that loads and runs these networks one after the other."""
+    return int(BASE_BYTES) + peak(calls, c.low_memory).total
 
 
 def measure_cases(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latentrt.checks import DTYPES
 from latentrt.cli import arguments
 from latentrt.engine.providers import choose
 from latentrt.errors import InputError
@@ -74,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dtype",
         action="append",
-        choices=("auto", "fp16", "fp32"),
+        choices=DTYPES,
         help="what to compute in; may be repeated (what suits the device)",
     )
     group.add_argument("--steps", type=arguments.natural, metavar="N", help="of a picture (the model's)")

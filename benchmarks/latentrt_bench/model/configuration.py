@@ -12,14 +12,21 @@ from latentrt.models.model import Model
 from latentrt.models.replacing import make_replacements
 from latentrt.painting.autoencoder import Tile
 from latentrt.painting.generation import Generation
-from latentrt.painting.request import Request, make_request
+from latentrt.painting.request import Request
+from latentrt.painting.request_maker import make_request
 from latentrt.pictures.images import load_image
 from latentrt.pictures.mask import load_mask
 from latentrt.pipeline import Pipeline
 
 PROMPT = "a large red heart on a blue background"  # its words do not matter: all prompts are as long to the networks
 # What a model is asked to paint, by what its UNet was made for; a refiner paints over pictures too.
-RUNS = {"paint": "txt2img", "inpaint": "inpaint", "edit": "img2img"}
+RUNS = {
+    "paint": "txt2img",
+    "inpaint": "inpaint",
+    "edit": "img2img",
+    "depth": "img2img",
+    "upscale": "upscale",
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,7 @@ class Configuration:
     def load(self) -> Pipeline:
         """The model, opened; its networks are loaded when they are first run."""
         placed: dict[str, Any] = {"device": self.device, "dtype": self.dtype, "low_memory": self.low_memory}
+        placed["cache"] = False  # what is timed is the checkpoint as it is, and nobody's disk is filled
         return latentrt.load(self.model, **placed, tile=self.tile, **self.parts)
 
     def open(self) -> Model:
@@ -74,12 +82,10 @@ def request_of(model: Model, c: Configuration, sampler: str | None = None) -> Re
         InputError: a setting cannot be had; ModelError: nothing can be painted with it.
     """
     run, pictures = _run(model, c)
-    pictures = {"picture": load_image(pictures["image"])} if pictures else {}
-    if run == "inpaint":
-        return make_request(
-            model, run, PROMPT, pictures["picture"], load_mask(_mask(c)), **_asked(model, c, sampler)
-        )
-    return make_request(model, run, PROMPT, *pictures.values(), **_asked(model, c, sampler))
+    image = load_image(pictures["image"]) if pictures else None
+    mask = load_mask(pictures["mask"]) if "mask" in pictures else None
+    depth = pictures.get("depth")
+    return make_request(model, run, PROMPT, image, mask, depth=depth, **_asked(model, c, sampler))
 
 
 def painting(pipeline: Pipeline, c: Configuration, sampler: str | None) -> Generation:
@@ -90,12 +96,15 @@ def painting(pipeline: Pipeline, c: Configuration, sampler: str | None) -> Gener
 
 
 def _run(model: Model, c: Configuration) -> tuple[str, dict[str, Any]]:
-    """The kind of run, and the pictures that it begins with: grey noise, painted over from its centre on."""
+    """The kind of run, and the pictures that it begins with: noise, painted over from its centre on, or enlarged."""
     run = "img2img" if model.num_time_ids == 5 else RUNS.get(model.purpose, "txt2img")
     if run == "txt2img":
         return run, {}
-    noise = np.random.default_rng(0).integers(0, 256, (c.height, c.width, 3), dtype=np.uint8)
-    return run, {"image": noise} | ({"mask": _mask(c)} if run == "inpaint" else {})
+    factor = model.vae_scale_factor if run == "upscale" else 1
+    size = (c.height // factor, c.width // factor)
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    pictures = {"image": noise} | ({"mask": _mask(c)} if run == "inpaint" else {})
+    return run, pictures | ({"depth": noise[:, :, 0].astype(np.float32)} if model.purpose == "depth" else {})
 
 
 def _mask(c: Configuration) -> Any:
@@ -106,6 +115,6 @@ def _mask(c: Configuration) -> Any:
 
 def _asked(model: Model, c: Configuration, sampler: str | None) -> dict[str, Any]:
     asked: dict[str, Any] = {"width": c.width, "height": c.height, "num_inference_steps": c.steps}
-    if model.num_time_ids == 5:
+    if model.num_time_ids == 5 or model.purpose == "depth":
         asked["strength"] = 1.0  # all of the steps
     return asked | {"guidance_scale": c.guidance_scale, "sampler": sampler, "seed": list(range(c.batch))}

@@ -8,7 +8,6 @@ import numpy as np
 
 from latentrt.engine.networks import Networks, place
 from latentrt.models.model import Model
-from latentrt.networks import Variant
 from latentrt.painting.autoencoder import Autoencoder
 from latentrt.painting.tiling import Grid
 from latentrt.pipeline import Pipeline
@@ -192,7 +191,7 @@ class Load:
         runner = pipeline.runners[self._work.component]
         component = runner.component
         tensors = [
-            component.weights.find(p.name, p.shape) for p in component.graph(Variant(runner.dtype)).parameters
+            component.weights.find(p.name, p.shape) for p in component.graph(runner.variant()).parameters
         ]
         found = [tensor for tensor in tensors if tensor is not None]
         self._needed = sum(tensor.end - tensor.start for tensor in found)

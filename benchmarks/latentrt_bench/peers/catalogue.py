@@ -42,6 +42,7 @@ class Peer:
         material: what it reads, of `MATERIALS`; None: the checkpoint.
         options: of the runner.
         facts: what a reader has to know of it, for the report.
+        least_steps: of a picture; with fewer it does not run.
     """
 
     environment: str
@@ -50,6 +51,7 @@ class Peer:
     material: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    least_steps: int = 1
 
 
 TORCH = "torch==2.13.0"
@@ -136,7 +138,21 @@ PEERS: dict[str, Peer] = {
         "latentrt",
         "run_latentrt.py:Latentrt",
         "fp32",
+        options={"fast": "off"},
         facts={**GIVEN, "latents": "by seed, from which it draws what torch draws", "step": "between steps"},
+    ),
+    "latentrt-balanced": Peer(
+        "latentrt",
+        "run_latentrt.py:Latentrt",
+        "fp32",
+        options={"fast": "balanced"},
+        facts={
+            **GIVEN,
+            "latents": "by seed, from which it draws what torch draws",
+            "step": "between steps, most of which are extrapolated",
+            "recipe": "--fast balanced, which paints another picture",
+        },
+        least_steps=9,
     ),
     "optimum-onnx": Peer(
         "optimum-onnx",

@@ -3,6 +3,7 @@
 import argparse
 import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
 from latentrt.painting.advice import DEFAULT_GUIDANCE_SCALE
 from latentrt_bench.command import Tell, add_common, conduct
-from latentrt_bench.peers.catalogue import PEERS
+from latentrt_bench.peers.catalogue import PEERS, Peer
 from latentrt_bench.peers.materials import SD15, alone_in, default_folder, model_source
 from latentrt_bench.peers.race import Catalogue, prepare, race
 from latentrt_bench.report import Report
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         choices=PEERS,
         metavar="NAME",
-        help=f"one of: {', '.join(PEERS)}; may be repeated (all)",
+        help=f"one of: {', '.join(PEERS)}; may be repeated (all that paint in --steps)",
     )
     parser.add_argument(
         "--size", type=arguments.size, metavar="WxH", help=f"of the picture ({SIZE}x{SIZE}; demo: its own)"
@@ -99,8 +100,7 @@ def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
     model = None if name == SD15 else open_model(name)
     if model is not None:
         refuse_unraced(model)
-    names = list(dict.fromkeys(args.peer)) if args.peer else list((catalogue or Catalogue()).peers)
-    names.sort(key=list((catalogue or Catalogue()).peers).index)  # the first is what others are held against
+    names = chosen(args.peer, (catalogue or Catalogue()).peers, args.steps)
     settings = _settings(args, name, model) | {"peers": names}
 
     def measure(report: Report, tell: Tell) -> None:
@@ -118,6 +118,18 @@ def run(args: argparse.Namespace, catalogue: Catalogue | None = None) -> int:
             race(racers, settings["rounds"], settings["pictures"], args.limit, tell)
 
     return conduct(args, "peers", settings, measure, derive)
+
+
+def chosen(asked: list[str] | None, peers: Mapping[str, Peer], steps: int) -> list[str]:
+    """Who is measured: those asked for, or all that paint in so few steps. The first is what others are held against.
+
+    Raises:
+        InputError: one that is asked for does not.
+    """
+    for name in asked or []:
+        if peers[name].least_steps > steps:
+            raise InputError(f"--steps: {name} takes {peers[name].least_steps} or more, got {steps}")
+    return [name for name in peers if (name in asked if asked else peers[name].least_steps <= steps)]
 
 
 def refuse_unraced(model: Model) -> None:

@@ -9,7 +9,7 @@ from latentrt_bench.peers.catalogue import HANDED_OVER
 from latentrt_bench.report import Report, Row
 
 # Of a peer's facts, those that say in what it differs from the others.
-TOLD = ("latents", "layout", "compiled", "loaded", "guidance")
+TOLD = ("latents", "layout", "compiled", "loaded", "guidance", "recipe")
 
 
 def sheets(report: Report) -> list[Sheet]:

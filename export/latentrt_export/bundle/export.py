@@ -12,9 +12,10 @@ from latentrt.errors import InputError, SettingError
 from latentrt.files import CONFIG as CONFIG_KIND
 from latentrt.models.component import Component
 from latentrt.models.copying import copy_own
-from latentrt.models.layout import ADVICE, CONFIG, INDEX, SCHEDULER_CONFIG
+from latentrt.models.layout import ADVICE, CONFIG, INDEX, LOW_RES_CONFIG, SCHEDULER_CONFIG
 from latentrt.models.manifest import (
     FORMAT_VERSION,
+    INT8_WEIGHTS_FILE,
     MANIFEST_NAME,
     WEIGHTS_FILE,
     ComponentEntry,
@@ -24,6 +25,7 @@ from latentrt.models.manifest import (
 )
 from latentrt.models.model import Model
 from latentrt.models.replacing import NOTHING_ELSE, Replacements
+from latentrt.networks import INT8
 from latentrt.text.folder_writer import network_config, write_beside, write_json, write_tokenizer
 from latentrt_export.bundle.source import open_source, tensors_of
 from latentrt_export.bundle.staging import staged
@@ -48,6 +50,7 @@ def export_model(
     dtype: str = "fp16",
     progress: Callable[[Progress], None] = lambda progress: None,
     given: Replacements = NOTHING_ELSE,
+    int8: bool = False,
 ) -> Manifest:
     """Write the bundle of a checkpoint to the folder `out`; return its manifest.
 
@@ -63,6 +66,7 @@ def export_model(
             bf16 or fp16 is kept exactly. What it cost is in the manifest (`Rounding`).
         progress: is told what is being done.
         given: networks that count in place of the model's own, or that a single file lacks.
+        int8: write the UNet in 8-bit integers besides, for ONNX Runtime on a CPU (docs/int8.md).
 
     Raises:
         InputError: `out` is taken, is being written by another process, or cannot be written.
@@ -80,14 +84,19 @@ def export_model(
     stop = threading.Event()
     with staged(target, lambda target: _check_free(target, overwrite)) as bundle:
         try:
-            return interruptible(lambda: _make(bundle, opened, dtype, progress, stop))
+            return interruptible(lambda: _make(bundle, opened, dtype, progress, stop, int8))
         except KeyboardInterrupt:  # torch and ONNX Runtime are not waited for
             stop.set()
             raise
 
 
 def _make(
-    bundle: Path, model: Model, dtype: str, progress: Callable[[Progress], None], stop: threading.Event
+    bundle: Path,
+    model: Model,
+    dtype: str,
+    progress: Callable[[Progress], None],
+    stop: threading.Event,
+    int8: bool,
 ) -> Manifest:
     def tell(message: str, fraction: float | None = None) -> None:
         if stop.is_set():
@@ -112,6 +121,7 @@ def _make(
             component,
             dtype,
             lambda done, total, name=name: tell(f"{name}: weights", done / total),  # type: ignore[misc]
+            in_int8=int8 and name in INT8,
         )
         proof = prove(folder, component, tensors_of(component), sizes, tell)
         components[name] = ComponentEntry(
@@ -123,6 +133,7 @@ def _make(
             fp32_only=proof.fp32_only or component.fp32_only,
             reference=proof.reference,
             rounding=proof.rounding,
+            int8_weights=f"{name}/{INT8_WEIGHTS_FILE}" if "int8" in graphs else None,
         )
     tell("hashes")
     files = sorted(path for path in bundle.rglob("*") if path.is_file())
@@ -145,7 +156,8 @@ def _write_beside(model: Model, bundle: Path) -> None:
     if model.contents is not None or model.entries:
         write_beside(model, bundle)
         return
-    for name in (INDEX, ADVICE, SCHEDULER_CONFIG):
+    low_res = (LOW_RES_CONFIG,) * bool(model.low_res_config)
+    for name in (INDEX, ADVICE, SCHEDULER_CONFIG, *low_res):
         copy_own(model.root, model.root / name, bundle / name, CONFIG_KIND)
     for encoder in model.text_encoders:
         write_tokenizer(model, encoder, bundle)

@@ -22,8 +22,16 @@ from latentrt.models.weights import Weights, extends, names_of
 
 Array = npt.NDArray[Any]
 
-# What a pipeline may hold beside its networks: the first three are written or not needed, the rest is left out.
-_OTHERS = ("scheduler", *TOKENIZER_FOLDERS, "feature_extractor", "safety_checker", "image_encoder")
+# What a pipeline may hold beside its networks: the first four are written or not needed, the rest is left out.
+_OTHERS = (
+    "scheduler",
+    "low_res_scheduler",
+    *TOKENIZER_FOLDERS,
+    "feature_extractor",
+    "safety_checker",
+    "image_encoder",
+    "depth_estimator",
+)
 # The networks that torch's classes are compared with.
 CLASSES = ("CLIPTextModel", "CLIPTextModelWithProjection", "UNet2DConditionModel", "AutoencoderKL")
 _MAPPED_BYTES = 256 << 20  # how much of a mapped file may be touched before its pages are given back

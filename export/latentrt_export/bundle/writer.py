@@ -1,5 +1,6 @@
 """Writes one component of a bundle: its weights, once, and both graphs that point into them."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from latentrt.engine.quantized import in_integers
 from latentrt.errors import WeightsError
 from latentrt.models.component import Component
-from latentrt.models.manifest import GRAPH_FILES, WEIGHTS_FILE, GraphEntry, ValueInfo
+from latentrt.models.manifest import GRAPH_FILES, INT8_WEIGHTS_FILE, WEIGHTS_FILE, GraphEntry, ValueInfo
 from latentrt.models.safetensors import ALIGNMENT, safetensors_header
 from latentrt.networks import COMPUTES, Graph, Place, Value, Variant
 from latentrt_export.bundle.source import Tensors, tensors_of
@@ -23,8 +25,11 @@ def write_component(
     component: Component,
     dtype: str = "fp16",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    in_int8: bool = False,
 ) -> dict[str, GraphEntry]:
     """Write `model.safetensors`, `model.onnx` and `model.fp32.onnx` into `folder`; return the graphs by compute type.
+
+    With `in_int8` also `model.int8.safetensors` and `model.int8.onnx`, of the checkpoint's own weights.
 
     Weights pass through memory one tensor at a time. Where they are stored as fp32, the graph of fp16 compute casts
     each of them. `progress` is told the bytes written, and how many there will be.
@@ -42,7 +47,55 @@ def write_component(
         graph.place(places)
         (folder / GRAPH_FILES[compute]).write_bytes(graph.serialize())
         entries[compute] = _entry(folder.name, GRAPH_FILES[compute], graph)
+    if in_int8:
+        graph = component.graph(Variant("int8", fused_attention=True))
+        graph.place(_write_integers(folder / INT8_WEIGHTS_FILE, graph, tensors_of(component), progress))
+        (folder / GRAPH_FILES["int8"]).write_bytes(graph.serialize())
+        entries["int8"] = _entry(folder.name, GRAPH_FILES["int8"], graph)
     return entries
+
+
+def _write_integers(
+    path: Path, graph: Graph, tensors: Tensors, progress: Callable[[int, int], None]
+) -> dict[str, Place]:
+    """Write what an int8 graph takes, integers and scales, and the rest in float16; return where each lies."""
+    kinds = {"I8": np.dtype(np.int8), "F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for parameter in graph.parameters:
+        if (one := parameter.quantized) is None:
+            wanted[parameter.name] = "F16", parameter.shape
+            continue
+        n_out = one.shape[0] // one.parts
+        for weight, scale in one.names(parameter.name):
+            wanted[weight] = "I8", (math.prod(one.shape[1:]), n_out)
+            wanted[scale] = "F32", (n_out,)
+    sizes = {name: math.prod(shape) * kinds[kind].itemsize for name, (kind, shape) in wanted.items()}
+    entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name in sorted(wanted, key=lambda name: sizes[name] % ALIGNMENT != 0):
+        kind, shape = wanted[name]
+        entries[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [at, at + sizes[name]]}
+        at += sizes[name]
+    header = safetensors_header(entries)
+    places = {
+        name: Place(kind, path.name, len(header) + entries[name]["data_offsets"][0], sizes[name])
+        for name, (kind, _) in wanted.items()
+    }
+    done = 0
+    with path.open("wb") as file:
+        file.write(header)
+        for parameter in graph.parameters:
+            array = tensors.read(parameter.name, parameter.shape)
+            if parameter.quantized is None:
+                made = {parameter.name: _convert(path, parameter.name, array, "<f2")}
+            else:
+                made = dict(in_integers(path.parent.name, parameter, array))
+            for name, values in made.items():
+                file.seek(places[name].offset)
+                file.write(values.data)
+                done += values.nbytes
+            progress(done, at)
+    return places
 
 
 def _write_weights(

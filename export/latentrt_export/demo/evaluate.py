@@ -126,11 +126,13 @@ def diffusers_painter(folder: Path, *, steps: int, guidance_scale: float, schedu
     return paint
 
 
-def latentrt_painter(model: str, *, steps: int, guidance_scale: float) -> Painter:
+def latentrt_painter(
+    model: str, *, steps: int, guidance_scale: float, dtype: str = "auto", device: str = "auto"
+) -> Painter:
     """The model through this project's torch-free runtime."""
     import latentrt
 
-    pipeline = latentrt.load(model)
+    pipeline = latentrt.load(model, device=device, dtype=dtype)
 
     def paint(texts: list[str], seeds: list[int]) -> list[np.ndarray]:
         options = {"num_inference_steps": steps, "guidance_scale": guidance_scale}

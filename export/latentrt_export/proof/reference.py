@@ -212,8 +212,8 @@ def _run(component: str, module: Any, trial: Mapping[str, Array], dtype: torch.d
         outputs |= {f"hidden_states.{i}": state for i, state in enumerate(result.hidden_states)}
     elif component == "unet":
         sample, timestep, context = (inputs.pop(k) for k in ("sample", "timestep", "encoder_hidden_states"))
-        guidance = inputs.pop("timestep_cond", None)
-        told = {"timestep_cond": guidance, "added_cond_kwargs": inputs}
+        told = {name: inputs.pop(name, None) for name in ("timestep_cond", "class_labels")}
+        told["added_cond_kwargs"] = inputs
         outputs = {"out_sample": module(sample, timestep, context, **told, return_dict=False)[0]}
     elif component == "vae_encoder":
         outputs = {"latent_parameters": module.encode(inputs["sample"]).latent_dist.parameters}

@@ -58,6 +58,7 @@ def describe() -> dict[str, Any]:
         "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
         "onnxruntime": None,
         "telemetry": _telemetry(),
+        "cache": _cache(),
         "providers": [],
         "auto": None,
     }
@@ -97,6 +98,16 @@ def _telemetry() -> dict[str, Any]:
     return {"off": value.strip().lower() in _YES, "set_by": f"{TELEMETRY}={value}"}
 
 
+def _cache() -> dict[str, Any] | None:
+    """Where prepared weights are kept, how much may be, and is; None where that is switched off."""
+    from latentrt.engine.prepared.folder import cache_here
+
+    cache = cache_here()
+    if cache is None:
+        return None
+    return {"folder": str(cache.root), "limit": cache.limit, "size": cache.size()}
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -131,6 +142,9 @@ def _text(facts: dict[str, Any]) -> str:
         lines.append(f"onnxruntime  {runtime['version']}, built with {', '.join(runtime['built_with'])}")
         lines.append(f"             {runtime['build']}")
     lines.append(f"telemetry    {'off' if telemetry['off'] else 'on'}, by {telemetry['set_by']}")
+    cache = facts["cache"]
+    size = "off" if cache is None else f"{cache['size'] / 1e9:.1f} of at most {cache['limit'] / 1e9:.1f} GB"
+    lines.append(f"cache        {size}{'' if cache is None else ', ' + cache['folder']}")
     lines.append("providers")
     lines += [
         f"  {'yes' if entry['available'] else 'no ':3} {entry['name']:10} {entry['reason']}"

@@ -4,12 +4,9 @@ import argparse
 import contextlib
 import dataclasses
 import re
-import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentrt.cli import arguments, options, paint
-from latentrt.cli.console import warn
+from latentrt.cli import again, arguments, options, paint
 from latentrt.errors import InputError
 from latentrt.painting.kinds import Number
 from latentrt.painting.second_pass import Hires
@@ -32,14 +29,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help="what to paint")
-    parser.add_argument(
-        "--from",
-        dest="picture",
-        type=Path,
-        metavar="PICTURE",
-        help="take everything that is not given from the text that a picture made by latentrt or AUTOMATIC1111 carries",
-    )
+    again.add_arguments(parser)
     group = parser.add_argument_group("larger than the model was made for (AUTOMATIC1111's hires fix)")
     group.add_argument(
         "--hires",
@@ -63,14 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    settings: Recalled = options.given(args, Settings)  # type: ignore[assignment]
-    hires = None
-    if args.picture is not None:
-        settings = _recalled(args, settings)
-        hires = settings.pop("hires", None)
-    prompt = settings.pop("prompt", args.prompt)
-    if prompt is None:
-        raise InputError("expected a PROMPT, or --from PICTURE")
+    given: Recalled = options.given(args, Settings)  # type: ignore[assignment]
+    prompt, settings = again.filled(args, given, "txt2img")
+    hires = settings.pop("hires", None)
     hires = _hires(args, hires)
     if args.refiner is None and args.refiner_start is not None:
         raise InputError("--refiner-start: does nothing without --refiner")
@@ -119,49 +104,3 @@ def _hires(args: argparse.Namespace, recalled: Hires | None) -> Hires | None:
     hires = dataclasses.replace(Hires() if recalled is None else recalled, **given)
     find_upscaler(hires.upscaler)  # refused before a model is loaded
     return hires
-
-
-def _recalled(args: argparse.Namespace, given: "Recalled") -> "Recalled":
-    """Fill in what was not given from the text of the picture `args.picture`."""
-    from latentrt.models.locate import name_of
-    from latentrt.painting.recall import NotHeeded, recall
-    from latentrt.pictures.images import read_parameters
-    from latentrt.pictures.metadata import parse_parameters
-
-    text = read_parameters(args.picture)
-    if text is None:
-        raise InputError(f"{args.picture}: carries no `parameters` text to make it again from")
-    if args.prompt is not None:
-        given["prompt"] = args.prompt
-    if args.hires == "off":
-        given["hires"] = None
-    count = given.pop("num_images", None)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            settings = recall(text, **given)
-    except InputError as error:
-        raise InputError(f"{args.picture}: {options.in_options(error)}") from None
-    again = arguments.parts_given(args)
-    for warning in caught:
-        message = warning.message
-        if isinstance(message, NotHeeded):
-            if not (names := [name for name in message.names if name not in again]):
-                continue
-            message = NotHeeded(names)
-        warnings.warn(message, stacklevel=1)
-    made_by = parse_parameters(text).model
-    if args.model is None and made_by not in (None, "demo"):
-        raise InputError(
-            f"{args.picture}: was made with the model {made_by!r}; say where that is with --model PATH"
-        )
-    named = None if args.model is None else (name_of(args.model), Path(args.model).resolve().name)
-    if named is not None and made_by is not None and made_by not in named:
-        warn(f"{args.picture} was made with the model {made_by!r}, and will look different with {args.model}")
-    if (several := settings.pop("num_images", None)) is not None:
-        raise InputError(
-            f"{args.picture}: was one of {several} pictures drawn from one seed, and cannot be made again alone; make "
-            f"all again with --one-stream --seed {settings['seed']} --count {several}, or say another --seed"
-        )
-    settings["num_images"] = count
-    return settings

@@ -1,4 +1,4 @@
-"""`latentrt info`: what a model is made of."""
+"""`latentrt info`: what a model is made of, or what a picture says of how it was made."""
 
 import argparse
 import json
@@ -17,6 +17,7 @@ examples:
   latentrt info path/to/checkpoint --json
   latentrt info path/to/model.safetensors
   latentrt info org/name@revision
+  latentrt info picture.png
 """
 
 # What of each config tells most; all that are there are shown.
@@ -42,7 +43,7 @@ _SHOWN = 100  # signs of an entry of metadata, which may hold whole workflows an
 # Of what is advised or follows from the model, beside size, steps, guidance scale and sampler.
 _MORE_DEFAULTS = ("timesteps", "eta", "guidance_rescale", "image_guidance_scale")
 # What a pipeline may hold beside its networks, and diffusers runs.
-_NOT_RUN = ("safety_checker", "image_encoder")
+_NOT_RUN = ("safety_checker", "image_encoder", "depth_estimator", "watermarker")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model",
         metavar="MODEL",
         help="demo, a .safetensors file, a diffusers folder, a bundle, ONNX graphs that others exported, or "
-        "org/name[@revision]",
+        "org/name[@revision]; or a picture, whose text is shown, who wrote it, and what --from makes of it",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
@@ -63,10 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    from latentrt.models.bundle import open_model
+    from latentrt.cli import picture_info
+    from latentrt.models.bundle import open_part
     from latentrt.models.manifest import hash_file
 
-    model = open_model(args.model)
+    if picture_info.is_picture(args.model):
+        told = picture_info.describe(args.model)
+        print(json.dumps(told) if args.json else picture_info.lines(told))
+        return 0
+    model = open_part(args.model)
     facts = describe(model)
     if facts["file"] is not None:
         facts["file"]["sha256"] = None if args.no_hash else hash_file(model.root).sha256
@@ -76,44 +82,55 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(model: "Model") -> dict[str, Any]:
     """Everything shown, as plain data."""
-    from latentrt.errors import InputError, ModelError
-    from latentrt.painting.advice import filled
-    from latentrt.samplers import resolve
+    from latentrt.models.replacing import lacking
 
-    sides: dict[str, Any]
-    try:
-        sides = {name: model.default_side(name) for name in ("width", "height")}
-    except ModelError as error:
-        sides = {"width": None, "height": None, "size_error": str(error)}
-    defaults = filled(model, {})
-    prediction_type = str(model.scheduler_config.get("prediction_type", "epsilon"))
-    try:
-        sampler = resolve(defaults["sampler"], model.scheduler_config, where=model.scheduler_where)
-        sampler_name, prediction_type = sampler.label, sampler.prediction_type
-    except (InputError, ModelError) as error:
-        sampler_name = f"none ({error})"
+    prediction_type, defaults = _defaults(model)
     return {
         "name": model.name,
         "path": str(model.root),
         "kind": _kind(model),
         "family": model.family,
         "pipeline": model.index.get("_class_name"),
+        "lacks": lacking(model),
         "scheduler": model.scheduler_config.get("_class_name"),
         "prediction_type": prediction_type,
         "prediction_why": model.prediction_why,
         "notes": list(model.notes),
-        "defaults": {
-            **sides,
-            "steps": defaults["num_inference_steps"] or len(defaults["timesteps"]),
-            "guidance_scale": defaults["guidance_scale"],
-            "sampler": sampler_name,
-            **{name: defaults[name] for name in _MORE_DEFAULTS if defaults.get(name) is not None},
-        },
+        "defaults": defaults,
         "repairs": [str(repair) for repair in model.repairs],
         "not_run": [name for name in _NOT_RUN if _is_there(model.index.get(name))],
         "parameters": _parameters(model),
         "file": None if model.contents is None else _file(model.contents),
         "components": {name: _component(component) for name, component in model.components.items()},
+    }
+
+
+def _defaults(model: "Model") -> tuple[str, dict[str, Any] | None]:
+    """What it predicts, and what counts where nothing is asked for; None of a file without an autoencoder."""
+    from latentrt.errors import InputError, ModelError
+    from latentrt.painting.advice import filled
+    from latentrt.samplers import resolve
+
+    prediction_type = str(model.scheduler_config.get("prediction_type", "epsilon"))
+    if "vae_decoder" not in model.components:
+        return prediction_type, None
+    sides: dict[str, Any]
+    try:
+        sides = {name: model.default_side(name) for name in ("width", "height")}
+    except ModelError as error:
+        sides = {"width": None, "height": None, "size_error": str(error)}
+    defaults = filled(model, {})
+    try:
+        sampler = resolve(defaults["sampler"], model.scheduler_config, where=model.scheduler_where)
+        sampler_name, prediction_type = sampler.label, sampler.prediction_type
+    except (InputError, ModelError) as error:
+        sampler_name = f"none ({error})"
+    return prediction_type, {
+        **sides,
+        "steps": defaults["num_inference_steps"] or len(defaults["timesteps"]),
+        "guidance_scale": defaults["guidance_scale"],
+        "sampler": sampler_name,
+        **{name: defaults[name] for name in _MORE_DEFAULTS if defaults.get(name) is not None},
     }
 
 
@@ -196,19 +213,15 @@ def _graph(component: "Component") -> dict[str, Any]:
 def _text(facts: dict[str, Any]) -> str:
     from latentrt.cli import given_info
 
-    defaults = facts["defaults"]
-    size = defaults.get("size_error") or f"{defaults['width']}x{defaults['height']}"
     lines = [
         f"{facts['name']}: {facts['kind']}, {facts['family'] or facts['pipeline']}, "
         f"{facts['parameters'] / 1e6:.1f} M parameters",
         f"  path       {facts['path']}",
+        *([] if facts["lacks"] is None else [f"  lacks      {facts['lacks']}"]),
         f"  scheduler  {facts['scheduler']}, predicts {facts['prediction_type']}"
         + (f": {facts['prediction_why']}" if facts["prediction_why"] else ""),
-        f"  defaults   {size}, {defaults['steps']} steps, "
-        f"guidance scale {number_text(defaults['guidance_scale'])}, {defaults['sampler']}",
+        *([] if facts["defaults"] is None else _default_lines(facts["defaults"])),
     ]
-    more = [f"{name} {_short(defaults[name])}" for name in _MORE_DEFAULTS if name in defaults]
-    lines += [f"             {', '.join(more)}"] * bool(more)
     lines += [] if facts["file"] is None else _file_lines(facts["file"])
     lines += [f"  note       {note}" for note in facts["notes"]]
     lines += [f"  repaired   {repair}" for repair in facts["repairs"]]
@@ -230,6 +243,17 @@ def _text(facts: dict[str, Any]) -> str:
             "    config   " + ", ".join(f"{key} {_short(value)}" for key, value in part["config"].items()),
         ]
     return "\n".join(lines)
+
+
+def _default_lines(defaults: dict[str, Any]) -> list[str]:
+    """What counts where nothing is asked for, as text."""
+    size = defaults.get("size_error") or f"{defaults['width']}x{defaults['height']}"
+    more = [f"{name} {_short(defaults[name])}" for name in _MORE_DEFAULTS if name in defaults]
+    return [
+        f"  defaults   {size}, {defaults['steps']} steps, "
+        f"guidance scale {number_text(defaults['guidance_scale'])}, {defaults['sampler']}",
+        *[f"             {', '.join(more)}"] * bool(more),
+    ]
 
 
 def _file_lines(file: dict[str, Any]) -> list[str]:

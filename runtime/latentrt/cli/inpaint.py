@@ -2,10 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from latentrt.cli import options, paint
+from latentrt.cli import again, options, paint
 from latentrt.errors import InputError
 from latentrt.painting.picture_settings import InpaintSettings
+
+if TYPE_CHECKING:
+    from latentrt.painting.recall import Recalled
 
 EXAMPLES = """\
 examples:
@@ -21,7 +25,7 @@ PADDING = 32  # AUTOMATIC1111's
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("prompt", metavar="PROMPT", help="what to paint")
+    again.add_arguments(parser)
     parser.add_argument("--image", type=Path, required=True, metavar="IMG", help="the picture to paint into")
     parser.add_argument(
         "--mask", type=Path, required=True, metavar="MASK", help="where, of the picture's proportions"
@@ -36,18 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
+    from latentrt.painting.following import reads_opaque
     from latentrt.pictures.images import load_image
     from latentrt.pictures.mask import load_mask
 
-    if args.padding is not None and not args.only_masked:
+    if args.padding is not None and not args.only_masked and args.picture is None:
         raise InputError("--padding: does nothing without --only-masked")
     if args.only_masked and args.padding is None:
         args.padding = PADDING
-    image, mask = load_image(args.image), load_mask(args.mask)
-    settings: InpaintSettings = options.given(args, InpaintSettings)  # type: ignore[assignment]
+    given: Recalled = options.given(args, InpaintSettings)  # type: ignore[assignment]
+    prompt, settings = again.filled(args, given, "inpaint")
+    image, mask = load_image(args.image, reads_opaque(settings.get("like"))), load_mask(args.mask)
     return paint.paint(
         args,
-        args.prompt,
+        prompt,
         settings,
-        lambda pipeline, settings: pipeline.start_inpaint(args.prompt, image, mask, **settings),
+        lambda pipeline, settings: pipeline.start_inpaint(prompt, image, mask, **settings),
     )

@@ -30,6 +30,8 @@ def add_options(parser: Group, of: type, without: Collection[str] = ()) -> dict[
             options |= {"choices": setting.kind.names}
         else:
             options |= {"type": reading(setting.kind), "metavar": option.metavar}
+        if option.repeats:
+            options |= {"action": "append"}
         target.add_argument(option.name, **options)
     return groups
 
@@ -39,6 +41,8 @@ def given(args: argparse.Namespace, of: type) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name, setting in shown(of).items():
         value = None if setting.option is None else getattr(args, _attribute(setting.option), None)
+        if value is not None and setting.option is not None and setting.option.repeats:
+            value = {key: one for part in value for key, one in part.items()}
         if value is not None:
             settings |= apart(name, value, of)
     return settings
@@ -74,6 +78,10 @@ def option_of(name: str) -> str:
     """The option that sets a setting, or the name itself where there is none."""
     if name == "padding_mask_crop":  # has two; this one asks for it
         return "--only-masked"
+    if name == "taesd of latentrt.load":
+        return "--taesd"
+    if name == "depth":  # a picture, and no setting
+        return "--depth"
     if name in ("hires", "hires scale", "hires size"):
         return "--hires"
     settings: dict[str, Setting] = {f"hires {field}": setting for field, setting in declared(Hires).items()}

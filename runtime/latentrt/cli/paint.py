@@ -1,4 +1,4 @@
-"""What generate, img2img and inpaint share: arguments, the loop over the steps, and writing the pictures."""
+"""What generate, img2img, inpaint and upscale share: arguments, the loop over the steps, and writing the pictures."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from latentrt.cli import arguments, options, previews, seeding
 from latentrt.cli.console import say
 from latentrt.cli.output import Save, plan
+from latentrt.painting.fast import Fast
 from latentrt.painting.picture_settings import RUNS
 from latentrt.painting.second_pass import Hires
 from latentrt.painting.setting import record
@@ -67,7 +68,7 @@ def paint(
 
     with (
         output.claimed() as save,
-        previews.Previews(args) as shown,
+        previews.Previews(args, _fast(settings).decoder == "taesd") as shown,
         arguments.load(args) as pipeline,
     ):
         shown.open(pipeline)
@@ -154,6 +155,12 @@ class _Bar:
         """A line on stdout, with the bar out of its way."""
         self._bar.clear()
         print(line, flush=True)
+
+
+def _fast(settings: "Settings") -> Fast:
+    """The recipe, which options and pictures give as a record."""
+    recipe = settings.get("fast")
+    return recipe if isinstance(recipe, Fast) else Fast()
 
 
 def _size(settings: "Settings") -> tuple[int, int] | None:

@@ -28,12 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--preview-every", type=arguments.natural, metavar="N", help="every N steps alone (default: 1)"
     )
-    group.add_argument(
-        "--taesd",
-        type=Path,
-        metavar="FOLDER",
-        help="decode previews with the TAESD there (default: the model's own folder taesd, else a linear map)",
-    )
+    arguments.add_taesd(group)
 
 
 class Previews:
@@ -43,20 +38,24 @@ class Previews:
 
     Args:
         args: of the command.
+        decodes: the TAESD of `--taesd` decodes the pictures, too.
 
     Raises:
         InputError: an unknown suffix, no such folder, a file that somebody else is writing, or an option that does
             nothing without `--preview`.
     """
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace, decodes: bool = False) -> None:
         self._args = args
         self._preview: Preview | None = None
         self._claim: Claim | None = None
         if args.preview is None:
             for name in ("preview_every", "taesd"):
-                if getattr(args, name) is not None:
-                    raise InputError(f"--{name.replace('_', '-')}: does nothing without --preview")
+                if getattr(args, name) is not None and not (name == "taesd" and decodes):
+                    or_decoder = ", or --fast decoder=taesd" if name == "taesd" else ""
+                    raise InputError(
+                        f"--{name.replace('_', '-')}: does nothing without --preview{or_decoder}"
+                    )
             return
         from latentrt.pictures.images import output_format
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import textwrap
 from typing import Any
 
 EXAMPLES = """\
@@ -11,7 +12,7 @@ examples:
   latentrt generate "a fox" --sampler "DPM++ 2M Karras"
 """
 
-_WIDTHS = (18, 18, 18, 31)
+_WIDTHS = (30, 10, 17, 31)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,18 +29,18 @@ def run(args: argparse.Namespace) -> int:
         schedules = [{"comfyui": name, "automatic1111": label} for name, label in SCHEDULE_LABELS.items()]
         print(json.dumps({"samplers": rows, "schedules": schedules}))
         return 0
-    _print("--sampler", "ComfyUI", "AUTOMATIC1111", "diffusers", "--schedule")
+    _print("--sampler", "ComfyUI", "AUTOMATIC1111", "diffusers", "schedule")
     for row in rows:
         _print(
             row["name"],
-            row["comfyui"] or "–",
+            "the same" if row["comfyui"] == row["name"] else row["comfyui"] or "–",
             row["automatic1111"] or "–",
             row["diffusers"],
             "any" if row["takes_schedules"] else "–",
         )
     print()
     print("--schedule, ComfyUI's names or AUTOMATIC1111's:")
-    print("  " + ", ".join(SCHEDULE_LABELS))
+    print(textwrap.fill(", ".join(SCHEDULE_LABELS), 100, initial_indent="  ", subsequent_indent="  "))
     print("A schedule may also stand behind a name, as in 'dpmpp_2m karras' or 'DPM++ 2M Karras'.")
     print("A diffusers class is a name, too, and takes the model's scheduler_config.json as it is.")
     return 0

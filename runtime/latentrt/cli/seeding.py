@@ -1,7 +1,10 @@
 """Seeds on the command line: which pictures, and what noise each begins with."""
 
 from latentrt.errors import InputError
-from latentrt.painting.kinds import MAX_SEED, drawn
+from latentrt.painting.kinds import drawn
+from latentrt.painting.program_parts import with_parts
+from latentrt.painting.programs import PROGRAMS
+from latentrt.painting.seeds import following
 from latentrt.painting.settings import Settings
 
 
@@ -12,6 +15,9 @@ def count(settings: Settings) -> int:
         InputError: --count contradicts --seed.
     """
     seeds, asked = len(_seeds(settings)), settings.get("num_images")
+    places = settings.get("batch_index")
+    if asked is None and places is not None:
+        return len(places)
     if asked is None:
         return seeds
     if seeds not in (1, asked):
@@ -27,6 +33,11 @@ def batches(settings: Settings, *, one_stream: bool = False, low_memory: bool = 
     """
     pictures, batch_size = count(settings), settings.get("batch_size")
     seeds = [drawn(seed) for seed in _seeds(settings)]
+    if one_stream and _counts(settings):
+        raise InputError(
+            f"--one-stream: {settings['like']} counts seeds up; leave it out, or say --like-part batch_seeds=one_stream"
+        )
+    one_stream = one_stream or settings.get("batch_index") is not None
     variation = _seeds(settings, "variation_seed")
     if not settings.get("variation_strength") and "variation_seed" in settings:
         raise InputError("--variation-seed: does nothing without --variation-strength")
@@ -41,13 +52,13 @@ def batches(settings: Settings, *, one_stream: bool = False, low_memory: bool = 
         shared.pop(name, None)  # type: ignore[misc]
     variations: list[int] = []
     if settings.get("variation_strength"):
-        variations = _counted("--variation-seed", drawn(variation[0]), pictures)
+        variations = following("variation_seed", drawn(variation[0]), pictures)
     if one_stream:
         if variations:
             shared["variation_seed"] = variations[0]
         return [{**shared, "seed": seeds[0], "num_images": pictures}]
     if len(seeds) < pictures:  # AUTOMATIC1111 counts up the one seed or the other
-        seeds = seeds * pictures if variations else _counted("--seed", seeds[0], pictures)
+        seeds = seeds * pictures if variations else following("seed", seeds[0], pictures)
     # Networks that are freed after their stage are worth one stage for all pictures, not one for each batch.
     size = pictures if low_memory else min(batch_size or 1, pictures)
     made: list[Settings] = []
@@ -60,13 +71,13 @@ def batches(settings: Settings, *, one_stream: bool = False, low_memory: bool = 
     return made
 
 
+def _counts(settings: Settings) -> bool:
+    """Whether the program that the run follows has no batch of one stream."""
+    program = PROGRAMS[settings.get("like") or "diffusers"]  # type: ignore[index]  # the command line's are names
+    return program is not None and with_parts(program, settings.get("like_parts") or {}).counts_seeds
+
+
 def _seeds(settings: Settings, name: str = "seed") -> list[int | None]:
     """The seeds that are asked for; None is a random one."""
     seeds = settings.get(name)
     return list(seeds) if isinstance(seeds, list) else [seeds]  # type: ignore[list-item]
-
-
-def _counted(name: str, first: int, number: int) -> list[int]:
-    if first + number - 1 > MAX_SEED:
-        raise InputError(f"{name}: {number} seeds from {first} go beyond {MAX_SEED}")
-    return list(range(first, first + number))

@@ -17,6 +17,7 @@ from latentrt.cli.console import progress_line, say
 from latentrt.cli.output import plan
 from latentrt.cli.previews import say_tiles
 from latentrt.errors import InputError, SettingError
+from latentrt.painting.fast import Fast
 from latentrt.painting.kinds import drawn
 from latentrt.painting.picture_settings import Img2ImgSettings
 
@@ -58,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--image", type=Path, metavar="IMG", help="paint over this picture")
     parser.add_argument(
+        "--depth", type=Path, metavar="IMG", help="of a depth model: how far all in it is (see img2img)"
+    )
+    parser.add_argument(
         "--out",
         default="sweep.png",
         metavar="FILE",
@@ -67,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep", metavar="PATH", help="write the single pictures as well: a folder/, or a name with {index}"
     )
     arguments.add_tile(parser)
+    arguments.add_taesd(parser)
     arguments.add_model(parser)
     arguments.add_low_memory(parser)
     arguments.add_reporting(parser)
@@ -90,13 +95,18 @@ def run(args: argparse.Namespace) -> int:
     kept = None if args.keep is None else plan(args.keep, count)
     if kept is not None:
         kept.check()
-    image = None
-    if args.image is not None:
-        from latentrt.pictures.images import load_image
-
-        image = load_image(args.image)
     seed = drawn(args.seed)
     shared = {**options.given(args, Img2ImgSettings), "seed": seed}
+    recipes = [one for axis in (x, y, z) for one in axis.values if axis.of.setting == "fast"]
+    arguments.check_taesd(args, [*recipes, shared.get("fast", Fast())])
+    shown: dict[str, Any] = {}
+    if args.image is not None:
+        from latentrt.painting.following import reads_opaque
+        from latentrt.pictures.depth_map import load_depth
+        from latentrt.pictures.images import load_image
+
+        shown = {"image": load_image(args.image, reads_opaque(shared.get("like")))}
+        shown |= {} if args.depth is None else {"depth": load_depth(args.depth)}
 
     from latentrt.pictures.metadata import format_parameters
 
@@ -109,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         contextlib.nullcontext() if kept is None else kept.claimed() as keep,
         arguments.load(args) as pipeline,
     ):
-        cells = _cells(pipeline, args.prompt, image, shared, (x, y, z))
+        cells = _cells(pipeline, args.prompt, shown, shared, (x, y, z))
         _check_size(cells, args.out)
         if not args.quiet:
             largest = max((cell.generation.request for cell in cells), key=lambda r: r.width * r.height)
@@ -153,6 +163,8 @@ def _check_axes(args: argparse.Namespace, axes: tuple[Axis, Axis, Axis]) -> None
     for name in options.given(args, Img2ImgSettings):
         if name in settings or (name in ("width", "height") and "size" in settings):
             raise SettingError(name, "does nothing beside the axis over it")
+    if args.image is None and args.depth is not None:
+        raise SettingError("depth", "is how far all in a picture is; give that with --image")
     if args.image is None and (args.strength is not None or "strength" in settings):
         raise SettingError("strength", "is how far to go from a picture; give that with --image")
 
@@ -160,7 +172,7 @@ def _check_axes(args: argparse.Namespace, axes: tuple[Axis, Axis, Axis]) -> None
 def _cells(
     pipeline: "Pipeline",
     prompt: str,
-    image: "Image | None",
+    shown: dict[str, Any],
     shared: dict[str, Any],
     axes: tuple[Axis, Axis, Axis],
 ) -> list[_Cell]:
@@ -178,7 +190,7 @@ def _cells(
             settings |= options.apart(one.of.setting, one.values[index], Img2ImgSettings)
         settings["seed"] = [settings["seed"]]
         try:
-            start = pipeline.start_txt2img if image is None else partial(pipeline.start_img2img, image=image)
+            start = partial(pipeline.start_img2img, **shown) if shown else pipeline.start_txt2img
             cells.append(_Cell(place, start(**settings)))
         except InputError as error:
             where = ", ".join(f"{one.of.label} {one.texts[index]}" for one, index in chosen)

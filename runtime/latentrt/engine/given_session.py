@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from latentrt.engine import arena
 from latentrt.engine.interrupt import interruptible
 from latentrt.engine.operators import check_operators
 from latentrt.engine.providers import Provider, open_session
@@ -52,6 +53,8 @@ class GivenSession:
         options = provider.session_options(part.graph.precision, low_memory)
         options.enable_mem_pattern = False  # as of `Session`: sizes change
         try:
+            if provider.name == "cpu":
+                arena.share(options)
             self._session: Any = interruptible(
                 lambda: open_session(str(part.graph.file), options),
                 lambda: options.set_load_cancellation_flag(True),
@@ -108,6 +111,8 @@ class GivenSession:
     def close(self) -> None:
         """Free the session and its weights; further runs fail."""
         self._session = None
+        if self.provider.name == "cpu":
+            arena.give_back()
 
     def _run(self, feeds: Mapping[str, Array], names: Sequence[str], batch: int) -> dict[str, Array]:
         fed = {

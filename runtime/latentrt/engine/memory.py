@@ -7,21 +7,24 @@ import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner, Shapes
+from latentrt.engine.session import reorders
 from latentrt.models.component import Component
 from latentrt.networks import Compute, Value, Variant
 from latentrt.networks.cost.macs import cost
 from latentrt.networks.variant import Norms
 
 # As measured with ONNX Runtime 1.32's CPU provider, in shares of a network's weights: what comes and goes while they
-# are widened; and what one whose weights stay in the file takes while it runs, since its allocator keeps what it grew
-# to until the end of the run.
-_LOADING, _STREAMED = 0.03, 0.35
+# are widened; and what one whose weights stay in the file takes while it runs.
+_LOADING, _STREAMED = 0.03, 0.2
+# Likewise, in shares of activations: a graph that ONNX Runtime has optimised and saved takes 1.26 to 1.53 of them.
+_SAVED = 1.4
 _SESSION = 8_000_000  # bytes of a session without weights: its graph and its plan
+_ARENA = 34_000_000  # bytes of the arena's account of a block
 
 
 @dataclass(frozen=True)
@@ -52,26 +55,36 @@ class Call:
         """Bytes that it holds while it is loaded."""
         if self.runner.streams:
             return _SESSION
-        return _SESSION + _counted(self)[0]
+        counted = _counted(self)
+        if self.runner.kept(self.norms) is None:
+            return _SESSION + counted.weights
+        # What is prepared is mapped; of what ONNX Runtime has not optimised, products are packed.
+        return _SESSION + (0 if counted.reorders else counted.weights - counted.kernels)
 
     def loading(self, low_memory: bool) -> int:
-        """Bytes that it takes besides while it is loaded, at the most: weights of convolutions are re-ordered."""
+        """Bytes that it takes besides while it is loaded, at the most.
+
+        Weights of convolutions are re-ordered; those in integers are handed over.
+        """
         if self.runner.streams:
             return 0
-        weights, convolved, _ = _counted(self)
-        reordered = 0 if low_memory or not self.runner.provider.widens_weights else convolved
-        return int(_LOADING * weights) + reordered
+        counted, kept = _counted(self), self.runner.kept(self.norms)
+        coming = int(_LOADING * counted.weights) + counted.integers
+        if kept is not None:
+            return coming + (counted.weights if counted.reorders and not kept else 0)
+        if low_memory or not self.runner.provider.widens_weights or not counted.reorders:
+            return coming
+        return coming + counted.kernels
 
     @property
     def running(self) -> int:
-        """Bytes that one run takes besides."""
-        weights, _, activations = _counted(self)
-        return int(_STREAMED * weights) + activations if self.runner.streams else activations
-
-    @property
-    def kept(self) -> int:
-        """Bytes of these that it keeps for the next run."""
-        return 0 if self.runner.streams else self.running
+        """Bytes of the system's memory that one run takes besides."""
+        if self.runner.provider.name == "cuda":  # on the device
+            return 0
+        counted = _counted(self)
+        streamed = int(_STREAMED * counted.weights) if self.runner.streams else 0
+        saved = counted.reorders and self.runner.kept(self.norms) is not None
+        return streamed + int((_SAVED if saved else 1.0) * counted.activations)
 
 
 @dataclass(frozen=True)
@@ -92,22 +105,24 @@ class Peak:
 def peak(calls: Sequence[Call], low_memory: bool) -> Peak:
     """The peak over networks that are run one after the other.
 
-    Networks stay loaded, and keep what their largest run took; with `low_memory`, one is loaded at a time.
+    Networks stay loaded; with `low_memory`, one is loaded at a time. All compute in one arena, which keeps what the
+    largest run took until a network is loaded or closed.
     """
     held = {_key(call): call for call in _loaded(calls)}
-    credit = sum(call.weights + call.kept for call in held.values())
+    arena = max((call.running for call in held.values()), default=0)
+    credit = sum(call.weights for call in held.values()) + arena + (_ARENA if held else 0)
     worst = Peak(0, 0, calls[0].component)
     for call in calls:
         before = held.pop(_key(call), None)
         if low_memory:
             held.clear()
         weights = sum(other.weights for other in held.values()) + call.weights
-        kept = sum(other.kept for other in held.values()) + call.beside
-        extra = call.running if before is not None else max(call.loading(low_memory), call.running)
-        total = weights + kept + extra - credit
+        loading = call.loading(low_memory) if before is None else 0
+        arena = call.running if before is None or low_memory else max(arena, call.running)
+        total = weights + max(loading, _ARENA + arena) + call.beside - credit
         if total > worst.total:
             worst = Peak(total, weights, call.component)
-        held[_key(call)] = call if before is None or call.kept >= before.kept else before
+        held[_key(call)] = call
     return worst
 
 
@@ -136,12 +151,28 @@ def _key(call: Call) -> tuple[int, str]:
     return id(call.networks), call.component
 
 
-def _counted(call: Call) -> tuple[int, int, int]:
-    """Bytes of weights, of these those of convolutions, and of activations."""
+@dataclass(frozen=True)
+class _Counted:
+    """Bytes of a network: of weights, of these of convolutions' kernels and of integers, and of activations in a run.
+
+    `reorders`: the kernels are re-ordered.
+    """
+
+    weights: int
+    kernels: int
+    integers: int
+    activations: int
+    reorders: bool
+
+
+def _counted(call: Call) -> _Counted:
+    """What a network takes, in the precision that is computed in."""
     component, runner = call.runner.component, call.runner
     # ONNX Runtime's CPU kernels compute in fp32, whatever the graph says.
-    compute = "fp32" if runner.provider.widens_weights else runner.dtype
-    return _cost(_Named(component), Variant(compute, call.norms), tuple(sorted(call.shapes.items())))
+    variant = runner.variant(call.norms)
+    if runner.provider.widens_weights and variant.compute == "fp16":
+        variant = replace(variant, compute="fp32")
+    return _cost(_Named(component), variant, tuple(sorted(call.shapes.items())))
 
 
 class _Named:
@@ -167,11 +198,10 @@ def _inputs(named: _Named, variant: Variant) -> Mapping[str, Value]:
 
 
 @functools.lru_cache(256)
-def _cost(
-    named: _Named, variant: Variant, shapes: tuple[tuple[str, tuple[int, ...]], ...]
-) -> tuple[int, int, int]:
+def _cost(named: _Named, variant: Variant, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> _Counted:
     graph = named.component.graph(variant)
     counted = cost(graph, dict(shapes))
-    convolved = sum(math.prod(parameter.shape) for parameter in graph.parameters if len(parameter.shape) == 4)
-    size = 2 if variant.compute == "fp16" else 4
-    return counted.weight_bytes, convolved * size, counted.peak_activation_bytes
+    kernels = int(graph.convolution_share * counted.weight_bytes)
+    reordered = reorders(graph, low_memory=False)
+    integers = sum(math.prod(one.shape) for one in graph.quantized.values())
+    return _Counted(counted.weight_bytes, kernels, integers, counted.peak_activation_bytes, reordered)

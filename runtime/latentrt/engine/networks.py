@@ -7,13 +7,14 @@ from pathlib import Path
 
 from latentrt.checks import DTYPES
 from latentrt.engine.operators import check_operators
+from latentrt.engine.prepared.folder import Cache, cache_here
 from latentrt.engine.providers import Provider, choose
 from latentrt.engine.runner import Runner
 from latentrt.engine.session import find_parameter
 from latentrt.errors import InputError, ModelError
 from latentrt.models.component import Component
 from latentrt.models.model import TEXT_ENCODERS, Model
-from latentrt.networks import Compute, Variant
+from latentrt.networks import Compute
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Placement:
         low_memory: load with less memory, see `Session`; and close each network when its stage is over.
         asked: `dtype` was asked for, and is not what suits the provider.
         force: run also what there seems to be no memory for.
+        cache: where networks are kept prepared; None: nowhere.
     """
 
     provider: Provider
@@ -33,9 +35,12 @@ class Placement:
     low_memory: bool = False
     asked: bool = False
     force: bool = False
+    cache: Cache | None = None
 
     def dtype_of(self, component: Component) -> Compute:
         """What one network computes in: fp32 where it is marked so, since it overflows in fp16; a given graph, its own.
+
+        In int8 the UNet computes, which takes nearly all of the time, and the others in fp32.
 
         Raises:
             InputError: another was asked for than a UNet's given graph has.
@@ -48,12 +53,14 @@ class Placement:
                     f"be changed; got {self.dtype!r}"
                 )
             return precision
+        if self.dtype == "int8":
+            return "int8" if component.name == "unet" else "fp32"
         return "fp32" if component.fp32_only else self.dtype
 
     def runner(self, component: Component) -> Runner:
         """What makes the sessions of one network here."""
         dtype = self.dtype_of(component)
-        return Runner(component, self.provider, dtype, self.low_memory, self.streams(component))
+        return Runner(component, self.provider, dtype, self.low_memory, self.streams(component), self.cache)
 
     def streams(self, component: Component) -> bool:
         """Whether its weights are widened in every run, see `Session`: those of what runs once for a prompt."""
@@ -62,22 +69,32 @@ class Placement:
 
 
 def place(
-    device: str = "auto", dtype: str = "auto", low_memory: bool = False, force: bool = False
+    device: str = "auto",
+    dtype: str = "auto",
+    low_memory: bool = False,
+    force: bool = False,
+    cache: bool = False,
 ) -> Placement:
     """Where networks can run here; for the arguments see `latentrt.load`.
 
     Raises:
-        InputError: no such device or dtype.
+        InputError: no such device or dtype, or a size of the cache that is none.
         ProviderError: the device was asked for and cannot be had.
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
-    for name, value in (("low_memory", low_memory), ("force", force)):
+    for name, value in (("low_memory", low_memory), ("force", force), ("cache", cache)):
         if not isinstance(value, bool):
             raise InputError(f"{name}: expected True or False, got {value!r}")
     provider = choose(device)
-    asked: dict[str, Compute] = {"auto": provider.dtype, "fp16": "fp16", "fp32": "fp32"}
-    return Placement(provider, asked[dtype], low_memory, dtype != "auto", force)
+    if dtype == "int8" and not provider.has_int8:
+        raise InputError(
+            f"dtype: int8 is computed on the CPU provider alone, and this is {provider.name}; expected device cpu, "
+            "or dtype auto, fp16 or fp32"
+        )
+    asked: dict[str, Compute] = {"auto": provider.dtype, "fp16": "fp16", "fp32": "fp32", "int8": "int8"}
+    kept = cache_here() if cache else None
+    return Placement(provider, asked[dtype], low_memory, dtype != "auto", force, kept)
 
 
 class Networks:
@@ -118,7 +135,7 @@ class Networks:
                     check_operators(name, given.graph, runner.provider)
                     self._checked.add(name)
                     continue
-                for parameter in runner.component.graph(Variant(runner.dtype)).parameters:
+                for parameter in runner.component.graph(runner.variant()).parameters:
                     find_parameter(name, parameter, runner.component.weights)
                 self._checked.add(name)
 

@@ -37,7 +37,8 @@ class Provider:
     the checkpoint's file. `widens_weights`: for fp32 compute it holds a wider copy of fp16 weights in the system's
     memory; `Session` sees to it that there is one at a time, or none. `pinned_sessions`: how many sessions to keep,
     each for sizes of its own, where the provider is faster with sizes that it knows; 0 where one session for all sizes
-    is as fast.
+    is as fast. `fused_attention`: its kernel of ONNX Runtime's MultiHeadAttention is the faster one, see `Variant`.
+    `has_int8`: it has the operators of int8 graphs.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Provider:
     maps_weights: bool = True
     widens_weights: bool = False
     pinned_sessions: int = 0
+    fused_attention: bool = False
+    has_int8: bool = False
 
     def session_options(
         self, dtype: str, low_memory: bool = False, streams: bool = False
@@ -57,6 +60,9 @@ class Provider:
         """
         options = ort.SessionOptions()
         options.log_severity_level = 3  # errors; what matters of warnings is checked and said by us
+        # The graph's own. ONNX Runtime's holds more at once: it casts all weights first, and leaves to the end what
+        # nothing waits for.
+        options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         if not self.graph_optimization:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         elif low_memory:
@@ -65,7 +71,6 @@ class Provider:
             # Above this level it folds casts whatever it is told.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
             options.add_session_config_entry("optimization.disable_specified_optimizers", "ConstantFolding")
-            options.execution_order = ort.ExecutionOrder.PRIORITY_BASED  # its own casts all weights first
         _ATTACH[self.name](options, dtype)
         return options
 
@@ -168,7 +173,8 @@ _PREFERENCE = (
         maps_weights=_openvino_built_in(),
         pinned_sessions=2 if _openvino_built_in() else 1,  # each holds a copy of weights that are handed over
     ),
-    Provider("cpu", "fp32", widens_weights=True),  # onnxruntime's x86 kernels compute in fp32 only
+    # onnxruntime's x86 kernels compute in fp32 only
+    Provider("cpu", "fp32", widens_weights=True, fused_attention=True, has_int8=True),
 )
 
 
@@ -208,7 +214,11 @@ def _probe(name: str) -> ProviderStatus:
     except Exception as error:
         return ProviderStatus(name, False, f"it does not start: {_first_line(error)}", detail)
     return ProviderStatus(
-        name, True, f"runs here; computes in {provider.dtype} unless told otherwise", detail
+        name,
+        True,
+        f"runs here; computes in {provider.dtype} unless told otherwise"
+        + (", the UNet also in int8 (--dtype int8)" if provider.has_int8 else ""),
+        detail,
     )
 
 

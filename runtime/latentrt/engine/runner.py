@@ -9,16 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.engine.given_session import GivenSession
+from latentrt.engine.prepared.entry import Entry
+from latentrt.engine.prepared.folder import Cache
+from latentrt.engine.prepared.key import key_of
+from latentrt.engine.prepared.making import needed
 from latentrt.engine.providers import Provider
-from latentrt.engine.session import Session
+from latentrt.engine.session import Session, reorders
 from latentrt.errors import Fp16RangeError, NumericsError
 from latentrt.models.component import Component
-from latentrt.networks import Compute, Value, Variant
+from latentrt.networks import Compute, Graph, Value, Variant
 from latentrt.networks.variant import Norms
 
 Array = npt.NDArray[Any]
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 Pinned: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
+
+_LEAST = 100_000_000  # bytes of weights in float32; what is smaller loads in half a second
 
 
 class Overflowed(UserWarning):
@@ -41,6 +47,7 @@ class Runner:
         dtype: what to compute in.
         low_memory: see `Session`; and one session is kept at a time.
         streams: see `Session`.
+        cache: where it is kept prepared; None: nowhere. Small networks are not, which load at once as they are.
     """
 
     def __init__(
@@ -50,12 +57,16 @@ class Runner:
         dtype: Compute,
         low_memory: bool = False,
         streams: bool = False,
+        cache: Cache | None = None,
     ) -> None:
         self.component = component
         self.provider = provider
         self.dtype = dtype
         self.low_memory = low_memory
         self.streams = streams
+        self.cache = cache
+        # of what is kept: its key, and what it takes on disk
+        self._known: dict[Variant, tuple[str, tuple[int, int]]] = {}
         self.load_seconds = 0.0
         self._lock = threading.Lock()  # two threads that want the same session make one
         self._sessions: dict[
@@ -79,14 +90,18 @@ class Runner:
         try:
             return self.session(shapes, norms).run(feeds, outputs)
         except NumericsError:
-            if self.dtype == "fp32" or self.component.given is not None:
+            if self.dtype != "fp16" or self.component.given is not None:
                 raise
         self._widen()
         return self.session(shapes, norms).run(feeds, outputs)
 
+    def variant(self, norms: Norms = "own") -> Variant:
+        """The variant of its graph that runs here."""
+        return Variant(self.dtype, norms, fused_attention=self.provider.fused_attention)
+
     def outputs(self, norms: Norms = "own") -> tuple[str, ...]:
         """The names of its outputs."""
-        return tuple(self.component.graph(Variant(self.dtype, norms)).outputs)
+        return tuple(self.component.graph(self.variant(norms)).outputs)
 
     def session(self, shapes: Shapes, norms: Norms = "own") -> Session | GivenSession:
         """The session for inputs of these shapes.
@@ -102,7 +117,7 @@ class Runner:
         return self._session(shapes, norms)
 
     def _session(self, shapes: Shapes, norms: Norms) -> Session | GivenSession:
-        variant = Variant(self.dtype, norms)
+        variant = self.variant(norms)
         pins = self.provider.pinned_sessions and self.component.given is None
         key = variant, tuple(shapes.items()) if pins else ()
         with self._lock:
@@ -151,11 +166,42 @@ class Runner:
             self.dtype,
             dimensions(graph.inputs, shapes) if self.provider.pinned_sessions else {},
             self.low_memory,
-            in_order=variant.norms != "own",
             streams=self.streams,
+            entry=self._entry(variant, shapes, graph),
         )
         self.load_seconds += session.load_seconds
         return session
+
+    def kept(self, norms: Norms = "own") -> bool | None:
+        """Whether what it loads is kept prepared: it is there, or is made first (False); None: neither."""
+        variant = self.variant(norms)
+        entry = self._entry(variant, {}, None)
+        if entry is None or self.cache is None:
+            return None
+        if entry.is_there:
+            return True
+        return False if self.cache.has_room(*self._known[variant][1]) else None
+
+    def _entry(self, variant: Variant, shapes: Shapes, graph: Graph | None) -> Entry | None:
+        """Where a variant of it is kept prepared; None: nowhere."""
+        if (
+            self.cache is None
+            or self.component.given is not None
+            or not self.provider.widens_weights
+            or self.provider.pinned_sessions
+            or self.dtype != "fp32"
+            or self.streams
+        ):
+            return None
+        if variant not in self._known:
+            graph = self.component.graph(variant) if graph is None else graph
+            reordered, weights = reorders(graph, self.low_memory), self.component.weights
+            key = key_of(self.component.name, graph, variant, weights, reordered)
+            self._known[variant] = key, needed(graph, reordered)
+        key, (size, _) = self._known[variant]
+        if size < _LEAST:
+            return None
+        return Entry(self.cache, key, self.component.name, self.component.weights.files, shapes)
 
     def _make_room(self, variant: Variant) -> None:
         """Close what is not to be kept beside a new session."""

@@ -9,9 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from latentrt.engine import arena
 from latentrt.engine.heap import give_back, giving_back
 from latentrt.engine.interrupt import interruptible
+from latentrt.engine.prepared.entry import Entry
+from latentrt.engine.prepared.making import as_optimised, prepare
 from latentrt.engine.providers import Provider, open_session
+from latentrt.engine.quantized import in_integers
 from latentrt.engine.stored import take_as_stored
 from latentrt.errors import (
     Fp16RangeError,
@@ -27,7 +31,7 @@ from latentrt.networks import Graph, Parameter, Place
 
 Array = npt.NDArray[Any]
 
-_SHRINK_KEY = "memory.enable_memory_arena_shrinkage"
+_FEW = 0.25  # of a network's weights
 _FOLDER_KEY = "session.model_external_initializers_file_folder_path"  # of a model that is loaded from bytes
 
 
@@ -39,13 +43,15 @@ class Session:
         graph: parsed; it is told where its parameters lie, so that it serves one session only.
         weights: where the parameters are found by name.
         provider: what runs it.
-        dtype: "fp16" or "fp32", what the graph computes in.
+        dtype: "fp16", "fp32" or "int8", what the graph computes in.
         dimensions: sizes of free dimensions that every run has; the provider plans for them.
         low_memory: load with less memory, and run a little slower.
-        in_order: compute nodes in the graph's order. ONNX Runtime's own leaves outputs that nothing waits for to the
-            end, and keeps what they are made of till then.
         streams: leave weights in the mapped file, and widen each in every run when its turn comes: a network that runs
             once for a prompt loads in a fraction of the time, and takes next to no memory.
+        entry: where its prepared form is kept; it is made if it is not there, and loaded from there. None: nowhere.
+
+    Attributes:
+        is_prepared: it was loaded so.
 
     Raises:
         WeightsError: a parameter is missing or has the wrong shape.
@@ -62,8 +68,8 @@ class Session:
         dtype: str,
         dimensions: Mapping[str, int] | None = None,
         low_memory: bool = False,
-        in_order: bool = False,
         streams: bool = False,
+        entry: Entry | None = None,
     ) -> None:
         started = time.perf_counter()
         self.component = component
@@ -71,37 +77,73 @@ class Session:
         self.inputs = graph.inputs
         self.outputs = graph.outputs
         self.dimensions = dict(dimensions or {})
-        self._streams = streams
         self.shapes: dict[str, tuple[int, ...]] = {}  # of the last run's inputs
         self._size = 0  # values that the last run was given
+        self.is_prepared = False
+        self._load_options = dtype, not reorders(graph, low_memory), streams
+        opened = None if entry is None else self._open_prepared(entry)
+        if opened is None:
+            opened = self._open(graph, weights, entry)
+        self._session: Any = opened
+        weights.release()
+        self.load_seconds = time.perf_counter() - started
+
+    def _open(self, graph: Graph, weights: Weights, entry: Entry | None) -> Any:
+        """ONNX Runtime's session over the checkpoint's own files; over what is prepared of them, where that is kept."""
+        provider, dtype = self.provider, self._load_options[0]
         folder = weights.files[0].resolve().parent
-        places, arrays = _place(
-            component, graph.parameters, weights, folder if provider.maps_weights else None
+        places, values = _place(
+            self.component, graph.parameters, weights, folder if provider.maps_weights else None
         )
         graph.place(places)
-        if provider.widens_weights and dtype == "fp32":
+        if provider.widens_weights and dtype != "fp16":
             take_as_stored(graph)
-        options = provider.session_options(dtype, low_memory, streams)
+        if entry is not None:
+            reordered = not self._load_options[1]
+            prepare(entry, graph, folder, values, self._options if reordered else None)
+            weights.release()
+            if (opened := self._open_prepared(entry)) is not None:
+                return opened
+        options = self._options(folder)
+        # ONNX Runtime needs them until there is a session (SessionOptions::AddExternalInitializers).
+        options.add_external_initializers(list(values), list(values.values()))
+        try:
+            return self._load(graph.serialize(), options)
+        except ProviderError as error:
+            raise ProviderError(f"{self.component}: {provider.name} refused {graph.name}: {error}") from error
+
+    def _open_prepared(self, entry: Entry) -> Any:
+        """The session of what is kept there; None where there is none that loads."""
+        found = entry.model()
+        if found is None:
+            return None
+        data, is_optimised = found
+        options = self._options(entry.folder)
+        try:
+            opened = self._load(data, as_optimised(options) if is_optimised else options)
+        except ProviderError as error:
+            entry.discard(str(error).splitlines()[0])
+            return None
+        self.is_prepared = True
+        return opened
+
+    def _options(self, folder: Path) -> ort.SessionOptions:
+        """How it is loaded, where its files lie in a folder."""
+        options = self.provider.session_options(*self._load_options)
         # A plan of memory is made for each size that comes, and its block taken beside what the first run took.
         options.enable_mem_pattern = bool(self.dimensions)
-        if in_order:
-            options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         for name, size in self.dimensions.items():
             options.add_free_dimension_override_by_name(name, size)
         options.add_session_config_entry(_FOLDER_KEY, str(folder))
-        # ONNX Runtime copies what is handed to it (SessionOptions::AddExternalInitializers), so nothing is kept here.
-        values = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
-        options.add_external_initializers(list(arrays), values)
-        data = graph.serialize()
-        try:
-            with giving_back():
-                self._session: Any = interruptible(
-                    lambda: open_session(data, options), lambda: options.set_load_cancellation_flag(True)
-                )
-        except ProviderError as error:
-            raise ProviderError(f"{component}: {provider.name} refused {graph.name}: {error}") from error
-        weights.release()
-        self.load_seconds = time.perf_counter() - started
+        return options
+
+    def _load(self, data: bytes, options: ort.SessionOptions) -> Any:
+        if self.provider.name == "cpu":
+            arena.share(options)
+        with giving_back():
+            return interruptible(
+                lambda: open_session(data, options), lambda: options.set_load_cancellation_flag(True)
+            )
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
         """Compute outputs from inputs, each cast to what the graph wants; floats come back as float32.
@@ -120,9 +162,7 @@ class Session:
                 f"{self.component}: no such input: {', '.join(sorted(unknown))}; has {', '.join(self.inputs)}"
             )
         size = sum(array.size for array in checked.values())
-        # The larger run's memory goes back; or that for widened weights, which others may want meanwhile.
-        shrinks = size < self._size or self._streams
-        self._size = size
+        shrinks, self._size = size < self._size, size
         self.shapes = {name: array.shape for name, array in checked.items()}
         results = run_native(self._session, self.component, self.provider, names, checked, shrinks)
         arrays = {}
@@ -137,6 +177,8 @@ class Session:
     def close(self) -> None:
         """Free the session and its weights; further runs fail."""
         self._session = None
+        if self.provider.name == "cpu":
+            arena.give_back()
         give_back()
 
     def _check(self, name: str, feeds: Mapping[str, Array]) -> Array:
@@ -165,6 +207,14 @@ class Session:
         return f"{self.component}.{name}: NaN or infinity came out; {advice}"
 
 
+def reorders(graph: Graph, low_memory: bool) -> bool:
+    """Whether weights of convolutions are re-ordered for the CPU's kernels, so that for a while they are there twice.
+
+    Where they are few nothing is gained by it: a step of SDXL's UNet, 17 % of whose weights they are, takes as long.
+    """
+    return not low_memory and graph.convolution_share > _FEW
+
+
 def run_native(
     session: Any,
     component: str,
@@ -181,8 +231,6 @@ def run_native(
         ProviderError: the provider failed, as when memory runs out.
     """
     options = ort.RunOptions()
-    if shrinks and provider.name == "cpu":
-        options.add_run_config_entry(_SHRINK_KEY, "cpu:0")
     try:
         results: list[Array] = interruptible(
             lambda: session.run(list(names), dict(feeds), options),
@@ -190,20 +238,35 @@ def run_native(
         )
     except Exception as error:  # ONNX Runtime raises a class for each of its status codes
         raise ProviderError(f"{component}: {provider.name} failed: {error}") from error
+    if provider.name != "cpu":
+        return results
+    # Copies: each output holds on to the block that it was computed in.
+    results = [np.array(result) for result in results]
+    if shrinks:
+        arena.give_back()
     return results
 
 
 def _place(
     component: str, parameters: list[Parameter], weights: Weights, folder: Path | None
-) -> tuple[dict[str, Place], dict[str, Array]]:
-    """Where each parameter lies, by name, and arrays of those that do not lie in the folder as the graph takes them.
+) -> tuple[dict[str, Place], dict[str, Any]]:
+    """Where each initializer lies, by name, and values of those that do not lie in the folder as the graph takes them.
 
-    None for a folder: arrays of all.
+    None for a folder: values of all.
     """
     places: dict[str, Place] = {}
-    arrays: dict[str, Array] = {}
+    values: dict[str, Any] = {}
+
+    def hand(name: str, array: Array) -> None:
+        places[name] = Place(DTYPE_NAMES[array.dtype])
+        values[name] = ort.OrtValue.ortvalue_from_numpy(array)
+
     for parameter in parameters:
         tensor = find_parameter(component, parameter, weights)
+        if parameter.quantized is not None:
+            for name, array in in_integers(component, parameter, weights.read(tensor)):
+                hand(name, array)
+            continue
         file = tensor.file.resolve()  # a model hub's cache keeps files elsewhere and links to them
         any_float = parameter.is_cast and tensor.is_float
         fits = any_float or (tensor.dtype == DTYPE_NAMES[parameter.dtype] and tensor.scale is None)
@@ -213,10 +276,11 @@ def _place(
             places[parameter.name] = Place(tensor.dtype, file.name, tensor.start, length, scale)
         else:
             array = weights.read(tensor)
-            array = _convert(component, tensor, array, array.dtype if any_float else parameter.dtype)
-            places[parameter.name] = Place(DTYPE_NAMES[array.dtype])
-            arrays[parameter.name] = array
-    return places, arrays
+            hand(
+                parameter.name,
+                _convert(component, tensor, array, array.dtype if any_float else parameter.dtype),
+            )
+    return places, values
 
 
 def find_parameter(component: str, parameter: Parameter, weights: Weights) -> Tensor:

@@ -8,12 +8,13 @@ re-orders them out of the form in which they are stored; and of a table of embed
 from typing import Any
 
 from latentrt.networks import Graph
+from latentrt.networks.emitter import CONTRIB
 from latentrt.networks.proto import EXTERNAL, INT, ONNX_TYPES
 
 _FLOAT8 = frozenset(
     number for name, number in ONNX_TYPES.items() if name.startswith("F8_")
 )  # Gather takes none
-_DOMAIN, _OPERATOR = "com.microsoft", "FusedMatMul"
+_OPERATOR = "FusedMatMul"
 
 
 def take_as_stored(graph: Graph) -> None:
@@ -29,7 +30,7 @@ def take_as_stored(graph: Graph) -> None:
     transposes = {n.output[0]: n.input[0] for n in nodes if _transposes(n) and n.input[0] in matrices}
     for node in nodes:
         if node.op_type == "MatMul" and not node.domain and node.input[1] in transposes:
-            node.op_type, node.domain = _OPERATOR, _DOMAIN
+            node.op_type, node.domain = _OPERATOR, CONTRIB
             node.input[1] = transposes[node.input[1]]
             node.attribute.add(name="transB", type=INT, i=1)
     # ONNX Runtime would fold a Transpose that nothing reads any more, and then drop what comes of it.
@@ -37,8 +38,8 @@ def take_as_stored(graph: Graph) -> None:
     for index in reversed(range(len(nodes))):
         if nodes[index].op_type == "Transpose" and nodes[index].output[0] in transposes.keys() - read:
             del nodes[index]
-    if transposes and _DOMAIN not in {opset.domain for opset in graph.proto.opset_import}:
-        graph.proto.opset_import.add(domain=_DOMAIN, version=1)
+    if transposes and CONTRIB not in {opset.domain for opset in graph.proto.opset_import}:
+        graph.proto.opset_import.add(domain=CONTRIB, version=1)
 
 
 def _swap_gathers(graph: Graph, casts: dict[str, Any]) -> None:

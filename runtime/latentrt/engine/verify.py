@@ -172,6 +172,7 @@ def _files_of(component: ComponentEntry) -> set[str]:
         component.config,
         component.weights,
         component.vectors,
+        *([] if component.int8_weights is None else [component.int8_weights]),
         *(g.file for g in component.graphs.values()),
     }
 

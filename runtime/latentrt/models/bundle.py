@@ -14,12 +14,20 @@ from latentrt.models.folder_advice import with_advice
 from latentrt.models.given.layout import find_layout
 from latentrt.models.given.opening import open_given
 from latentrt.models.kind import check_kind
-from latentrt.models.layout import ADVICE, CHECKPOINT_FOLDERS, CONFIG, INDEX, SCHEDULER_CONFIG, TEXT_ENCODERS
+from latentrt.models.layout import (
+    ADVICE,
+    CHECKPOINT_FOLDERS,
+    CONFIG,
+    INDEX,
+    LOW_RES_CONFIG,
+    SCHEDULER_CONFIG,
+    TEXT_ENCODERS,
+)
 from latentrt.models.locate import locate
 from latentrt.models.manifest import COMPONENTS, GRAPH_FILES, MANIFEST_NAME, read_manifest
-from latentrt.models.model import Model, is_xl
-from latentrt.models.repairs import Repair, repair_scheduler, repair_unet
-from latentrt.models.replacing import NOTHING_ELSE, Replacements, refuse_incomplete, with_replacements
+from latentrt.models.model import Model, is_upscaler, is_xl, overflows_vae, purpose_of
+from latentrt.models.repairs import Repair, repair_scheduler, repair_unet, repair_upscaler
+from latentrt.models.replacing import NOTHING_ELSE, Replacements, lacking, with_replacements
 from latentrt.models.single_file import open_single_file
 from latentrt.networks import TINY, Options
 from latentrt.networks.options import is_finite
@@ -39,14 +47,24 @@ def open_model(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
     Raises:
         ModelError: there is no such model, it is none, of a kind that is not supported, or not whole.
     """
+    opened = open_part(model, given)
+    if (lacks := lacking(opened)) is not None:
+        raise ModelError(f"{opened.root}: {lacks}")
+    return opened
+
+
+def open_part(model: str | Path, given: Replacements = NOTHING_ELSE) -> Model:
+    """The same, of a single file that may lack networks (`replacing.lacking`): it can be told of, and not run.
+
+    Raises:
+        ModelError: there is no such model, it is none, or of a kind that is not supported.
+    """
     located = locate(model)
     if located.path.is_file():
         opened = open_single_file(located.path, given.prediction_type)
     else:
         opened = with_advice(_open_folder(located.path, given.prediction_type), located.name)
-    opened = with_replacements(replace(opened, name=located.name), given)
-    refuse_incomplete(opened)
-    return opened
+    return with_replacements(replace(opened, name=located.name), given)
 
 
 def _open_folder(root: Path, prediction_type: str | None) -> Model:
@@ -67,8 +85,10 @@ def _open_folder(root: Path, prediction_type: str | None) -> Model:
         )
     unet = _read_config(root, "unet", index)
     unet_repairs: tuple[Repair, ...] = ()
+    vae_repairs: tuple[Repair, ...] = ()
     xl = is_xl(unet)
-    if not xl:
+    upscales = is_upscaler(unet)
+    if not xl and not upscales:
         unet, unet_repairs = repair_unet(unet)
     encoders = [name for name in TEXT_ENCODERS if _has_encoder(root, index, name, xl)]
     components: dict[str, Component] = {}
@@ -88,8 +108,10 @@ def _open_folder(root: Path, prediction_type: str | None) -> Model:
         class_name = _class_in(root, index, key)
         # Where a config says nothing, AutoencoderKL's default counts; an AutoencoderTiny does not overflow.
         tiny = TINY in (class_name, config.get("_class_name"))
-        if key == "vae" and xl and config.get("force_upcast", not tiny) is not False:
+        if key == "vae" and overflows_vae(unet) and config.get("force_upcast", not tiny) is not False:
             fp32_only = True
+        if key == "vae" and upscales:
+            config, vae_repairs = repair_upscaler(config, f"{folder}/{CONFIG}")
         components[part] = Component(part, root / folder, config, fp32_only, class_name)
     scheduler_config, scheduler_repairs = repair_scheduler(
         read_json(root / SCHEDULER_CONFIG),
@@ -104,7 +126,8 @@ def _open_folder(root: Path, prediction_type: str | None) -> Model:
         scheduler_config=scheduler_config,
         manifest=manifest,
         defaults=_read_defaults(root / ADVICE),
-        repairs=scheduler_repairs + unet_repairs,
+        repairs=scheduler_repairs + unet_repairs + vae_repairs,
+        low_res_config=read_json(root / LOW_RES_CONFIG) if upscales else {},
     )
 
 
@@ -122,11 +145,12 @@ def _read_config(root: Path, folder: str, index: Mapping[str, Any]) -> dict[str,
 def _repairs_nothing(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> bool:
     """Whether diffusers' pipeline for a UNet repairs nothing.
 
-    Of one that takes a picture's latents behind its own (InstructPix2Pix) or the guidance scale (latent consistency).
+    Of one that edits a picture (InstructPix2Pix), enlarges one or is shown its depths, or takes the guidance scale
+    (latent consistency).
     """
-    channels = vae.get("latent_channels", 4)
-    edits = isinstance(channels, int) and unet.get("in_channels") == 2 * channels
-    return edits or unet.get("time_cond_proj_dim") is not None
+    channels, takes = vae.get("latent_channels", 4), unet.get("in_channels", 4)
+    shown = isinstance(channels, int) and isinstance(takes, int) and purpose_of(unet, takes, channels)
+    return shown in ("edit", "depth", "upscale") or unet.get("time_cond_proj_dim") is not None
 
 
 def _has_encoder(root: Path, index: Mapping[str, Any], name: str, xl: bool) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from latentrt.errors import ModelError, WeightsError
 from latentrt.models.keys import open_clip, unet, vae
 from latentrt.models.other_kinds import refuse_other_kinds
-from latentrt.models.safetensors import Tensor, read_header, read_metadata
+from latentrt.models.safetensors import Tensor, read_whole_header
 from latentrt.models.weights import Weights
 
 # What the end of a name says of a network that lies in several files.
@@ -26,6 +26,7 @@ _SCALES = ("scale_weight", "weight_scale")
 _HARMLESS = (
     "alphas_cumprod", "betas", "sqrt_", "log_one_minus_", "posterior_", "denoiser.", "model_ema.", "loss.",
     "embedding_manager.", "first_stage_model.loss.", "first_stage_model.model_ema.", "global_step", "num_updates",
+    "low_scale_model.", "depth_model.",
 )  # fmt: skip
 _HARMLESS_ENDS = ("position_ids", "logit_scale", "scaled_fp8", "scale_input", "input_scale", "num_updates")
 
@@ -86,13 +87,13 @@ def read_contents(file: Path) -> Contents:
         raise ModelError(
             f"{file}: is one of {int(shard[1])} files that hold a network together. Give the folder of the whole model"
         )
-    stored = read_header(file)
-    metadata = read_metadata(file)
+    stored, metadata = read_whole_header(file)
     tensors = _scaled(stored)
     used: set[str] = set()
 
     def below(prefix: str) -> dict[str, Tensor]:
-        return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        begin = len(prefix)
+        return {name[begin:]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
     def take(prefix: str, names: Mapping[str, str]) -> dict[str, Tensor]:
         """Tensors under the names on the right; they lie under those on the left, below the prefix."""
@@ -126,7 +127,9 @@ def read_contents(file: Path) -> Contents:
         text_encoders=tuple(sorted(encoders, key=lambda encoder: encoder.width)),
         markers={name: tensors[name] for name in MARKERS if name in tensors},
     )
-    rest = [name for name in stored if name not in used and name not in MARKERS and not _is_scale(name)]
+    rest = [
+        name for name in stored if name not in used and name not in MARKERS and not name.endswith(_SCALES)
+    ]
     nothing = not contents.unet and not contents.vae and not contents.text_encoders
     refuse_other_kinds(file, {name: stored[name] for name in rest}, alone=nothing)
     if nothing:
@@ -145,29 +148,24 @@ def _scaled(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         WeightsError: a file says that its float8 weights are scaled, and lost the scales: it would paint white.
     """
-    scales: dict[str, Tensor] = {}
-    for name, tensor in stored.items():
-        for ending in _SCALES:
-            if name.endswith(ending):
-                scales[name.removesuffix(ending) + "weight"] = tensor
+    scaling = {name: tensor for name, tensor in stored.items() if name.endswith(_SCALES)}
     marker = next((name for name in stored if name.endswith("scaled_fp8")), None)
-    eighth = next(
-        (t for t in stored.values() if t.dtype.startswith("F8_") and not t.name.endswith("scaled_fp8")), None
-    )
-    if marker is not None and eighth is not None and not scales:
-        raise WeightsError(
-            f"{eighth.file}: {marker} says that its float8 weights are scaled, and it holds no scales ({_SCALES[0]}): "
-            f"tensor {eighth.name} cannot be read. Download the file again, or take one of fp16"
+    if marker is not None and not scaling:
+        eighths = (
+            t for name, t in stored.items() if t.dtype.startswith("F8_") and not name.endswith("scaled_fp8")
         )
-    return {
-        name: replace(tensor, scale=scales[name]) if name in scales else tensor
-        for name, tensor in stored.items()
-        if not _is_scale(name)
-    }
-
-
-def _is_scale(name: str) -> bool:
-    return name.endswith(_SCALES)
+        for eighth in eighths:
+            raise WeightsError(
+                f"{eighth.file}: {marker} says that its float8 weights are scaled, and it holds no scales "
+                f"({_SCALES[0]}): tensor {eighth.name} cannot be read. Download the file again, or take one of fp16"
+            )
+    tensors = {name: tensor for name, tensor in stored.items() if name not in scaling}
+    for name, scale in scaling.items():
+        ending = next(ending for ending in _SCALES if name.endswith(ending))
+        scaled = name.removesuffix(ending) + "weight"
+        if scaled in tensors:
+            tensors[scaled] = tensors[scaled]._replace(scale=scale)
+    return tensors
 
 
 def _is_harmless(name: str) -> bool:
@@ -177,6 +175,8 @@ def _is_harmless(name: str) -> bool:
 def _prefixes(tensors: Mapping[str, Tensor], *endings: str) -> Iterator[str]:
     """What stands in front of any of these names, in the order of the file."""
     for name in tensors:
+        if not name.endswith(endings):
+            continue
         for ending in endings:
             prefix = name.removesuffix(ending)
             if prefix != name and (not prefix or prefix.endswith(".")) and not prefix.startswith(_NOT_THESE):

@@ -1,7 +1,7 @@
 """The configs of networks from their tensors: a single file carries none, and its shapes say nearly all.
 
-What no shape says is the number of heads: 8 in every level of Stable Diffusion 1.x, and 64 channels to a head in all
-that came later. Norms have 32 groups in every published model.
+What no shape says is the number of heads: 8 in every level of Stable Diffusion 1.x and of the x4 upscaler, and 64
+channels to a head in all else that came later. Norms have 32 groups in every published model.
 """
 
 import re
@@ -23,6 +23,7 @@ _GELU_WIDTHS = (1024, 1280)
 
 # What stands behind a tensor that each layer has once, and what stands before it.
 _TRANSFORMER = (".norm1.weight", re.compile(r"(.+)\.attentions\.([0-9]+)\.transformer_blocks\.([0-9]+)"))
+_TEXT_LAYER = re.compile(r"text_model\.encoder\.layers\.([0-9]+)\.")
 _RESNET = (".conv1.weight", re.compile(r"(.+)\.resnets\.([0-9]+)"))
 
 
@@ -68,7 +69,10 @@ def unet_config(tensors: Tensors, where: str, known: Mapping[str, Any]) -> dict[
         "use_linear_projection": linear,
         **_depths(down, up, layers, depths, where),
     }
-    if "attention_head_dim" not in known:
+    if "class_embedding.weight" in tensors:  # the x4 upscaler
+        config["num_class_embeds"] = shape("class_embedding.weight", 2)[0]
+        config["attention_head_dim"] = SD1_HEADS
+    elif "attention_head_dim" not in known:
         config["attention_head_dim"] = heads_of(
             widths, context_width, linear, "down_blocks.0" in depths, where
         )
@@ -86,9 +90,6 @@ def unet_config(tensors: Tensors, where: str, known: Mapping[str, Any]) -> dict[
         }
     if "time_embedding.cond_proj.weight" in tensors:
         config["time_cond_proj_dim"] = shape("time_embedding.cond_proj.weight", 2)[1]
-    if "class_embedding.weight" in tensors:
-        config["num_class_embeds"] = shape("class_embedding.weight", 2)[0]
-        config["attention_head_dim"] = SD1_HEADS  # the x4 upscaler
     return config | dict(known)
 
 
@@ -136,7 +137,7 @@ def text_config(tensors: Tensors, is_open_clip: bool, where: str) -> dict[str, A
     """
     shape = _Shapes(tensors, where)
     rows, width = shape("text_model.embeddings.token_embedding.weight", 2)
-    found = [re.match(r"text_model\.encoder\.layers\.([0-9]+)\.", name) for name in tensors]
+    found = map(_TEXT_LAYER.match, tensors)
     projects = "text_projection.weight" in tensors
     return {
         "architectures": ["CLIPTextModelWithProjection" if projects else "CLIPTextModel"],

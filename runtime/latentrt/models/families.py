@@ -10,8 +10,11 @@ from typing import Any
 from latentrt.errors import ModelError
 from latentrt.models import published
 from latentrt.models.derive import TIME_WIDTH
+from latentrt.models.repairs import UPSCALER_SCALING
 
 _END, _SIGN = "<|endoftext|>", "!"
+# Layers of Stable Diffusion 2.x's text encoder that are used; files have one more, or one that was made up.
+_SD2_LAYERS = 23
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Family:
         pad_tokens: by text encoder that it has: what fills up a row. OpenAI's were trained with the end of the text,
             OpenCLIP's with token 0.
         upcast: its attention overflows in fp16.
+        text_layers: of its text encoder that are used, where files have more; None: all.
+        low_res: the scheduler config of the small picture that an upscaler is shown; empty of others.
         index: what else `model_index.json` says.
     """
 
@@ -39,6 +44,8 @@ class Family:
     defaults: Mapping[str, Any]
     pad_tokens: Mapping[str, str] = field(default_factory=lambda: {"text_encoder": _END})
     upcast: bool = False
+    text_layers: int | None = None
+    low_res: Mapping[str, Any] = field(default_factory=dict)
     index: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,6 +71,19 @@ SD2 = Family(
     {"guidance_scale": 7.5},
     {"text_encoder": _SIGN},
     upcast=True,
+    text_layers=_SD2_LAYERS,
+)
+X4 = Family(
+    "Stable Diffusion x4 upscaler",
+    "StableDiffusionUpscalePipeline",
+    published.X4_SCHEDULER,
+    {"scaling_factor": UPSCALER_SCALING, "force_upcast": True},
+    128,
+    {"guidance_scale": 9.0},
+    {"text_encoder": _SIGN},
+    upcast=True,
+    text_layers=_SD2_LAYERS,
+    low_res=published.LOW_RES_SCHEDULER,
 )
 SDXL = Family(
     "SDXL",
@@ -96,14 +116,11 @@ _SMALLER = {
     (9, 4): "BK-SDM-Small",
     (9, 3): "BK-SDM-Tiny",
 }
-_WITH_CHANNELS = {8: "InstructPix2Pix", 9: "inpainting"}
+_WITH_CHANNELS = {5: "depth", 8: "InstructPix2Pix", 9: "inpainting"}
 SD2_CONTEXT = 1024
 # Widths of the text's states and of the row that is told beside the timestep, of families that do not run.
 _REFUSED_ROWS = {(2048, 5632): "a Kolors", (1024, 2048): "an unCLIP model", (1024, 1536): "an unCLIP model"}
-_REFUSED_CHANNELS = {
-    5: "a depth model, which is shown a map of depths",
-    7: "an upscaler, which is shown a small picture",
-}
+_X4_CHANNELS = 7
 
 
 def family_of(unet: Mapping[str, Any], is_open_clip: bool, where: str) -> Family:
@@ -119,13 +136,21 @@ def family_of(unet: Mapping[str, Any], is_open_clip: bool, where: str) -> Family
     """
     added = unet.get("projection_class_embeddings_input_dim")
     context, channels = unet["cross_attention_dim"], unet["in_channels"]
-    kind = _REFUSED_CHANNELS.get(channels)
-    kind = _REFUSED_ROWS.get((context, added or 0), kind)
+    kind = _REFUSED_ROWS.get((context, added or 0))
+    is_told = unet.get("num_class_embeds") is not None
+    if is_told != (channels == _X4_CHANNELS):
+        kind = (
+            "told a class, and no x4 upscaler"
+            if is_told
+            else "an upscaler of another kind than the x4 upscaler"
+        )
     if kind is not None:
         raise ModelError(
             f"{where}: is {kind}, which does not run here. Expected a checkpoint of Stable Diffusion 1.x, 2.x or XL: "
-            "for text to image, inpainting, or InstructPix2Pix."
+            "for text to image, inpainting, depth, or InstructPix2Pix, or the x4 upscaler."
         )
+    if is_told:
+        return X4
     if added is None:
         return SD2 if context == SD2_CONTEXT or is_open_clip else SD1
     # A refiner is told the pooled text of its one encoder, as wide as its states, and five numbers.

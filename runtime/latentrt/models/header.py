@@ -8,8 +8,8 @@ import json
 import os
 import re
 import reprlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +25,7 @@ _MAX_METADATA_BYTES = 16 << 20  # of all of them: a picture of the model, and ho
 _MAX_NAME_BYTES = 4096
 _MAX_VALUE_BYTES = 1 << 16  # of what is said of one tensor; about 80 are needed
 _USUAL_BYTES = 256
+_QUOTES = 10  # in what is said of a tensor: its name, three keys, its type
 _CHUNK = 1 << 16
 _OF_NUMBERS = ("", *"0123456789.eE+-")
 _SPACES = re.compile(rb"[ \t\n\r]*")
@@ -60,14 +61,21 @@ def open_header(file: Path) -> Iterator[tuple[Iterator[tuple[str, Any]], int, in
 
 def _members(file: Path, text: "_Text") -> Iterator[tuple[str, Any]]:
     seen: set[str] = set()
+
+    def new(names: Collection[str]) -> None:
+        for twice in seen.intersection(names):
+            raise _MalformedError(f"names {reprlib.repr(twice)} twice")
+        seen.update(names)
+        if len(seen) > MAX_TENSORS + 1:
+            raise _MalformedError(f"names more than {MAX_TENSORS} tensors")
+
     try:
         for name in text.names():
-            if name in seen:
-                raise _MalformedError(f"names {reprlib.repr(name)} twice")
-            if len(seen) > MAX_TENSORS:
-                raise _MalformedError(f"names more than {MAX_TENSORS} tensors")
-            seen.add(name)
+            new((name,))
             yield name, _metadata(text) if name == METADATA and text.peek() == b"{" else text.value()
+            several = text.several()
+            new(several)
+            yield from several.items()
         text.end()
     except (ValueError, RecursionError) as error:
         raise WeightsError(f"{file}: the safetensors header cannot be read: {error}") from None
@@ -96,6 +104,7 @@ class _Text:
     def __init__(self, stream: BinaryIO, length: int) -> None:
         self._stream, self._left = stream, length
         self._window, self._at = b"", 0
+        self._singly = 0  # up to where `several` has found nothing
         self.read = 0
 
     def names(self) -> Iterator[str]:
@@ -136,6 +145,27 @@ class _Text:
             if size >= _MAX_VALUE_BYTES:
                 raise _MalformedError(f"a value of more than {_MAX_VALUE_BYTES} bytes")
             size *= 2
+
+    def several(self) -> dict[str, Any]:
+        """What follows a member: others, as far as they lie whole in the window; read at once, which is faster.
+
+        None where they are not as programs write them: then each is to be read by itself.
+        """
+        begin = self.read - len(self._window) + self._at
+        end = self._window.rfind(b"},", self._at, self._at + _CHUNK) + 1
+        if begin < self._singly or end <= self._at or self._window[self._at : self._at + 1] != b",":
+            return {}
+        piece = self._window[self._at + 1 : end]
+        found: dict[str, Any] = {}
+        with suppress(ValueError, RecursionError):  # none where the piece ends within a member
+            found = json.loads(f"{{{piece.decode('utf-8')}}}")
+        # A name that stands twice would make more quotation marks.
+        usual = piece.count(b'"') == _QUOTES * len(found)
+        if not usual or METADATA in found or max(map(len, found)) > _MAX_NAME_BYTES:
+            self._singly = begin + _CHUNK
+            return {}
+        self._at = end
+        return found
 
     def string(self, max_bytes: int) -> str:
         """A JSON string, at whose quotation mark the window stands."""

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 INDEX = "model_index.json"
 ADVICE = "generation_config.json"
 SCHEDULER_CONFIG = Path("scheduler", "scheduler_config.json")
+LOW_RES_CONFIG = Path("low_res_scheduler", "scheduler_config.json")  # of an upscaler, of its small picture
 CONFIG = "config.json"  # of a network
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2")  # in the order in which the UNet is given what they say
 TOKENIZER_FOLDERS = ("tokenizer", "tokenizer_2")
@@ -33,5 +34,5 @@ def is_known(name: str) -> bool:
     return (
         (folder in TOKENIZER_FOLDERS and file in TOKENIZER_FILES)
         or (folder in NETWORK_FOLDERS and file == CONFIG)
-        or path == PurePosixPath(*SCHEDULER_CONFIG.parts)
+        or path in (PurePosixPath(SCHEDULER_CONFIG), PurePosixPath(LOW_RES_CONFIG))
     )

@@ -53,6 +53,8 @@ def locate(model: str | Path) -> Located:
         _check_folder(path)
         return Located(path, name)
     if path.is_file():
+        if path.suffix == ".onnx":
+            raise ModelError(f"{path}: is one graph; expected the folder that holds those of a whole model")
         return Located(path, name)
     if path.is_symlink() and not path.exists():
         raise ModelError(f"{path}: is a link to {path.readlink()}, which is not there")

@@ -21,9 +21,14 @@ MANIFEST_NAME = "latentrt.json"
 WEIGHTS_FILE = "model.safetensors"  # of a component
 FORMAT_VERSION = 1
 COMPONENTS = ("unet", "vae_encoder", "vae_decoder")  # that every bundle has, beside its text encoders
-GRAPH_FILES = {"fp16": "model.onnx", "fp32": "model.fp32.onnx"}  # of a component, by compute
+INT8_WEIGHTS_FILE = "model.int8.safetensors"  # of a component that has a graph in 8-bit integers
+# Of a component, by compute.
+GRAPH_FILES = {"fp16": "model.onnx", "fp32": "model.fp32.onnx", "int8": "model.int8.onnx"}
 # ‖ours − torch's‖ / ‖torch's‖ that a graph may have; docs/export.md has what is measured.
-RELATIVE_BOUNDS: Mapping[str, float] = {"fp32": 3e-5, "fp16": 2e-2}
+# In int8 it is no bound of rounding but of sense: what a graph that is right has with random inputs lies far below.
+RELATIVE_BOUNDS: Mapping[str, float] = {"fp32": 3e-5, "fp16": 2e-2, "int8": 0.2}
+# What a component may have besides the graphs that every one has.
+OPTIONAL = ("int8",)
 REFERENCES = (
     "float32",
     "float64",
@@ -78,11 +83,12 @@ class ComponentEntry:
     """One network.
 
     Attributes:
-        graphs, parity: by "fp16" and "fp32".
+        graphs, parity: by "fp16" and "fp32"; by "int8" where that was asked for.
         fp32_only: it overflows in fp16, as measured or as its config says.
         reference: what torch computed in where `parity` was measured: "float32", or "float64" where a graph and float32
             torch disagreed. Bundles of versions that did not say so have "float32".
         rounding: None in bundles of versions that did not measure it.
+        int8_weights: the weights of the graph in 8-bit integers, where there is one.
     """
 
     config: str
@@ -93,6 +99,7 @@ class ComponentEntry:
     fp32_only: bool
     reference: str = "float32"
     rounding: Rounding | None = None
+    int8_weights: str | None = None
 
     @property
     def overflows(self) -> bool:
@@ -164,6 +171,7 @@ def read_manifest(bundle: Path) -> Manifest:
     for component in manifest.components.values():
         named += [component.config, component.weights, component.vectors]
         named += [graph.file for graph in component.graphs.values()]
+        named += [] if component.int8_weights is None else [component.int8_weights]
     for name in named:
         contained(bundle, name, "bundle")
         if name not in manifest.files:
@@ -182,9 +190,13 @@ def hash_file(path: Path) -> FileEntry:
 
 
 def _component(data: Any) -> ComponentEntry:
-    graphs = {_one_of(COMPUTES, k): _graph(v) for k, v in data["graphs"].items()}
-    if set(graphs) != set(COMPUTES):
+    known = (*COMPUTES, *OPTIONAL)
+    graphs = {_one_of(known, k): _graph(v) for k, v in data["graphs"].items()}
+    if not set(graphs) >= set(COMPUTES):
         raise ValueError(f"graphs are {sorted(graphs)}, expected {COMPUTES}")
+    integers = data.get("int8_weights")
+    if ("int8" in graphs) != (integers is not None):
+        raise ValueError("int8_weights go with a graph in int8, and it with them")
     if not isinstance(data["fp32_only"], bool):
         raise ValueError("fp32_only is not true or false")
     return ComponentEntry(
@@ -192,10 +204,11 @@ def _component(data: Any) -> ComponentEntry:
         weights=_text(data["weights"]),
         vectors=_text(data["vectors"]),
         graphs=graphs,
-        parity={_one_of(COMPUTES, k): _parity(v) for k, v in data["parity"].items()},
+        parity={_one_of(known, k): _parity(v) for k, v in data["parity"].items()},
         fp32_only=data["fp32_only"],
         reference=_one_of(REFERENCES, data.get("reference", REFERENCES[0])),
         rounding=None if data.get("rounding") is None else _rounding(data["rounding"]),
+        int8_weights=None if integers is None else _text(integers),
     )
 
 

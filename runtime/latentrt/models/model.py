@@ -16,8 +16,9 @@ from latentrt.models.repairs import Repair
 from latentrt.networks import TINY, Options, class_of
 
 # By the channels that a UNet takes: its latents alone; with a mask and the masked picture behind them; with the picture
-# that it edits; or something else.
-Purpose: TypeAlias = Literal["paint", "inpaint", "edit", "other"]
+# that it edits; with a map of depths; with a small picture to enlarge; or something else.
+Purpose: TypeAlias = Literal["paint", "inpaint", "edit", "depth", "upscale", "other"]
+_RGB = 3
 _LEAST_FACTOR = 1e-6  # of a VAE's scaling factor, whose published ones are 0.08 to 1.5
 # Latents of a side, where the UNet's config names none: what Stable Diffusion and SDXL were made for.
 _SAMPLE_SIZES = {False: 64, True: 128}
@@ -43,6 +44,7 @@ class Model:
         notes: what was taken for granted, to be told to whoever paints.
         entries: of a picture's text: what was given in place of the model's own.
         layout: what the arrangement of given graphs is called; None of others.
+        low_res_config: of an upscaler, the scheduler config by which the picture that it enlarges is put under noise.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Model:
     notes: tuple[str, ...] = ()
     entries: tuple[tuple[str, str], ...] = ()
     layout: str | None = None
+    low_res_config: Mapping[str, Any] = field(default_factory=dict)
 
     # Each of these raises a ModelError where config.json says something that cannot be; where it says nothing, the
     # default of the component's class holds.
@@ -104,6 +107,13 @@ class Model:
             said = ", ".join(f"{component}'s at {side}" for component, side in found.items())
             raise ModelError(f"{self.name}: its graphs are fixed at different sizes of {name}: {said}")
         return next(iter(found.values()), None)
+
+    @property
+    def fixed_tokens(self) -> int | None:
+        """How many tokens its UNet is told of, where a given graph takes no other number."""
+        given = self.components["unet"].given
+        tokens = None if given is None else given.ports.inputs["encoder_hidden_states"].shape[1]
+        return tokens if isinstance(tokens, int) else None
 
     @property
     def has_tiny_vae(self) -> bool:
@@ -177,9 +187,7 @@ class Model:
     @property
     def purpose(self) -> Purpose:
         """What the UNet was made for, as its channels say: latents alone, or what stands behind them."""
-        channels = self.latent_channels
-        shown: dict[int, Purpose] = {channels: "paint", 2 * channels: "edit", 2 * channels + 1: "inpaint"}
-        return shown.get(self.unet_channels, "other")
+        return purpose_of(self.components["unet"].config, self.unet_channels, self.latent_channels)
 
     @property
     def edited_scale(self) -> float | None:
@@ -254,6 +262,35 @@ class Model:
     def zeroes_empty_negative(self) -> bool:
         """Whether zeros stand for a negative prompt that is not given, as XL models are trained, not the empty text."""
         return self.is_xl and self.index.get("force_zeros_for_empty_prompt", True) is not False
+
+
+def purpose_of(unet: Mapping[str, Any], takes: int, channels: int) -> Purpose:
+    """What a UNet was made for.
+
+    Args:
+        unet: its config.
+        takes: channels that it takes.
+        channels: of the latents.
+    """
+    if is_upscaler(unet):
+        return "upscale" if takes == channels + _RGB else "other"
+    shown: dict[int, Purpose] = {
+        channels + 1: "depth",
+        2 * channels: "edit",
+        2 * channels + 1: "inpaint",
+        channels: "paint",
+    }
+    return shown.get(takes, "other")
+
+
+def is_upscaler(unet: Mapping[str, Any]) -> bool:
+    """Whether a UNet's config is of the x4 upscaler's kind, which is told how much noise is in the picture shown."""
+    return unet.get("num_class_embeds") is not None
+
+
+def overflows_vae(unet: Mapping[str, Any]) -> bool:
+    """Whether the autoencoder beside a UNet is of a kind that overflows in fp16 where its config says nothing of it."""
+    return is_xl(unet) or is_upscaler(unet)
 
 
 def is_xl(unet: Mapping[str, Any]) -> bool:

@@ -10,7 +10,15 @@ from latentrt.models.manifest import MANIFEST_NAME
 from latentrt.models.weight_files import WeightSet, shard_names, weight_sets
 
 # What a pipeline is not run without, where its model_index.json names it.
-_REQUIRED = (*layout.TEXT_ENCODERS, "unet", "vae", "scheduler", *layout.TOKENIZER_FOLDERS)
+_REQUIRED = (
+    *layout.TEXT_ENCODERS,
+    "unet",
+    "vae",
+    "scheduler",
+    "low_res_scheduler",
+    *layout.TOKENIZER_FOLDERS,
+)
+_SCHEDULERS = {"scheduler": layout.SCHEDULER_CONFIG, "low_res_scheduler": layout.LOW_RES_CONFIG}
 
 
 class Needed:
@@ -73,8 +81,8 @@ class Needed:
         """What is needed and not there."""
         lacking = []
         for name in self._required:
-            if name == "scheduler":
-                needed = [layout.SCHEDULER_CONFIG.as_posix()]
+            if name in _SCHEDULERS:
+                needed = [_SCHEDULERS[name].as_posix()]
             elif name in layout.TOKENIZER_FOLDERS:
                 whole = {f"{name}/vocab.json", f"{name}/merges.txt"} <= self._names
                 needed = [] if whole else [f"{name}/tokenizer.json"]

@@ -80,7 +80,8 @@ def prediction_of(
         side = "above" if value > _SPREAD_OF_V else "below"
         why = f"the spread of a norm's biases, {value:.3f}, is {side} {_SPREAD_OF_V}"
         return _plain(family, kind, why, is_said=False)
-    return _plain(family, "epsilon", f"nothing in it says otherwise, and {family.name} does", is_said=False)
+    kind = family.scheduler.get("prediction_type", "epsilon")
+    return _plain(family, kind, f"nothing in it says otherwise, and {family.name} does", is_said=False)
 
 
 def asked(family: Family, kind: str) -> Prediction:

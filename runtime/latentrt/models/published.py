@@ -111,6 +111,24 @@ SDXL_SCHEDULER: dict[str, Any] = {
     "timestep_spacing": "leading",
     "use_karras_sigmas": False,
 }
+# Of the x4 upscaler: of its latents, and of the small picture that it is shown.
+X4_SCHEDULER: dict[str, Any] = {
+    **_SCHEDULE,
+    "_class_name": "DDIMScheduler",
+    "beta_end": 0.02,
+    "beta_start": 0.0001,
+    "prediction_type": "v_prediction",
+}
+LOW_RES_SCHEDULER: dict[str, Any] = {
+    "_class_name": "DDPMScheduler",
+    "beta_end": 0.02,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.0001,
+    "clip_sample": True,
+    "num_train_timesteps": 1000,
+    "trained_betas": None,
+    "variance_type": "fixed_small",
+}
 PLAYGROUND_SCHEDULER: dict[str, Any] = {
     "_class_name": "EDMDPMSolverMultistepScheduler",
     "algorithm_type": "dpmsolver++",

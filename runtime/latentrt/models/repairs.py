@@ -17,6 +17,9 @@ from latentrt.schedule import CLASSES
 _SIZES_ARE_MEANT = (0, 9)
 _SAMPLE_SIZE = 64
 _SCHEDULER_FILE = "scheduler/scheduler_config.json"
+# What the pipeline of the x4 upscaler takes its autoencoder's scaling for, whatever the config says.
+UPSCALER_SCALING = 0.08333
+_DEFAULT_SCALING = 0.18215  # AutoencoderKL's
 # Settings of a scheduler, and what the pipelines set: all of them, and that for inpainting.
 _FOR_LATENTS: Mapping[str, bool | int] = {"steps_offset": 1, "clip_sample": False}
 _FOR_INPAINTING: Mapping[str, bool | int] = {"skip_prk_steps": True}
@@ -102,6 +105,23 @@ def repair_unet(config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Repair
     why = "as diffusers' pipelines set it in configs older than 0.9"
     repair = Repair("unet/config.json", "sample_size", True, size, _SAMPLE_SIZE, why)
     return {**config, "sample_size": _SAMPLE_SIZE}, (repair,)
+
+
+def repair_upscaler(config: Mapping[str, Any], file: str) -> tuple[dict[str, Any], tuple[Repair, ...]]:
+    """The config of an upscaler's autoencoder that counts: configs older than the setting lack it.
+
+    Args:
+        config: of the autoencoder.
+        file: where it is, below the model's folder.
+    """
+    before = config.get("scaling_factor")
+    if before == UPSCALER_SCALING:
+        return dict(config), ()
+    said = before is not None
+    why = "as diffusers' upscaling pipeline sets it"
+    before = before if said else _DEFAULT_SCALING
+    repair = Repair(file, "scaling_factor", said, before, UPSCALER_SCALING, why)
+    return {**config, "scaling_factor": UPSCALER_SCALING}, (repair,)
 
 
 def _version(text: Any) -> tuple[int, int] | None:

@@ -1,6 +1,6 @@
 """Networks that are given beside a model, in place of its own or for those that it lacks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from latentrt.models.contents import Contents, read_contents
 from latentrt.models.derive import vae_config
 from latentrt.models.families import SD1, SD2, SDXL
 from latentrt.models.layout import CHECKPOINT_FOLDERS
-from latentrt.models.model import TEXT_ENCODERS, Model, is_xl
+from latentrt.models.model import TEXT_ENCODERS, Model, is_upscaler, is_xl, overflows_vae
 from latentrt.models.prediction import prediction_of
+from latentrt.models.repairs import repair_upscaler
 from latentrt.models.single_file import (
     VAE_HALVES,
     advice_of,
@@ -96,8 +97,16 @@ def with_replacements(model: Model, given: Replacements) -> Model:
     """
     if given.unet is not None:
         model = _with_unet(model, given.unet)
+    given_by: dict[str, Path] = {}
     for path in given.text_encoders:
-        model = _with_text_encoders(model, path)
+        encoders = _text_encoders(model, path)
+        for name in encoders:
+            if name in given_by:
+                raise ModelError(
+                    f"{path}: holds the {name} that {given_by[name]} gives already; expected each text encoder once"
+                )
+        given_by |= dict.fromkeys(encoders, path)
+        model = _with_text_encoders(model, encoders)
     model = model if given.vae is None else _with_vae(model, given.vae)
     if given.prediction_type is not None:
         predicting = {**model.scheduler_config, "prediction_type": given.prediction_type}
@@ -135,7 +144,8 @@ def _with_unet(model: Model, path: Path) -> Model:
     )
 
 
-def _with_text_encoders(model: Model, path: Path) -> Model:
+def _text_encoders(model: Model, path: Path) -> dict[str, Component]:
+    """Those that a file or folder holds, by what they are to the model."""
     xl = is_xl(model.components["unet"].config)
     if path.is_dir():
         found = [_of_folder(TEXT_ENCODERS[0], path)]
@@ -146,7 +156,7 @@ def _with_text_encoders(model: Model, path: Path) -> Model:
             second = is_second(contents, encoder)
             family = SDXL if xl else SD2 if second else SD1
             found.append(text_component(TEXT_ENCODERS[xl and second], contents, encoder, family))
-    components = dict(model.components)
+    encoders = {}
     for component in found:
         name = TEXT_ENCODERS[xl and component.config.get("hidden_act") == "gelu"]
         width = component.options.number("hidden_size", 512)
@@ -156,7 +166,12 @@ def _with_text_encoders(model: Model, path: Path) -> Model:
                 raise ModelError(
                     f"{path}: its text encoder is {width} wide, that of {model.name} {wanted}: it is of another family"
                 )
-        components[name] = replace(component, name=name)
+        encoders[name] = replace(component, name=name)
+    return encoders
+
+
+def _with_text_encoders(model: Model, encoders: Mapping[str, Component]) -> Model:
+    components = {**model.components, **encoders}
     ordered = {name: components[name] for name in TEXT_ENCODERS if name in components}
     return replace(model, components={**ordered, **components})
 
@@ -164,7 +179,7 @@ def _with_text_encoders(model: Model, path: Path) -> Model:
 def _with_vae(model: Model, path: Path) -> Model:
     if path.is_dir():
         halves = {name: _of_folder(name, path) for name in VAE_HALVES}
-        if is_xl(model.components["unet"].config):
+        if overflows_vae(model.components["unet"].config):
             # As in a whole folder: what says nothing of it overflows.
             halves = {
                 name: replace(half, fp32_only=half.config.get("force_upcast", True) is not False)
@@ -178,13 +193,24 @@ def _with_vae(model: Model, path: Path) -> Model:
             own = {} if model.contents is None else unet_of(model.contents)[1].vae
         scaling = {key: own[key] for key in _VAE_SCALING if key in own}
         halves = vae_components(contents, {**scaling, **vae_config(contents.vae, str(path))})
+    if is_upscaler(model.components["unet"].config):
+        # As in a whole folder: its pipeline takes one scaling, whatever the config says.
+        halves = {
+            name: replace(half, config=repair_upscaler(half.config, "")[0]) for name, half in halves.items()
+        }
     channels = halves["vae_decoder"].options.number("latent_channels", 4)
     wanted = model.components["unet"].options.number("out_channels", 4)
     if channels != wanted:
         raise ModelError(
             f"{path}: its latents have {channels} channels; the UNet of {model.name} paints {wanted}"
         )
-    return replace(model, components={**model.components, **halves})
+    given = replace(model, components={**model.components, **halves})
+    if "vae_decoder" in model.components and given.vae_scale_factor != model.vae_scale_factor:
+        raise ModelError(
+            f"{path}: its autoencoder makes {given.vae_scale_factor} pixels of a latent's side, that of {model.name} "
+            f"{model.vae_scale_factor}: it is of another family"
+        )
+    return given
 
 
 def _held(path: Path, part: str, called: str) -> Contents:
@@ -207,24 +233,21 @@ def _of_folder(name: str, folder: Path) -> Component:
     return Component(name, folder, config)
 
 
-def refuse_incomplete(model: Model) -> None:
-    """Refuse a single file that lacks a network which nobody gave.
-
-    Raises:
-        ModelError: names it, and the option that gives it.
-    """
+def lacking(model: Model) -> str | None:
+    """What a single file lacks that nobody gave, and the options that give it; None where it is whole."""
     if model.contents is None:
-        return
+        return None
     wanted = unet_of(model.contents)[1].text_encoders
-    lacking = (
+    lacks = (
         {"text encoder": "--text-encoder FILE"}
         if any(name not in model.components for name in wanted)
         else {}
     )
     if "vae_decoder" not in model.components:
-        lacking["autoencoder"] = "--vae FILE"
-    if lacking:
-        raise ModelError(
-            f"{model.root}: holds {model.family} without {' and '.join(lacking)}; add {' '.join(lacking.values())}, "
-            f"from a file or folder of a model of its family. Or give the file with --unet beside such a model"
-        )
+        lacks["autoencoder"] = "--vae FILE"
+    if not lacks:
+        return None
+    return (
+        f"holds {model.family} without {' and '.join(lacks)}; add {' '.join(lacks.values())}, "
+        "from a file or folder of a model of its family. Or give the file with --unet beside such a model"
+    )

@@ -19,8 +19,6 @@ from latentrt.models.model import TEXT_ENCODERS, Model
 from latentrt.models.prediction import Prediction, asked, prediction_of
 from latentrt.models.weights import Weights
 
-# Layers of Stable Diffusion 2.x's text encoder that are used; files have one more, or one that was made up.
-_SD2_LAYERS = 23
 VAE_HALVES = ("vae_encoder", "vae_decoder")
 # What a scheduler config says of the prediction.
 _PREDICTING = ("prediction_type", "rescale_betas_zero_snr")
@@ -65,6 +63,7 @@ def open_single_file(file: Path, prediction_type: str | None = None) -> Model:
         contents=contents,
         pad_tokens=family.pad_tokens,
         notes=notes,
+        low_res_config=family.low_res,
     )
 
 
@@ -124,8 +123,8 @@ def text_component(name: str, contents: Contents, encoder: Encoder, family: Fami
     """
     where = str(contents.file)
     config = text_config(encoder.tensors, encoder.is_open_clip, where)
-    if family is SD2:
-        config["num_hidden_layers"] = min(config["num_hidden_layers"], _SD2_LAYERS)
+    if family.text_layers is not None:
+        config["num_hidden_layers"] = min(config["num_hidden_layers"], family.text_layers)
         config["architectures"] = ["CLIPTextModel"]  # its projection is never used, and may be made up
     elif name == TEXT_ENCODERS[1] and "text_projection.weight" not in encoder.tensors:
         raise ModelError(

@@ -4,7 +4,6 @@ import math
 import mmap
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ class Weights(Mapping[str, Tensor]):
         if found is None:
             return None
         tensor = self._tensors[found]
-        return tensor if shape is None or not extends(tensor.shape, shape) else replace(tensor, shape=shape)
+        return tensor if shape is None or not extends(tensor.shape, shape) else tensor._replace(shape=shape)
 
     def array(self, name: str, dtype: npt.DTypeLike | None = None) -> Array:
         """The parameter of this name, as `find` looks it up and `read` gives it.

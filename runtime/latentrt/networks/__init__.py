@@ -1,21 +1,25 @@
 """From a config to an ONNX graph: a file a network, over shared layers. Knows neither weights nor providers."""
 
-from latentrt.networks.builders import BUILDERS, TINY, build, class_of
-from latentrt.networks.graph import Graph, Parameter, Place, Value
+from latentrt.networks.builders import BUILDERS, INT8, TINY, build, class_of
+from latentrt.networks.graph import Graph, Parameter, Place, Quantized, Value
+from latentrt.networks.int8 import quantize
 from latentrt.networks.options import Options
 from latentrt.networks.variant import COMPUTES, Compute, Variant
 
 __all__ = [
     "BUILDERS",
     "COMPUTES",
+    "INT8",
     "TINY",
     "Compute",
     "Graph",
     "Options",
     "Parameter",
     "Place",
+    "Quantized",
     "Value",
     "Variant",
     "build",
     "class_of",
+    "quantize",
 ]

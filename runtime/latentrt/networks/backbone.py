@@ -14,7 +14,17 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from latentrt.networks.emitter import Emitter
-from latentrt.networks.layers import conv, group_norm, linear, resnet, silu, upsample
+from latentrt.networks.layers import (
+    channels_first,
+    conv,
+    from_channels_first,
+    group_norm,
+    join,
+    linear,
+    resnet,
+    silu,
+    upsample,
+)
 from latentrt.networks.options import Options
 
 MAX_PERIOD = 10000.0  # of the sinusoidal embedding
@@ -145,7 +155,7 @@ class Backbone:
         """(b, in_channels, h, w) and what `embed` gave, (1 or b, temb_width) → (b, out_channels, h, w)."""
         with e.scope("time_embedding"):
             temb = silu(e, temb)  # what every residual block projects
-        x = conv(e, x, "conv_in", self.in_channels, self.width)
+        x = conv(e, from_channels_first(e, x), "conv_in", self.in_channels, self.width)
         skips = [x]
         for block in self.down:
             x = self._block(e, x, block, temb, attend)
@@ -154,11 +164,11 @@ class Backbone:
             x = self._block(e, x, block, temb, attend)
         for block in self.up:
             with e.scope(block.scope):
-                joined = e.op("Concat", x, skips.pop(), axis=1)
+                joined = join(e, x, skips.pop())
             x = self._block(e, joined, block, temb, attend, like=skips[-1] if skips else None)
         width = self.up[-1].n_out
         x = silu(e, group_norm(e, x, "conv_norm_out", width, self.groups, self.eps))
-        return conv(e, x, "conv_out", width, self.out_channels)
+        return channels_first(e, conv(e, x, "conv_out", width, self.out_channels))
 
     def embed(self, e: Emitter, timestep: str, guidance: str | None = None, guidance_width: int = 0) -> str:
         """The embedded time, a row for each sample or one for all, (1 or b, temb_width).

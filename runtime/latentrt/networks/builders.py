@@ -20,6 +20,7 @@ from latentrt.networks.variant import Variant
 Builder: TypeAlias = Callable[[Options, Variant], Graph]
 
 TINY = "AutoencoderTiny"
+INT8 = ("unet",)  # components that have a graph in 8-bit integers, see `int8.py`
 # What a network does in a model -> the classes of diffusers and transformers that do it, the usual one first.
 BUILDERS: dict[str, dict[str, Builder]] = {
     "text_encoder": {
@@ -51,12 +52,15 @@ def build(
         class_name: of the network, where the model's index says it, which then counts; None: what the config says.
 
     Raises:
-        ModelError: there is no such component, or a setting has no graph here; the message names it and its value.
+        ModelError: there is no such component, it has no such variant, or a setting has no graph here; the message
+            names it and its value.
     """
     if component not in BUILDERS:
         raise ModelError(f"{component}: no such component; expected one of {', '.join(BUILDERS)}")
     o = Options(f"{component}: config.json" if where is None else where, config)
     builder = BUILDERS[component][class_of(component, o, class_name)]
+    if variant is not None and variant.compute == "int8" and component not in INT8:
+        raise ModelError(f"{component}: has no graph in int8; expected {' or '.join(INT8)}, or fp16 or fp32")
     graph = builder(o, Variant() if variant is None else variant)
     o.finish()
     return graph

@@ -1,19 +1,21 @@
 """Writes one ONNX graph, node by node, with every parameter an external initializer."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from latentrt.networks.graph import Graph
-from latentrt.networks.proto import EXTERNAL, FLOAT, FLOAT16, INT, INT64, INTS, STRING, ModelProto
+from latentrt.networks.graph import Graph, Quantized
+from latentrt.networks.proto import EXTERNAL, FLOAT, FLOAT16, INT, INT8, INT64, INTS, STRING, ModelProto
 from latentrt.networks.variant import Variant
 
 Dim: TypeAlias = int | str
 Attribute: TypeAlias = int | float | str | Sequence[int]
 
 OPSET = 20  # the first with Gelu
+CONTRIB = "com.microsoft"  # the domain of ONNX Runtime's own operators
 IR_VERSION = 9  # what opset 20 came with; onnxruntime 1.17 and later read it
 PRODUCER = "latentrt"
 WEIGHTS_LOCATION = "weights"  # where a weight-free graph says that its parameters lie
@@ -36,6 +38,12 @@ class Emitter:
         self._model.opset_import.add(domain="", version=OPSET)
         self._graph = self._model.graph
         self._nodes: list[tuple[str, Sequence[str], list[str], dict[str, Attribute]]] = []
+        self._contributed: set[str] = set()  # operators that are ONNX Runtime's own
+        self.channels_last = variant.compute == "int8"
+        self.in_integers: dict[
+            str, tuple[str, str, str]
+        ] = {}  # value -> it in uint8, its scale and zero point
+        self._quantized: dict[str, Quantized] = {}
         self._initialized: set[str] = set()
         self._params: dict[str, str] = {}
         self._inputs: set[str] = set()
@@ -75,6 +83,11 @@ class Emitter:
         """Add a node with one output; return it."""
         return self.ops(op_type, 1, *inputs, **attributes)[0]
 
+    def contrib(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
+        """Add a node of an operator that ONNX Runtime has and ONNX has not; return its output."""
+        self._contributed.add(op_type)
+        return self.op(op_type, *inputs, **attributes)
+
     def ops(self, op_type: str, count: int, *inputs: str, **attributes: Attribute) -> list[str]:
         """Add a node with `count` outputs; return them."""
         outputs = [self._unique(op_type) for _ in range(count)]
@@ -94,6 +107,25 @@ class Emitter:
                 self._nodes.append(("Cast", (full,), [used], {"to": self.float_type}))
             self._params[full] = used
         return self._params[full]
+
+    def quantized(self, name: str, shape: tuple[int, ...], parts: int) -> list[tuple[str, str]]:
+        """A weight of the current module in int8 (rows, n_out / parts), with its scales, float32 (n_out / parts,).
+
+        `shape` is the checkpoint's, (n_out, …); `parts`: so many matrices of an equal share of the outputs each.
+        """
+        full = ".".join([*self._scope, name])
+        self._quantized[full] = quantized = Quantized(shape, parts)
+        n_out = shape[0] // parts
+        made = []
+        for weight, scale in quantized.names(full):
+            for made_name, elem_type, dims in (
+                (weight, INT8, (math.prod(shape[1:]), n_out)), (scale, FLOAT, (n_out,)),
+            ):  # fmt: skip
+                tensor = self._initializer(made_name, elem_type, dims)
+                tensor.data_location = EXTERNAL
+                tensor.external_data.add(key="location", value=WEIGHTS_LOCATION)
+            made.append((weight, scale))
+        return made
 
     def ints(self, *values: int) -> str:
         """An int64 vector, inline."""
@@ -123,6 +155,8 @@ class Emitter:
     def finish(self, name: str) -> Graph:
         """The whole graph; the emitter is spent."""
         renamed = self._renamed
+        if self._contributed:
+            self._model.opset_import.add(domain=CONTRIB, version=1)
         for op_type, inputs, outputs, attributes in self._nodes:
             node = self._graph.node.add(
                 op_type=op_type,
@@ -130,10 +164,12 @@ class Emitter:
                 output=[renamed.get(value, value) for value in outputs],
                 name=outputs[0],
             )
+            if op_type in self._contributed:
+                node.domain = CONTRIB
             for key in sorted(attributes):
                 _fill(node.attribute.add(name=key), attributes[key])
         self._graph.name = name
-        return Graph(self._model, f"{name} in {self.variant.compute}")
+        return Graph(self._model, f"{name} in {self.variant.compute}", self._quantized)
 
     def _initializer(self, name: str, elem_type: int, dims: Sequence[int]) -> Any:
         self._initialized.add(name)

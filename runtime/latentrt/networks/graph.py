@@ -4,6 +4,7 @@ A graph without weights has external initializers under their checkpoint names. 
 than it declares for them, a `Cast` follows: then the caller may supply any float type, since `Cast` takes what comes.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,13 +30,33 @@ class Value:
 class Parameter:
     """A weight that the graph wants: the checkpoint tensor's name and shape, and the type that is declared for it.
 
-    `is_cast`: the graph casts it wherever it is used, so that every float type serves.
+    `is_cast`: the graph casts it wherever it is used, so that every float type serves. `quantized`: the graph takes it
+    in 8-bit integers, under other names.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     is_cast: bool
+    quantized: "Quantized | None" = None
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A weight that the graph takes in integers.
+
+    Attributes:
+        shape: the checkpoint tensor's, (n_out, …).
+        parts: so many matrices of an equal share of the outputs each.
+    """
+
+    shape: tuple[int, ...]
+    parts: int
+
+    def names(self, tensor: str) -> list[tuple[str, str]]:
+        """The initializers that are made of a checkpoint's tensor: of each part its integers and its scales."""
+        ends = [""] if self.parts == 1 else [f".{part}" for part in range(self.parts)]
+        return [(f"{tensor}/int8{end}", f"{tensor}/scale{end}") for end in ends]
 
 
 @dataclass(frozen=True)
@@ -59,10 +80,12 @@ class Graph:
     Args:
         model: a ModelProto, as far as it is declared in `proto.py`.
         name: for messages.
+        quantized: the weights that it takes in integers, by the checkpoint's names.
     """
 
-    def __init__(self, model: Any, name: str) -> None:
+    def __init__(self, model: Any, name: str, quantized: Mapping[str, Quantized] | None = None) -> None:
         self.name = name
+        self.quantized = dict(quantized or {})
         self._model = model
         graph = model.graph
         initialized = {tensor.name for tensor in graph.initializer}
@@ -96,14 +119,29 @@ class Graph:
         return Counter((node.domain, node.op_type) for node in self._model.graph.node)
 
     @property
+    def convolution_share(self) -> float:
+        """Of its parameters, the share of kernels that a `Conv` takes."""
+        sizes = [
+            (math.prod(one.shape), len(one.shape) == 4 and one.quantized is None) for one in self.parameters
+        ]
+        return sum(size for size, kernel in sizes if kernel) / max(sum(size for size, _ in sizes), 1)
+
+    @property
     def parameters(self) -> list[Parameter]:
-        """Every external initializer."""
+        """Every external initializer; those that are made of one tensor of the checkpoint, in integers, as that one."""
+        made = {name for tensor, one in self.quantized.items() for pair in one.names(tensor) for name in pair}
         users: dict[str, set[tuple[str, str]]] = defaultdict(set)
         for node in self._model.graph.node:
             for name in _names_used(node):
                 users[name].add((node.domain, node.op_type))
-        parameters = []
+        half = np.dtype(np.float16)
+        parameters = [
+            Parameter(name, one.shape, half, is_cast=True, quantized=one)
+            for name, one in self.quantized.items()
+        ]
         for tensor in self._external():
+            if tensor.name in made:
+                continue
             dtype = DTYPES.get(tensor.data_type)
             if dtype is None:
                 raise GraphError(

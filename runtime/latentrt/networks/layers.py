@@ -1,9 +1,12 @@
 """The layers that the networks of a latent diffusion model share, as ONNX nodes.
 
+Pictures are (b, c, h, w), as the docstrings say; where the emitter is told to keep channels last, (b, h, w, c).
+
 Every shape that depends on batch, height, width or sequence is read from the tensors when the graph runs; a Reshape
 uses 0 (keep this axis) and -1 (what is left) instead of computed sizes wherever that says it.
 """
 
+from latentrt.networks import int8
 from latentrt.networks.emitter import Emitter
 from latentrt.networks.norms import NORMS
 from latentrt.networks.proto import FLOAT
@@ -12,8 +15,20 @@ from latentrt.networks.proto import FLOAT
 def linear(e: Emitter, x: str, name: str, n_in: int, n_out: int, bias: bool = True) -> str:
     """(…, n_in) → (…, n_out), torch.nn.Linear."""
     with e.scope(name):
+        if int8.is_wanted(e):
+            return int8.linear(e, x, n_in, n_out, bias)[0]
         y = e.op("MatMul", x, e.op("Transpose", e.param("weight", n_out, n_in), perm=[1, 0]))
         return e.op("Add", y, e.param("bias", n_out)) if bias else y
+
+
+def halves(e: Emitter, x: str, name: str, n_in: int, n_out: int) -> tuple[str, str]:
+    """(…, n_in) → two of (…, n_out), the first and the second half of what one torch.nn.Linear gives."""
+    with e.scope(name):
+        if int8.is_wanted(e):
+            first, second = int8.linear(e, x, n_in, 2 * n_out, parts=2)
+            return first, second
+    first, second = e.ops("Split", 2, linear(e, x, name, n_in, 2 * n_out), axis=-1, num_outputs=2)
+    return first, second
 
 
 def conv(
@@ -23,15 +38,18 @@ def conv(
     """(b, n_in, h, w) → (b, n_out, h', w'), torch.nn.Conv2d. `pads`: before and after, on both axes."""
     before, after = (kernel // 2, kernel // 2) if pads is None else pads
     with e.scope(name):
-        return e.op(
+        if int8.is_wanted(e):
+            return int8.conv(e, x, n_in, n_out, kernel, stride, (before, after), bias)
+        y = e.op(
             "Conv",
-            x,
+            channels_first(e, x),
             e.param("weight", n_out, n_in, kernel, kernel),
             *([e.param("bias", n_out)] if bias else []),
             kernel_shape=[kernel, kernel],
             strides=[stride, stride],
             pads=[before, before, after, after],
         )
+        return from_channels_first(e, y)
 
 
 def group_norm(e: Emitter, x: str, name: str, channels: int, groups: int, eps: float) -> str:
@@ -40,12 +58,34 @@ def group_norm(e: Emitter, x: str, name: str, channels: int, groups: int, eps: f
     Over (b, groups, rest), with the moments that the variant says.
     """
     with e.scope(name):
+        x = channels_first(e, x)
         grouped = e.op("Reshape", x, e.ints(0, groups, -1))
         normed = NORMS[e.variant.norms](e, grouped, groups, eps)
-        y = e.op("Reshape", normed, e.op("Shape", x))
-        weight = e.op("Unsqueeze", e.param("weight", channels), e.ints(1, 2))
-        bias = e.op("Unsqueeze", e.param("bias", channels), e.ints(1, 2))
+        y = from_channels_first(e, e.op("Reshape", normed, e.op("Shape", x)))
+        weight, bias = (per_channel(e, e.param(one, channels), 1) for one in ("weight", "bias"))
         return e.op("Add", e.op("Mul", y, weight), bias)
+
+
+def per_channel(e: Emitter, values: str, rank: int) -> str:
+    """(c,) or (b, c), by rank, in a shape that goes with pictures."""
+    if not e.channels_last:
+        return e.op("Unsqueeze", values, e.ints(rank, rank + 1))
+    return values if rank == 1 else e.op("Unsqueeze", values, e.ints(1, 2))
+
+
+def channels_first(e: Emitter, x: str) -> str:
+    """A picture as ONNX's own operators take it, and as every port is: (b, c, h, w)."""
+    return e.op("Transpose", x, perm=[0, 3, 1, 2]) if e.channels_last else x
+
+
+def from_channels_first(e: Emitter, x: str) -> str:
+    """A picture (b, c, h, w) as the emitter keeps them."""
+    return e.op("Transpose", x, perm=[0, 2, 3, 1]) if e.channels_last else x
+
+
+def join(e: Emitter, *pictures: str) -> str:
+    """All their channels in one picture."""
+    return e.op("Concat", *pictures, axis=3 if e.channels_last else 1)
 
 
 def layer_norm(e: Emitter, x: str, name: str, width: int, eps: float) -> str:
@@ -71,6 +111,8 @@ def attention(
     """
     dim = width // heads
     scale = dim**-0.5
+    if e.variant.fused_attention and heads > 1 and mask is None and not (upcast and e.is_half):
+        return e.contrib("MultiHeadAttention", q, k, v, num_heads=heads, scale=scale)
     if heads == 1:  # no axis for it: one product of matrices, as the VAE has it
         key = e.op("Transpose", k, perm=[0, 2, 1])
     else:
@@ -98,11 +140,18 @@ def attention(
 
 def tokens(e: Emitter, x: str, width: int) -> str:
     """(b, width, h, w) → (b, h·w, width): a token for each pixel."""
+    if e.channels_last:
+        return e.op("Reshape", x, e.ints(0, -1, width))
     return e.op("Transpose", e.op("Reshape", x, e.ints(0, width, -1)), perm=[0, 2, 1])
 
 
 def pixels(e: Emitter, h: str, width: int, like: str, channels: int) -> str:
     """(b, h·w, width) → (b, width, h, w), the height and width of `like`, (b, channels, h, w)."""
+    if e.channels_last:
+        shape = e.op("Shape", like)
+        if width != channels:
+            shape = e.op("Concat", e.op("Slice", shape, e.ints(0), e.ints(3)), e.ints(width), axis=0)
+        return e.op("Reshape", h, shape)
     h = e.op("Transpose", h, perm=[0, 2, 1])
     shape = e.op("Shape", like)
     if width != channels:
@@ -130,27 +179,38 @@ def resnet(
 ) -> str:  # fmt: skip
     """(b, n_in, h, w) → (b, n_out, h, w), diffusers' ResnetBlock2D. `temb`: SiLU of the embedded time, (1, ·)."""
     with e.scope(name):
+        # First, so that x, the largest array of a decoder, is not held until the end for its sake.
+        residual = x if n_in == n_out else conv(e, x, "conv_shortcut", n_in, n_out, kernel=1)
         h = conv(e, silu(e, group_norm(e, x, "norm1", n_in, groups, eps)), "conv1", n_in, n_out)
         if temb is not None:
             shift = linear(e, temb, "time_emb_proj", temb_width, n_out)
-            h = e.op("Add", h, e.op("Unsqueeze", shift, e.ints(2, 3)))
+            h = e.op("Add", h, per_channel(e, shift, 2))
         h = conv(e, silu(e, group_norm(e, h, "norm2", n_out, groups, eps)), "conv2", n_out, n_out)
-        if n_in != n_out:
-            x = conv(e, x, "conv_shortcut", n_in, n_out, kernel=1)
-        y = e.op("Add", x, h)
+        y = e.op("Add", residual, h)
         return y if output_scale == 1.0 else e.op("Div", y, e.scalar(output_scale))
 
 
 def upsample(e: Emitter, x: str, name: str, channels: int, like: str | None = None) -> str:
     """Twice the height and width by nearest neighbours, or exactly those of `like`, then a convolution."""
     with e.scope(name):
+        with e.scope("conv"):
+            in_bytes = int8.is_wanted(e)
+        if in_bytes:  # a quarter of what floats are
+            return conv(e, int8.resampled(e, x, lambda q: nearest(e, q, like)), "conv", channels, channels)
         return conv(e, nearest(e, x, like), "conv", channels, channels)
 
 
 def nearest(e: Emitter, x: str, like: str | None = None) -> str:
     """Twice the height and width, or exactly those of `like`, torch's interpolate(mode="nearest")."""
     if like is None:
-        size = ["", e.floats32("twice", [1, 1, 2, 2])]  # region of interest, scales
+        twice = ("twice_last", [1, 2, 2, 1]) if e.channels_last else ("twice", [1, 1, 2, 2])
+        size = ["", e.floats32(*twice)]  # region of interest, scales
+    elif e.channels_last:
+        begin, middle, end = (
+            e.op("Shape", of, start=first, end=first + count)
+            for of, first, count in ((x, 0, 1), (like, 1, 2), (x, 3, 1))
+        )
+        size = ["", "", e.op("Concat", begin, middle, end, axis=0)]
     else:
         sizes = e.op("Concat", e.op("Shape", x, start=0, end=2), e.op("Shape", like, start=2, end=4), axis=0)
         size = ["", "", sizes]

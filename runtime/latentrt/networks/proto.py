@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-FLOAT, INT64, FLOAT16 = 1, 7, 10  # TensorProto.DataType
+FLOAT, INT8, INT64, FLOAT16 = 1, 3, 7, 10  # TensorProto.DataType
 EXTERNAL = 1  # TensorProto.DataLocation
 INT, STRING, INTS = 2, 3, 7  # AttributeProto.AttributeType; FLOAT is 1 there as well
 
 DTYPES: dict[int, np.dtype[Any]] = {  # by TensorProto.DataType
     FLOAT: np.dtype(np.float32),
     2: np.dtype(np.uint8),
-    3: np.dtype(np.int8),
+    INT8: np.dtype(np.int8),
     6: np.dtype(np.int32),
     INT64: np.dtype(np.int64),
     9: np.dtype(np.bool_),
@@ -28,7 +28,7 @@ DTYPES: dict[int, np.dtype[Any]] = {  # by TensorProto.DataType
 ONNX_TYPES = {
     "F32": FLOAT,
     "U8": 2,
-    "I8": 3,
+    "I8": INT8,
     "I16": 5,
     "I32": 6,
     "I64": INT64,
@@ -93,6 +93,7 @@ SCHEMA: dict[str, dict[str, tuple[int, bool, int | str]]] = {
         "initializer": (5, True, "Tensor"),
         "input": (11, True, "ValueInfo"),
         "output": (12, True, "ValueInfo"),
+        "value_info": (13, True, "ValueInfo"),
         "sparse_initializer": (15, True, "SparseTensor"),
     },
     "Function": {"name": (1, False, _STRING), "node": (7, True, "Node"), "domain": (10, False, _STRING)},

@@ -7,9 +7,9 @@ from typing import Any
 from latentrt.networks.backbone import Backbone, Block, Level
 from latentrt.networks.emitter import Emitter
 from latentrt.networks.graph import Graph
-from latentrt.networks.layers import attention, conv, group_norm, layer_norm, linear, pixels, tokens
+from latentrt.networks.layers import attention, conv, group_norm, halves, layer_norm, linear, pixels, tokens
 from latentrt.networks.options import MAX_COUNT, MAX_SIZE, Options, is_whole
-from latentrt.networks.proto import FLOAT
+from latentrt.networks.proto import FLOAT, INT64
 from latentrt.networks.variant import Variant
 
 DOWN_BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D")
@@ -32,7 +32,6 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "encoder_hid_dim": (None,),
     "encoder_hid_dim_type": (None,),
     "num_attention_heads": (None,),  # diffusers refuses it: published configs say attention_head_dim
-    "num_class_embeds": (None,),
     "resnet_out_scale_factor": (1,),
     "resnet_skip_time_act": (False,),
     "resnet_time_scale_shift": ("default",),
@@ -61,6 +60,8 @@ class UNet:
         added: what `text_embeds` and the sinusoids of the `time_ids` make together; 0 where it takes neither (SDXL's).
         time_width: of the sinusoids of one time id.
         guidance_width: of an embedded guidance scale; 0 where it takes none (latent consistency models).
+        classes: rows of the table of what a sample may be told to be of; 0 where it is told none (the x4 upscaler's
+            levels of noise).
     """
 
     backbone: Backbone
@@ -70,6 +71,7 @@ class UNet:
     added: int
     time_width: int
     guidance_width: int
+    classes: int
 
     @classmethod
     def read(cls, o: Options) -> "UNet":
@@ -110,6 +112,7 @@ class UNet:
             o.flag("upcast_attention", False),
             *_added(o),
             0 if o.get("time_cond_proj_dim") is None else o.number("time_cond_proj_dim", 256),
+            0 if o.get("num_class_embeds") is None else o.number("num_class_embeds", 1000),
         )
 
     def added_embedding(self, e: Emitter) -> str:
@@ -122,6 +125,12 @@ class UNet:
             if e.is_half:
                 waves = e.cast(waves, e.float_type)
         return self.backbone.embedding(e, e.op("Concat", text, waves, axis=1), "add_embedding", self.added)
+
+    def class_embedding(self, e: Emitter) -> str:
+        """(b, temb_width) of the port `class_labels` (b,): a row of a table, torch.nn.Embedding."""
+        labels = e.input("class_labels", ("batch",), INT64)
+        with e.scope("class_embedding"):
+            return e.op("Gather", e.param("weight", self.classes, self.backbone.temb_width), labels, axis=0)
 
     def transformer(self, e: Emitter, x: str, name: str, block: Block, context: str) -> str:
         """(b, c, h, w) → (b, c, h, w), diffusers' Transformer2DModel: pixels attend to pixels, then to the text."""
@@ -152,8 +161,7 @@ class UNet:
         h = e.op("Add", self._attention(e, norm, context, "attn2", heads, width, self.context_width), h)
         norm = layer_norm(e, h, "norm3", width, LAYER_NORM_EPS)
         with e.scope("ff"):
-            both = linear(e, norm, "net.0.proj", width, 8 * width)
-            value, gate = e.ops("Split", 2, both, axis=-1, num_outputs=2)
+            value, gate = halves(e, norm, "net.0.proj", width, 4 * width)
             y = e.op("Mul", value, e.op("Gelu", gate))
             return e.op("Add", linear(e, y, "net.2", 4 * width, width), h)
 
@@ -173,7 +181,8 @@ def build_unet(o: Options, variant: Variant) -> Graph:
     """(b, c, h, w), a timestep and what the text says, (b, s, d) → (b, c, h, w).
 
     SDXL's takes besides `text_embeds` (b, p), the text in one row, and `time_ids` (b, 6), sizes and places of the
-    picture; that of a latent consistency model `timestep_cond` (b, 256), the embedded guidance scale.
+    picture; that of a latent consistency model `timestep_cond` (b, 256), the embedded guidance scale; that of the x4
+    upscaler `class_labels` (b,), how much noise is in the picture that it is shown.
 
     Any latent height and width work: as diffusers does, an upsampling takes the size of the skip connection it meets.
     """
@@ -185,6 +194,8 @@ def build_unet(o: Options, variant: Variant) -> Graph:
     context = e.input("encoder_hidden_states", ("batch", "sequence", unet.context_width))
     guidance = e.input("timestep_cond", ("batch", unet.guidance_width)) if unet.guidance_width else None
     temb = net.embed(e, timestep, guidance, unet.guidance_width)
+    if unet.classes:
+        temb = e.op("Add", temb, unet.class_embedding(e))
     if unet.added:
         temb = e.op("Add", temb, unet.added_embedding(e))
     x = net.emit(e, x, temb, lambda x, name, block: unet.transformer(e, x, name, block, context))

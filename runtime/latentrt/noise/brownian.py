@@ -18,7 +18,7 @@ class BrownianPath:
 
     The path is cut at powers of two, and each octave is halved (in log σ) like a tree; every node draws its own noise,
     from a generator whose seed is made of the path's seed and the node. An increment is therefore the same in a run of
-    20 steps as in one of 50. It is not torchsde's path: that depends on the order of the questions.
+    20 steps as in one of 50, whatever the range of its σ. `BrownianTree` is torchsde's path, which depends on that.
 
     Args:
         seeds: one for each picture of the batch.
@@ -47,6 +47,10 @@ class BrownianPath:
         return np.stack(
             [(self._increment(seed, low, high) * scale).astype(np.float32) for seed in self._seeds]
         )
+
+    def along_log(self, sigma: float, sigma_next: float, part: float = 1.0) -> FloatArray:
+        """The same, to the point that lies so far along the step in log σ."""
+        return self(sigma, sigma_next if part == 1 else sigma * (sigma_next / sigma) ** part)
 
     def _increment(self, seed: int, low: float, high: float) -> FloatArray:
         """W(high) − W(low), float64."""

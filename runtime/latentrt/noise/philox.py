@@ -66,7 +66,10 @@ class PhiloxGenerator:
             return np.zeros(sizes, np.float32)
         if self._threads is None or count <= self._threads:
             words = philox4x32(self._calls, np.arange(count, dtype=np.uint64), self._key)
-            values = _box_muller(words[0], words[1])[0]  # of the four, the first alone has a place to go
+            radius, angle = _polar(words[0], words[1])
+            values = (radius * np.sin(angle)).astype(
+                np.float32
+            )  # of the four, the first alone has a place to go
             self._calls += 1
         else:
             # Value i is lane (i / threads) mod 4 of thread (i mod threads), at its call i / (4·threads).
@@ -107,10 +110,15 @@ def philox4x32(counter: int, threads: _Words, key: tuple[int, int]) -> list[_Wor
 
 
 def _box_muller(x: _Words, y: _Words) -> tuple[FloatArray, FloatArray]:
-    """Turn two words of 32 bits into two normals, cuRAND's `_curand_box_muller`: the sine's first, then the cosine's.
+    """Turn two words of 32 bits into two normals, cuRAND's `_curand_box_muller`: the sine's, then the cosine's."""
+    radius, angle = _polar(x, y)
+    return (radius * np.sin(angle)).astype(np.float32), (radius * np.cos(angle)).astype(np.float32)
+
+
+def _polar(x: _Words, y: _Words) -> tuple[FloatArray, FloatArray]:
+    """Turn two words of 32 bits into radius and angle.
 
     In float64, as AUTOMATIC1111 computes it. A GPU does so in float32, with its fast sine and cosine.
     """
     u, v = x * _INV + _INV / 2, y * _INV_2PI + _INV_2PI / 2
-    radius = np.sqrt(-2.0 * np.log(u))
-    return (radius * np.sin(v)).astype(np.float32), (radius * np.cos(v)).astype(np.float32)
+    return np.sqrt(-2.0 * np.log(u)), v

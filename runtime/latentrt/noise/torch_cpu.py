@@ -10,6 +10,7 @@ differ by up to 2e-6. The noise here is within 1e-6 of the first.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,21 @@ class TorchGenerator:
         radius, theta = math.sqrt(-2.0 * math.log1p(-u2)), 2.0 * math.pi * u1
         self._cached = radius * math.sin(theta)
         return radius * math.cos(theta)
+
+
+@dataclass(frozen=True)
+class Float64Generator:
+    """Draws float64 from torch's CPU generator: another stream than float32's, not the same numbers.
+
+    Attributes:
+        generator: from which it draws.
+    """
+
+    generator: TorchGenerator
+
+    def randn(self, shape: Sequence[int], /) -> FloatArray:
+        """Draw float64 noise, `torch.randn(shape, generator=…, dtype=torch.float64)`."""
+        return self.generator.randn(shape, np.float64)
 
 
 def _check_dtype(dtype: DTypeLike) -> np.dtype[Any]:

@@ -10,6 +10,7 @@ from latentrt.painting.setting import declared
 
 DEFAULT_STEPS = 25
 DEFAULT_GUIDANCE_SCALE = 7.5
+DEFAULT_UPSCALING_SCALE = 9.0  # diffusers'
 DEFAULT_IMAGE_GUIDANCE_SCALE = 1.5  # diffusers'
 
 # What decides where a run evaluates its network: advised together, so that whoever asks for one asks for all.
@@ -47,7 +48,7 @@ def filled(model: Model, asked: Mapping[str, Any]) -> dict[str, Any]:
     fill("num_inference_steps", None if settings["timesteps"] else steps, ("timesteps", "sigmas"))
     fill("eta", beside=("sampler",))
     fill("sampler")
-    fill("guidance_scale", DEFAULT_GUIDANCE_SCALE)
+    fill("guidance_scale", DEFAULT_UPSCALING_SCALE if model.purpose == "upscale" else DEFAULT_GUIDANCE_SCALE)
     fill("guidance_rescale")
     if model.purpose == "edit":
         fill("image_guidance_scale", DEFAULT_IMAGE_GUIDANCE_SCALE)

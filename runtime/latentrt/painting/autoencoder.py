@@ -26,8 +26,9 @@ from latentrt.painting.tiling import MIN_TILE, Grid, Tiling
 Array = npt.NDArray[Any]
 Tile: TypeAlias = int | Literal["auto", "off"]
 
-AUTO_TILE = 512  # pixels: the size of the tiles that "auto" takes,
-AUTO_ABOVE = 1024 * 1024  # and of the largest picture that it leaves whole
+# In latents, among which attention is, whatever the pixels of each: 512 and 1024 x 1024 pixels of Stable Diffusion.
+AUTO_TILE = 64  # the side of the tiles that "auto" takes,
+AUTO_ABOVE = 128 * 128  # and the largest picture that it leaves whole
 
 _LOGVAR_RANGE = (-30.0, 20.0)  # what the autoencoder is trained with: diffusers' DiagonalGaussianDistribution
 
@@ -67,14 +68,15 @@ class Autoencoder:
             height: of the picture.
             width: likewise.
             tile: side of a tile in pixels, a multiple of the VAE's factor; "off"; or "auto", which cuts pictures of
-                more than `AUTO_ABOVE` pixels into tiles of `AUTO_TILE`, but none that a given graph decodes. None: as
+                more than `AUTO_ABOVE` latents into tiles of `AUTO_TILE`, but none that a given graph decodes. None: as
                 it was made.
 
         Raises:
             InputError: it is none of these.
         """
         tile = self.tile if tile is None else tile
-        if tile == "off" or (tile == "auto" and (height * width <= AUTO_ABOVE or self._given is not None)):
+        whole = height * width <= AUTO_ABOVE * self.factor**2
+        if tile == "off" or (tile == "auto" and (whole or self._given is not None)):
             return None
         if self._given is not None:
             raise SettingError(
@@ -85,7 +87,7 @@ class Autoencoder:
         least = MIN_TILE * self.factor
         expected = f"auto, off or a multiple of {self.factor} from {least} pixels"
         try:
-            size = checks.whole("tile", AUTO_TILE if tile == "auto" else tile, least)
+            size = checks.whole("tile", AUTO_TILE * self.factor if tile == "auto" else tile, least)
         except SettingError:
             raise SettingError("tile", expected=expected, got=tile) from None
         if size % self.factor:

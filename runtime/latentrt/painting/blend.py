@@ -1,12 +1,13 @@
 """Keeping a part of a picture's latents while the rest is denoised."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from latentrt.samplers.step import Denoise
+from latentrt.samplers.step import Denoise, denoise_apart
 from latentrt.schedule import Evaluation
 
 Array = npt.NDArray[Any]
@@ -40,10 +41,20 @@ class Blend:
 
     def __call__(self, x: Array, at: Evaluation) -> Array:
         """Denoise x, float32 (b, c, h, w) = x0 + sigma * noise, where it is free."""
-        if at.index > 0:
-            x = np.where(self._free(at.index), x, self.clean + at.sigma * self.noise)
-        # What is free in the next step begins to move with this one.
-        kept: Array = np.where(self._free(at.index + 1), self.denoise(x, at), self.clean)
+        return self._kept(self.denoise(self._shown(x, at), at), at)
+
+    def apart(self, x: Array, at: Evaluation) -> tuple[Array, Array]:
+        """The same with guidance, and by the negative prompt alone."""
+        guided, unguided = denoise_apart(self.denoise, self._shown(x, at), at)
+        return self._kept(guided, at), self._kept(unguided, at)
+
+    def _shown(self, x: Array, at: Evaluation) -> Array:
+        """What the network sees."""
+        return np.where(self._free(at.index), x, self.clean + at.sigma * self.noise) if at.index > 0 else x
+
+    def _kept(self, denoised: Array, at: Evaluation) -> Array:
+        """What is denoised where that counts. What is free in the next step begins to move with this one."""
+        kept: Array = np.where(self._free(at.index + 1), denoised, self.clean)
         return kept
 
     def finish(self, latents: Array) -> Array:
@@ -53,3 +64,42 @@ class Blend:
     def _free(self, evaluation: int) -> Array:
         free: Array = (1 - self.mask <= evaluation / self.evaluations) & (self.mask > 0)
         return free
+
+
+@dataclass(frozen=True, eq=False)
+class SoftBlend:
+    """The same as other programs do it: latents are mixed by the mask, at each evaluation alike.
+
+    Attributes:
+        denoise: the network.
+        clean: latents of the picture, with what lies under the mask at first, (b or 1, c, h, w).
+        mask: float32 (1, 1, h, w), 0 kept to 1 painted.
+        covering: what the network sees where the picture is kept, (b, c, h, w); None: the state as it is.
+        finishes: the picture is put back into the last latents.
+    """
+
+    denoise: Denoise
+    clean: Array
+    mask: Array
+    covering: Callable[[Evaluation], Array] | None
+    finishes: bool
+
+    def __call__(self, x: Array, at: Evaluation) -> Array:
+        """Denoise x, float32 (b, c, h, w) = x0 + sigma * noise."""
+        return self._mixed(self.denoise(self._shown(x, at), at), self.clean)
+
+    def apart(self, x: Array, at: Evaluation) -> tuple[Array, Array]:
+        """The same with guidance, and by the negative prompt alone, which is not mixed."""
+        guided, unguided = denoise_apart(self.denoise, self._shown(x, at), at)
+        return self._mixed(guided, self.clean), unguided
+
+    def finish(self, latents: Array) -> Array:
+        """The final latents."""
+        return self._mixed(latents, self.clean) if self.finishes else latents
+
+    def _shown(self, x: Array, at: Evaluation) -> Array:
+        return x if self.covering is None else self._mixed(x, self.covering(at))
+
+    def _mixed(self, painted: Array, kept: Array) -> Array:
+        mixed: Array = (painted * self.mask + kept * (1 - self.mask)).astype(np.float32, copy=False)
+        return mixed

@@ -9,14 +9,14 @@ from latentrt.engine.memory import Call, Peak, inputs_of, is_judged, peak
 from latentrt.engine.networks import Networks
 from latentrt.errors import MemoryShortageError, Remedy
 from latentrt.networks.variant import Norms
-from latentrt.painting.autoencoder import Tile
+from latentrt.painting.autoencoder import AUTO_TILE, Tile
+from latentrt.painting.conditions import common_length
 from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass
 from latentrt.painting.request import Request
 from latentrt.painting.tiling import MIN_TILE, Grid
 
 _PICTURE = 30  # bytes of a pixel: of the decoded picture in float32, its copy, and the finished picture
-_TILE = 512  # pixels: of the tiles that are offered
 _SHARES = (0.75, 0.5, 0.375, 0.25)  # of the size that was asked, offered in its stead
 
 
@@ -105,10 +105,11 @@ def _check(
 def _cheaper(parts: Parts, passes: Sequence[Pass], asked: Plan) -> Iterator[tuple[Plan, Remedy]]:
     """What takes less memory, the least painful first: each alone, then together."""
     steps: list[tuple[dict[str, Any], str, str]] = []  # what is changed of the plan, in Python, as options
+    tile = _tile(parts)
     if not asked.low_memory:
         steps.append(({"low_memory": True}, "low_memory=True", "--low-memory"))
     if _tiled(parts, passes[-1].request.latent_size, asked) is not None:
-        steps.append(({"tile": _TILE}, f"tile={_TILE}", f"--tile {_TILE}"))
+        steps.append(({"tile": tile}, f"tile={tile}", f"--tile {tile}"))
     seeds = [one.request.seeds for one in passes]
     if any(len(batch.seeds) > 1 for one in seeds if not one.one_stream for batch in one.batches):
         steps.append(({"batch": 1}, "batch_size=1", "--batch-size 1"))
@@ -122,7 +123,7 @@ def _cheaper(parts: Parts, passes: Sequence[Pass], asked: Plan) -> Iterator[tupl
             break
         size = ({"share": share}, f"width={width}, height={height}", f"--size {width}x{height}")
         yield replace(asked, share=share), Remedy(*size[1:], smaller=True)
-        kept = [step for step in steps if "tile" not in step[0] or max(width, height) > _TILE]
+        kept = [step for step in steps if "tile" not in step[0] or max(width, height) > tile]
         if kept:
             plan, remedy = _together(asked, [*kept, size])
             yield plan, replace(remedy, smaller=True)
@@ -152,9 +153,14 @@ def _tiled(parts: Parts, latent_size: tuple[int, int], asked: Plan) -> Plan | No
     autoencoder = parts.autoencoder
     height, width = (side * autoencoder.factor for side in latent_size)
     tiling = autoencoder.tiling(height, width, asked.tile)
-    if tiling is not None or max(height, width) <= _TILE or _TILE % autoencoder.factor:
+    if tiling is not None or max(height, width) <= _tile(parts):
         return None
-    return replace(asked, tile=_TILE)
+    return replace(asked, tile=_tile(parts))
+
+
+def _tile(parts: Parts) -> int:
+    """The side in pixels of the tiles that are offered."""
+    return AUTO_TILE * parts.autoencoder.factor
 
 
 def _calls(parts: Parts, passes: Sequence[Pass], plan: Plan) -> Iterator[Call]:
@@ -166,7 +172,7 @@ def _calls(parts: Parts, passes: Sequence[Pass], plan: Plan) -> Iterator[Call]:
         height, width = (_scaled(side, plan.share) for side in request.latent_size)
         for name in painter.networks.model.text_encoders:
             yield Call(painter.networks, name, {"input_ids": (1, _tokens(painter.networks, name))})
-        if one.upscaler is not None and not one.upscaler.latent and before is not None:
+        if one.decodes and before is not None:
             yield from _coding(parts, "vae_decoder", before, count, plan)
             yield from _coding(parts, "vae_encoder", (height, width), count, plan)
         elif request.pixels is not None:
@@ -186,7 +192,7 @@ def _unet(parts: Parts, request: Request, size: tuple[int, int], plan: Plan) -> 
         "batch": rows,
         "height": size[0],
         "width": size[1],
-        "sequence": max(_tokens(networks, name) for name in model.text_encoders),
+        "sequence": max(_tokens(networks, name) for name in model.text_encoders) * _text_rows(parts, request),
         "text_width": _pooled(networks),
         "time_ids": model.num_time_ids,
     }
@@ -197,6 +203,17 @@ def _unet(parts: Parts, request: Request, size: tuple[int, int], plan: Plan) -> 
         for name, value in inputs.items()
     }
     return Call(networks, "unet", shapes)
+
+
+def _text_rows(parts: Parts, request: Request) -> int:
+    """Of the longest prompt, or of what both are repeated to, at the most."""
+    rows = request.text_rows
+    counts = [
+        parts.text.count_rows(texts, rows) for texts in request.texts(len(parts.text.tokenizers)).values()
+    ]
+    if len(counts) > 1 and request.program is not None and request.program.unequal == "repeated":
+        return common_length(*counts) or max(counts)
+    return max(counts)
 
 
 def _tokens(networks: Networks, name: str) -> int:

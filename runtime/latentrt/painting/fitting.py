@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from latentrt.errors import InputError, ModelError, SettingError
-from latentrt.models.model import Model, Purpose
+from latentrt.models.model import Model, Purpose, is_upscaler
+from latentrt.painting.programs import Program
 
 
 @contextmanager
@@ -32,13 +33,19 @@ def named(*settings: str, others: tuple[str, ...] = ()) -> Iterator[None]:
 # What each kind of run can do with a UNet, by what it was made for.
 _DRIVES: dict[str, tuple[Purpose, ...]] = {
     "txt2img": ("paint",),
-    "img2img": ("paint", "edit"),
+    "img2img": ("paint", "edit", "depth"),
     "inpaint": ("paint", "inpaint"),
+    "upscale": ("upscale",),
 }
-_INSTEAD: dict[Purpose, str] = {
-    "inpaint": "it is made for inpainting. Use inpaint, or a text-to-image checkpoint.",
-    "edit": "it is made for editing pictures. Use img2img, or a text-to-image checkpoint.",
+# What a UNet is made for, and the run that it is for.
+_MADE_FOR: dict[Purpose, tuple[str, str]] = {
+    "paint": ("painting from noise", "txt2img"),
+    "inpaint": ("inpainting", "inpaint"),
+    "edit": ("editing pictures", "img2img"),
+    "depth": ("painting after a map of depths", "img2img"),
+    "upscale": ("enlarging pictures", "upscale"),
 }
+_ELSE = {"upscale": "the x4 upscaler"}  # in place of a text-to-image checkpoint
 
 
 def check_channels(model: Model, run: str) -> None:
@@ -59,15 +66,39 @@ def check_channels(model: Model, run: str) -> None:
         )
     if model.purpose in _DRIVES[run]:
         return
-    known = (
-        f"what it takes beside the {latent_channels} of its latents is not known here; expected {latent_channels}, "
-        f"{2 * latent_channels} with those of a picture to edit, or {2 * latent_channels + 1} with those of a mask and "
-        "a masked picture. Use a text-to-image, editing or inpainting checkpoint."
-    )
-    raise ModelError(
-        f"{model.name}: its UNet takes {channels} channels, which {run} cannot drive: "
-        f"{_INSTEAD.get(model.purpose, known)}"
-    )
+    if model.purpose in _MADE_FOR:
+        what, instead = _MADE_FOR[model.purpose]
+        why = f"it is made for {what}. Use {instead}, or {_ELSE.get(run, 'a text-to-image checkpoint')}."
+    elif is_upscaler(model.components["unet"].config):
+        why = (
+            f"it is told a class (num_class_embeds), which is known here of the x4 upscaler alone, of "
+            f"{latent_channels + 3} channels. Use a text-to-image checkpoint."
+        )
+    else:
+        why = (
+            f"what it takes beside the {latent_channels} of its latents is not known here; expected {latent_channels}, "
+            f"{latent_channels + 1} with a map of depths, {2 * latent_channels} with those of a picture to edit, or "
+            f"{2 * latent_channels + 1} with those of a mask and a masked picture. Use a text-to-image, depth, editing "
+            "or inpainting checkpoint."
+        )
+    raise ModelError(f"{model.name}: its UNet takes {channels} channels, which {run} cannot drive: {why}")
+
+
+def side_over(run: str, side: int, factor: int) -> int:
+    """A side of what is made of a picture with such a side: rounded down; enlarged, a latent for each pixel."""
+    rounded = max(side // factor, 1) * factor
+    return rounded * factor if run == "upscale" else rounded
+
+
+def refuse_unlike(model: Model, like: str) -> None:
+    """Refuse to follow a program where a model is shown what no program's way is known for.
+
+    Raises:
+        SettingError: says which.
+    """
+    if model.purpose in ("depth", "upscale"):
+        what, _ = _MADE_FOR[model.purpose]
+        raise SettingError("like", f"{what} is not computed as {like} does; expected diffusers, or none")
 
 
 def settle_edit(model: Model, given: Mapping[str, Any], settings: dict[str, Any]) -> None:
@@ -99,14 +130,38 @@ def settle_edit(model: Model, given: Mapping[str, Any], settings: dict[str, Any]
             settings[name] = None
 
 
-def check_clip_skip(model: Model, clip_skip: int) -> None:
-    """Refuse to leave out more layers than there are, or any where a given graph has the last one's result alone."""
+def refuse_weight(model: Model, mask_weight: float) -> None:
+    """Refuse to show a UNet more or less of what is under a mask, where it is not made for inpainting.
+
+    Raises:
+        SettingError: it is not, and 1 is not the weight.
+    """
+    if mask_weight != 1 and model.purpose != "inpaint":
+        raise SettingError(
+            "mask_weight", f"does nothing here: {model.name} is no inpainting model; expected none"
+        )
+
+
+def skipped(model: Model, program: Program | None, clip_skip: int) -> int:
+    """How many layers a text encoder leaves out, as diffusers counts, of what is asked for as a program counts."""
+    if program is None or not model.is_xl:
+        return clip_skip
+    return 0 if program.xl_skip is None else max(clip_skip - program.xl_skip, 0)
+
+
+def check_clip_skip(model: Model, clip_skip: int, most: int | None = None) -> None:
+    """Refuse to leave out more layers than there are, or any where a given graph has the last one's result alone.
+
+    `most`: so many may be left out, whether there are as many or not; None: all but one.
+    """
     if clip_skip and not model.skips_layers:
         raise SettingError(
             "clip_skip",
             f"cannot be had here: {model.name}'s text encoder is a graph as somebody exported it, which gives the last "
             "layer's result alone",
         )
+    if most is not None and clip_skip <= most:
+        return
     if clip_skip >= model.text_layers:
         expected = f"0 to {model.text_layers - 1} for a text encoder of {model.text_layers} layers"
         raise SettingError("clip_skip", expected=expected, got=clip_skip)

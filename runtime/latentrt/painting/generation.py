@@ -11,14 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import InputError
-from latentrt.painting.blend import Blend
 from latentrt.painting.budget import check_run
-from latentrt.painting.conditions import condition, repeated
+from latentrt.painting.caching import cached, check_cached
+from latentrt.painting.conditions import check_length, condition, repeated
 from latentrt.painting.denoiser import Denoiser
+from latentrt.painting.keeping import keeping
 from latentrt.painting.parts import Parts
-from latentrt.painting.passes import Pass, carry_over
+from latentrt.painting.passes import Pass
 from latentrt.painting.request import Request
+from latentrt.painting.sampling import noise_options
 from latentrt.painting.start import Posteriors, begin, encode
+from latentrt.painting.tiny import taesd_of
 from latentrt.pictures.images import save_image, to_images
 from latentrt.pictures.metadata import GenerationParameters, format_parameters
 from latentrt.pictures.names import filled
@@ -105,11 +108,14 @@ class Generation:
             networks = painter.networks
             networks.check(*networks.model.text_encoders, "unet")
             painter.text.open()
+            check_length(painter.text, one.request, networks.model)
+            check_cached(one.request)
         parts.networks.check("vae_decoder")
         if any(one.encodes for one in passes):
             parts.networks.check("vae_encoder")
         check_run(parts, passes)
         self.request = passes[-1].request
+        self._taesd = taesd_of(parts, self.request)
         self.total = sum(one.steps for one in passes)
         self._parts = parts
         self._passes = passes
@@ -161,9 +167,10 @@ class Generation:
         latents: Array | None = None
         for one in self._passes:
             request = one.request
-            if one.upscaler is not None and latents is not None:
+            if one.enlarging is not None and latents is not None:
                 with self._timed("upscale"):
-                    request = carry_over(self._parts, latents, request, one.upscaler)
+                    enlarged = one.enlarging(latents, self._parts.autoencoder)
+                    request = replace(request, latents=enlarged)
             elif latents is not None:
                 request = replace(request, latents=latents)
             latents = yield from self._paint(request, one.parts or self._parts)
@@ -190,20 +197,23 @@ class Generation:
                     request.sampler.prediction,
                     start.channels,
                     request.guidance_width,
+                    request.read_at,
                 )
-                blend = None
-                if request.inpainting is not None and request.blends and start.clean is not None:
-                    mask = request.inpainting.soft
-                    denoiser = blend = Blend(denoiser, start.clean, start.noise, mask, len(request.schedule))
-                # Where none is given, 0: diffusers' pipelines hand that to each scheduler that takes one, also to TCD,
-                # whose own default is another.
-                eta = 0.0 if request.eta is None else request.eta
-                options = {"eta": eta} if "eta" in request.sampler.run_options else {}
-                steps = request.sampler.run(denoiser, start.x, request.schedule, start.rng, **options)
+                denoiser = cached(denoiser, request)
+                blend = keeping(denoiser, request, batch, start)
+                denoiser = denoiser if blend is None else blend
+                options = noise_options(request.program, request.sampler, request.settings)
+                extrapolates = None if request.program is None else request.program.extrapolates
+                steps = request.sampler.run(
+                    denoiser, start.x, request.schedule, start.rng, start.path, extrapolates, **options
+                )
+                x = start.x  # where no step is run, as ComfyUI at a strength of 0
                 for _ in range(request.evaluated):
                     before = self._timings.get("unet", 0.0)
                     with self._timed("unet"):  # not the time of whoever iterates
-                        step = next(steps)
+                        step = next(steps, None)
+                    if step is None:  # a solver that needed fewer than its schedule has
+                        break
                     x, seconds = step.x, self._timings["unet"] - before
                     yield GenerationStep(
                         self._index, self.total, step.sigma, step.timestep, step.x, step.denoised, seconds
@@ -235,7 +245,8 @@ class Generation:
     def _finish(self, latents: Array) -> Result:
         request = self.request
         with self._timed("vae_decoder"):
-            images = to_images(self._parts.autoencoder.decode(latents))
+            pixels = (self._parts.autoencoder if self._taesd is None else self._taesd).decode(latents)
+            images = to_images(pixels, truncated=request.program is not None and request.program.truncates)
         if request.inpainting is not None:
             images = [request.inpainting.paste(image) for image in images]
         self._timings["total"] = sum(self._timings.values())

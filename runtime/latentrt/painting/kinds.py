@@ -126,23 +126,25 @@ class Flag:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several names; a picture's text has it in capitals."""
+    """One of several names, or in Python a value of other types; a text has capitals, or spaces (`spaced`)."""
 
     names: tuple[str, ...]
+    others: tuple[type, ...] = ()
+    spaced: bool = False
 
-    def check(self, name: str, value: Any) -> str:
-        """The name."""
-        if not isinstance(value, str) or value not in self.names:
+    def check(self, name: str, value: Any) -> Any:
+        """The name, or the value."""
+        if not isinstance(value, self.others) and (not isinstance(value, str) or value not in self.names):
             raise SettingError(name, expected=f"one of {', '.join(self.names)}", got=value)
         return value
 
     def read(self, name: str, text: str) -> str:
         """The name, in capitals or not."""
-        return self.check(name, text.lower())
+        return str(self.check(name, text.lower().replace(" ", "_")))
 
     def write(self, value: str) -> str:
-        """In capitals."""
-        return value.upper()
+        """As texts have it."""
+        return value.replace("_", " ") if self.spaced else value.upper()
 
 
 class Size:

@@ -80,10 +80,12 @@ class TaesdPreview:
 
     def __call__(self, denoised: Array) -> list["Image"]:
         """Decode one picture after the other."""
+        return images.to_images(self.decode(denoised))
+
+    def decode(self, denoised: Array) -> Array:
+        """Pixels (b, 3, 8h, 8w), one picture after the other."""
         latents = denoised / self._scaling + self._shift
-        return images.to_images(
-            np.concatenate([self._runner.run({"latent_sample": one[None]})["sample"] for one in latents])
-        )
+        return np.concatenate([self._runner.run({"latent_sample": one[None]})["sample"] for one in latents])
 
 
 def make_preview(networks: Networks, taesd: str | Path | None = None) -> Preview:
@@ -100,9 +102,8 @@ def make_preview(networks: Networks, taesd: str | Path | None = None) -> Preview
     model = networks.model
     if taesd is None and model.has_tiny_vae:
         return TaesdPreview(networks.runners["vae_decoder"])
-    folder = model.root / TAESD_FOLDER if taesd is None else Path(taesd).expanduser()
-    if taesd is not None or (folder / "config.json").is_file():
-        return TaesdPreview(networks.beside(_open_taesd(folder, model)))
+    if (beside := find_taesd(networks, taesd)) is not None:
+        return beside
     family = _family(model)
     if family is None:
         raise InputError(
@@ -112,6 +113,18 @@ def make_preview(networks: Networks, taesd: str | Path | None = None) -> Preview
         )
     factors = np.asarray(family["factors"], np.float32)
     return LinearPreview(factors, np.asarray(family["bias"], np.float32), model.vae_scale_factor)
+
+
+def find_taesd(networks: Networks, taesd: str | Path | None = None) -> TaesdPreview | None:
+    """The TAESD in the folder given, or in the model's own; None where there is none.
+
+    Raises:
+        ModelError: that folder is none, or its latents are not the model's.
+    """
+    folder = networks.model.root / TAESD_FOLDER if taesd is None else Path(taesd).expanduser()
+    if taesd is None and not (folder / "config.json").is_file():
+        return None
+    return TaesdPreview(networks.beside(_open_taesd(folder, networks.model)))
 
 
 def _open_taesd(folder: Path, model: Model) -> Component:

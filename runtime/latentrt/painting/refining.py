@@ -12,10 +12,14 @@ import numpy as np
 
 from latentrt.checks import number
 from latentrt.errors import SettingError
+from latentrt.models.model import Model
+from latentrt.painting.following import refuse
 from latentrt.painting.generation import Generation
+from latentrt.painting.parameters import parameters_of
 from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass
-from latentrt.painting.request import Request, make_request
+from latentrt.painting.request import Request
+from latentrt.painting.request_maker import make_request
 from latentrt.painting.settings import Settings
 from latentrt.painting.told import PROMPTS, SCORES, SIZES
 from latentrt.pictures.metadata import number_text
@@ -40,12 +44,15 @@ def start_refined(
     if not 0 < share < 1:
         raise SettingError("refiner_start", expected="more than 0 and less than 1", got=start)
     model, other = parts.networks.model, refiner.networks.model
-    if (other.latent_channels, other.vae_scale_factor) != (model.latent_channels, model.vae_scale_factor):
+    theirs, ours = _latents(other), _latents(model)
+    if theirs != ours:
         raise SettingError(
-            "refiner", f"{other.name} has other latents than {model.name}; expected one of its kind"
+            "refiner",
+            f"{other.name} has other latents than {model.name} ({theirs} in place of {ours}); expected one of its kind",
         )
     of_base: Any = {name: value for name, value in settings.items() if name not in SCORES}
     first = make_request(model, "txt2img", prompt, **of_base)
+    refuse(first.program, "refiner")
     # The second has what the first settled: a guidance scale that is a function is asked once.
     settled = {"width": first.width, "height": first.height, "num_inference_steps": first.num_inference_steps}
     untold = (*PROMPTS, "target_size", "negative_target_size") if other.num_time_ids == 5 else ()
@@ -76,9 +83,20 @@ def start_refined(
     entries = (("Refiner", other.name), ("Refiner switch at", number_text(share)))
     told = {"refiner": other.name, "refiner_start": share}
     parameters = [
-        replace(one, extra=one.extra + entries, told={**one.told, **told}) for one in first.parameters(model)
+        replace(one, extra=one.extra + entries, told={**one.told, **told})
+        for one in parameters_of(first, model, parts.networks.placement.dtype)
     ]
     return Generation(parts, (Pass(first), Pass(second, parts=refiner)), parameters)
+
+
+def _latents(model: Model) -> str:
+    """What has to be the same in two models of which one goes on with the other's latents."""
+    config = model.components["vae_decoder"].config
+    said = f"{model.latent_channels} channels of {model.vae_scale_factor} pixels, scaled by {model.scaling_factor:g}"
+    told = [
+        f", {key} {config[key]}" for key in ("latents_mean", "latents_std") if config.get(key) is not None
+    ]
+    return said + "".join(told)
 
 
 def _evaluations(request: Request, share: float) -> int:

@@ -23,12 +23,14 @@ class Option:
         metavar: of its value.
         help: in place of the setting's own.
         group: under which title it stands; empty for the first.
+        repeats: it may be given several times; what they hold is put together, and the last counts.
     """
 
     name: str
     metavar: str | None = None
     help: str = ""
     group: str = ""
+    repeats: bool = False
 
 
 @dataclass(frozen=True)

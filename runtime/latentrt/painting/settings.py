@@ -7,6 +7,7 @@ where the run needs it: `request.settings["name"]`. `latentrt.painting.setting` 
 from collections.abc import Sequence
 from typing import Annotated
 
+from latentrt.painting.fast import Fast, FastKind, levels
 from latentrt.painting.kinds import (
     Choice,
     GuidanceScale,
@@ -18,8 +19,10 @@ from latentrt.painting.kinds import (
     Text,
     Whole,
 )
+from latentrt.painting.program_settings import ProgramSettings
 from latentrt.painting.schedule_settings import ScheduleSettings
 from latentrt.painting.setting import Entry, Option, Setting, documented
+from latentrt.painting.stage_settings import StageSettings
 from latentrt.painting.told_settings import ToldSettings
 
 WHOLE_RUN = (0.0, 1.0)
@@ -36,7 +39,7 @@ SIZE = Setting(
 )
 
 
-class Settings(ToldSettings, ScheduleSettings, total=False):  # noqa: D101 - made of the declarations, below
+class Settings(ToldSettings, ScheduleSettings, ProgramSettings, StageSettings, total=False):  # noqa: D101 - made of the declarations, below
     negative_prompt: Annotated[
         str | None,
         Setting(
@@ -108,9 +111,9 @@ class Settings(ToldSettings, ScheduleSettings, total=False):  # noqa: D101 - mad
         Setting(
             Scale(),
             "how far to go from the negative prompt to the prompt; 1 or less turns guidance off, and halves the "
-            "work. One number; several, which are spread evenly over the run with straight lines between them (as many "
-            "as steps: one for each); or a function of the step, counted from 0. Default: what the model's files "
-            "advise, else 7.5.",
+            "work (with `like` a1111, forge or comfyui, 1 alone). One number; several, which are spread evenly over "
+            "the run with straight lines between them (as many as steps: one for each); or a function of the step, "
+            "counted from 0. Default: what the model's files advise, else 7.5.",
             option=Option(
                 "--guidance-scale",
                 "G[,G…]",
@@ -157,6 +160,22 @@ class Settings(ToldSettings, ScheduleSettings, total=False):  # noqa: D101 - mad
             entries=(Entry("CFG rescale"),),
         ),
     ]
+    fast: Annotated[
+        Fast | str | None,
+        Setting(
+            FastKind(),
+            "what the run saves, and with that changes: a `latentrt.Fast`, the name of a level, or a recipe as text.",
+            default=Fast(),
+            option=Option(
+                "--fast",
+                "LEVEL|RECIPE",
+                f"paint faster, and another picture, by how much docs/speed.md tells: {levels()}; or a recipe of these "
+                "parts",
+            ),
+            entries=(Entry("Fast", part=str),),
+            axis="Fast",
+        ),
+    ]
     seed: Annotated[
         int | Sequence[int] | None,
         Setting(
@@ -199,7 +218,8 @@ class Settings(ToldSettings, ScheduleSettings, total=False):  # noqa: D101 - mad
         str | None,
         Setting(
             Choice(("cpu", "nv")),
-            '"cpu" draws noise as torch does on the CPU, "nv" as on CUDA, which AUTOMATIC1111 does.',
+            '"cpu" draws noise as torch does on the CPU, "nv" as on CUDA, which AUTOMATIC1111 does. Default: as the '
+            "program of `like` draws it.",
             default="cpu",
             option=Option(
                 "--rng",
@@ -245,13 +265,14 @@ class Settings(ToldSettings, ScheduleSettings, total=False):  # noqa: D101 - mad
         float | None,
         Setting(
             Number(0, 1),
-            "share of fresh noise in each step of DDIM and TCD, 0 to 1. Default: what the model's files advise, where "
-            "no sampler is asked for, else 0, as in diffusers' pipelines; TCD's makers advise 0.3.",
+            "share of fresh noise in each step of DDIM, TCD and the ancestral and SDE samplers, 0 to 1. Default: what "
+            "the model's files advise, where no sampler is asked for, else 0 of DDIM, TCD, DPM fast and adaptive, as "
+            "in diffusers' pipelines and k-diffusion, and 1 of the others; TCD's makers advise 0.3.",
             option=Option(
                 "--eta",
                 "E",
-                "share of fresh noise in each step of ddim and tcd, for which 0.3 is advised (default: the model's, "
-                "or 0)",
+                "share of fresh noise in each step of ancestral and SDE samplers, ddim and tcd, for which 0.3 is "
+                "advised (default: the model's, or the sampler's own)",
             ),
             entries=(Entry("Eta", ours=False),),
             axis="Eta",
@@ -261,7 +282,9 @@ class Settings(ToldSettings, ScheduleSettings, total=False):  # noqa: D101 - mad
         int | None,
         Setting(
             Whole(0),
-            "how many of the text encoder's last layers to leave out, as diffusers counts.",
+            "how many of the text encoder's last layers to leave out, as diffusers counts; with `like` as that program "
+            "does, less 1: to ComfyUI and Forge 1 is SDXL's last but one, which is taken anyway, and AUTOMATIC1111 "
+            "heeds none of such a model.",
             default=0,
             option=Option(
                 "--clip-skip",

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from latentrt.errors import SettingError
 from latentrt.models.model import Model
+from latentrt.painting.programs import Program
 
 Array = npt.NDArray[Any]
 
@@ -43,6 +44,30 @@ def refuse_untold(model: Model, settings: Mapping[str, Any]) -> None:
     for name, reason in reasons.items():
         if reason and settings.get(name) is not None:
             raise SettingError(name, f"does nothing here: {model.name} {reason}")
+
+
+def zeroes_negative(
+    model: Model, program: Program | None, given: Mapping[str, Any], settings: Mapping[str, Any]
+) -> bool:
+    """Whether zeros stand for the negative prompt.
+
+    Args:
+        model: what is to paint.
+        program: whose way the run follows; None: diffusers', where an empty text that is given is encoded.
+        given: what was asked for.
+        settings: all of the run.
+
+    Raises:
+        SettingError: a second negative prompt is asked for, and they do.
+    """
+    zeroes = model.zeroes_empty_negative and given.get("negative_prompt") is None
+    if program is not None:
+        zeroes = program.zeroes_empty and model.is_xl and not settings["negative_prompt"]
+    if zeroes and settings["negative_prompt_2"] is not None:
+        raise SettingError(
+            "negative_prompt_2", "does nothing without negative_prompt", others=("negative_prompt",)
+        )
+    return zeroes
 
 
 def time_ids(model: Model, settings: Mapping[str, Any], run: str) -> tuple[Array, Array] | None:

@@ -1,8 +1,8 @@
-"""Enlarge latents as torch's `F.interpolate` does, and pictures as Pillow does, under AUTOMATIC1111's names."""
+"""Enlarge latents as torch's `F.interpolate` or ComfyUI does, pictures as Pillow does, under AUTOMATIC1111's names."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,11 @@ from latentrt.errors import InputError
 
 Array = npt.NDArray[Any]
 
+# What is done where the second pass has other proportions: they are refused; the middle is cut out before, as ComfyUI
+# does; all is enlarged till it covers the size, and the middle of the latents cut out behind, as AUTOMATIC1111 does; or
+# it is stretched.
+Fit: TypeAlias = Literal["refused", "before", "behind", "stretched"]
+
 
 @dataclass(frozen=True)
 class Upscaler:
@@ -18,7 +23,7 @@ class Upscaler:
 
     Attributes:
         label: AUTOMATIC1111's name.
-        mode: of `interpolate` for latents, of Pillow's resampling for pictures.
+        mode: of `enlarge` for latents, of Pillow's resampling for pictures.
         antialias: a wider filter where the picture shrinks, and another bicubic.
         latent: enlarges latents; else the decoded picture.
     """
@@ -36,6 +41,8 @@ UPSCALERS: dict[str, Upscaler] = {
     "latent-bicubic-antialiased": Upscaler("Latent (bicubic antialiased)", "bicubic", True),
     "latent-nearest": Upscaler("Latent (nearest)", "nearest"),
     "latent-nearest-exact": Upscaler("Latent (nearest-exact)", "nearest-exact"),
+    "latent-area": Upscaler("Latent (area)", "area"),
+    "latent-bislerp": Upscaler("Latent (bislerp)", "bislerp"),
     "lanczos": Upscaler("Lanczos", "LANCZOS", latent=False),
     "nearest": Upscaler("Nearest", "NEAREST", latent=False),
 }
@@ -53,13 +60,54 @@ def find_upscaler(name: str) -> Upscaler:
     raise InputError(f"hires upscaler: expected one of {', '.join(UPSCALERS)}, got {name!r}")
 
 
+def enlarge(x: Array, size: tuple[int, int], upscaler: Upscaler) -> Array:
+    """Latents (b, c, h, w) at another height and width, float32."""
+    if upscaler.mode == "bislerp":
+        return bislerp(x, size)
+    return interpolate(x, size, upscaler.mode, upscaler.antialias)
+
+
+def bislerp(x: Array, size: tuple[int, int]) -> Array:
+    """What ComfyUI calls so: across, then down, between two neighbours their length linearly, their direction by angle.
+
+    Args:
+        x: float32 (b, c, h, w), of which the vectors are those of c numbers.
+        size: height and width of the result.
+    """
+    for axis in (3, 2):
+        before = x.shape[axis]
+        at = np.clip((np.arange(size[axis - 2]) + 0.5) * before / size[axis - 2] - 0.5, 0, before - 1)
+        low = np.floor(at).astype(int)
+        shape = (-1, 1) if axis == 2 else (1, -1)
+        share = (at - low).astype(np.float32).reshape(shape)
+        x = _between(x.take(low, axis), x.take(np.minimum(low + 1, before - 1), axis), share)
+    return x
+
+
+def _between(one: Array, other: Array, share: Array) -> Array:
+    """Vectors along axis 1, so far from one to the other."""
+    lengths = [np.linalg.norm(x, axis=1, keepdims=True) for x in (one, other)]
+    ways = [
+        np.divide(x, length, out=np.zeros_like(x), where=length != 0)
+        for x, length in zip((one, other), lengths, strict=True)
+    ]
+    cosine = np.sum(ways[0] * ways[1], axis=1, keepdims=True)
+    # Beyond these two there is no way between: the first stays, or the line is taken.
+    same, opposite = cosine > 1 - 1e-5, cosine < 1e-5 - 1
+    angle = np.arccos(np.where(same | opposite, np.float32(0.5), cosine))
+    turned = (np.sin((1 - share) * angle) * ways[0] + np.sin(share * angle) * ways[1]) / np.sin(angle)
+    turned = turned * (lengths[0] * (1 - share) + lengths[1] * share)
+    straight = one * (1 - share) + other * share
+    return np.where(same, one, np.where(opposite, straight, turned)).astype(np.float32)
+
+
 def interpolate(x: Array, size: tuple[int, int], mode: str, antialias: bool = False) -> Array:
     """What torch's `F.interpolate(x, size, mode=mode, antialias=antialias)` gives.
 
     Args:
         x: float32 (b, c, h, w).
         size: height and width of the result.
-        mode: "bilinear", "bicubic", "nearest" or "nearest-exact".
+        mode: "bilinear", "bicubic", "nearest", "nearest-exact" or "area".
         antialias: of the first two.
 
     Raises:
@@ -104,6 +152,13 @@ def _bicubic(before: int, after: int) -> Array:
     return weights
 
 
+def _area(before: int, after: int) -> Array:
+    pixel = np.arange(before)[None]
+    row = np.arange(after)[:, None]
+    weights = (pixel >= row * before // after) & (pixel < -(-(row + 1) * before // after))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
 def _antialiased(kernel: Callable[[Array], Array], radius: float) -> Callable[[int, int], Array]:
     def weigh(before: int, after: int) -> Array:
         ratio = before / after
@@ -131,6 +186,7 @@ _PLAIN: dict[str, Callable[[int, int], Array]] = {
     "nearest-exact": _nearest(0.5),
     "bilinear": _bilinear,
     "bicubic": _bicubic,
+    "area": _area,
 }
 _ANTIALIASED: dict[str, Callable[[int, int], Array]] = {
     "bilinear": _antialiased(lambda d: np.maximum(1 - np.abs(d), 0), 1),

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from latentrt.checks import MAX_PIXELS
 from latentrt.errors import ImageError, InputError, NumericsError
 from latentrt.files import atomic_write
-from latentrt.pictures.exif import comment_of, exif_of
+from latentrt.pictures.depth import from_array, from_deep_grey
+from latentrt.pictures.exif import exif_of
+from latentrt.pictures.icc import in_srgb
+from latentrt.pictures.jpeg import with_end
+from latentrt.pictures.texts import PARAMETERS, Found, texts_of
 
 # The usual ones first: Pillow imports the rest when these do not fit. EPS and its like, which run programs, are out.
 READABLE = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "PPM", "TIFF", "JPEG2000", "AVIF")
@@ -32,29 +36,31 @@ _EXIF_RESERVE = 5_000
 _without_warnings = partial(warnings.catch_warnings, action="ignore")
 
 
-def load_image(source: Path | str | Image.Image | NDArray[np.generic]) -> Image.Image:
+def load_image(source: Path | str | Image.Image | NDArray[np.generic], opaque: bool = False) -> Image.Image:
     """Read one picture and make it plain RGB, upright.
 
     EXIF rotation is applied. Transparent pixels are laid over white. Grey of 16 bits is scaled to 8, not clipped; of
-    16-bit colours Pillow keeps the upper byte. CMYK goes through its ICC profile where it has one that can be used.
+    16-bit colours Pillow keeps the upper byte. Colours go through their ICC profile to sRGB where there is one that can
+    be used and says something else than sRGB. A JPEG that lacks nothing but its last marker is read, with a warning.
 
     Args:
         source: a file; a Pillow picture; or an array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), of uint8, uint16 or
             floats in [0, 1].
+        opaque: transparent pixels have the colours that the file gives them, as ComfyUI reads it.
 
     Raises:
         ImageError: it cannot be read, has several frames or pages, or more than `MAX_PIXELS` pixels; says which.
         InputError: an array of another shape, dtype or range.
     """
     with opened(source) as (image, name):
-        return to_rgb(image, name)
+        return to_rgb(image, name, opaque)
 
 
 @contextmanager
 def opened(source: Path | str | Image.Image | NDArray[np.generic]) -> Iterator[tuple[Image.Image, str]]:
     """Check a picture as `load_image` does; gives it upright but in its own mode, and what to call it."""
     if isinstance(source, np.ndarray):
-        yield _from_array(source), "array"
+        yield from_array(source), "array"
     elif isinstance(source, Image.Image):
         _check(source, "picture")
         yield _upright(source), "picture"
@@ -69,8 +75,12 @@ def to_array(image: Image.Image) -> NDArray[np.float32]:
     return np.ascontiguousarray((2 * pixels - 1).transpose(2, 0, 1)[None])
 
 
-def to_images(pixels: NDArray[np.float32]) -> list[Image.Image]:
+def to_images(pixels: NDArray[np.float32], truncated: bool = False) -> list[Image.Image]:
     """Pictures from float32 (b, 3, h, w) in [-1, 1], clipped and rounded as diffusers' `VaeImageProcessor` does.
+
+    Args:
+        pixels: as said.
+        truncated: cut to whole levels instead, as AUTOMATIC1111 and ComfyUI do.
 
     Raises:
         InputError: another shape.
@@ -81,7 +91,8 @@ def to_images(pixels: NDArray[np.float32]) -> list[Image.Image]:
     if not np.isfinite(pixels).all():
         raise NumericsError("pixels: NaN or infinity")
     unit = (pixels.astype(np.float32) / 2 + np.float32(0.5)).clip(0, 1)
-    values = (unit * 255).round().astype(np.uint8).transpose(0, 2, 3, 1)
+    levels = unit * 255 if truncated else (unit * 255).round()
+    values = levels.astype(np.uint8).transpose(0, 2, 3, 1)
     return [Image.fromarray(np.ascontiguousarray(value)) for value in values]
 
 
@@ -175,7 +186,8 @@ def encode_image(image: Image.Image, file_format: str, parameters: str | None = 
 
         info = PngInfo()
         if parameters is not None:
-            info.add_text("parameters", parameters)
+            # Pillow would write what Latin-1 has in it, which may be valid UTF-8 that says something else.
+            (info.add_text if parameters.isascii() else info.add_itxt)("parameters", parameters)
         image.save(buffer, "PNG", pnginfo=info)
         return buffer.getvalue()
     exif = b"" if parameters is None else exif_of(parameters)
@@ -187,16 +199,28 @@ def encode_image(image: Image.Image, file_format: str, parameters: str | None = 
 
 
 def read_parameters(path: Path | str) -> str | None:
-    """The `parameters` text that a picture file carries, by us or by AUTOMATIC1111; None where it has none.
+    """The text in which a picture file says how it was made, as `latentrt.recall` takes it; None where it has none.
+
+    What several texts say together, as NovelAI's and InvokeAI's, takes `latentrt.read_text`.
 
     Raises:
         ImageError: as `load_image`.
     """
-    with _open(Path(path)) as image:
-        if (text := getattr(image, "text", {}).get("parameters")) is not None:
-            return str(text)
-        with _without_warnings():
-            return comment_of(image.getexif())
+    with _open(Path(path)) as image, _without_warnings():
+        if getattr(image, "text", {}).get("parameters") == "":
+            return ""
+        texts = {found.key: found.text for found in reversed(texts_of(image))}
+    return next((texts[key] for key in PARAMETERS if key in texts), None)
+
+
+def read_texts(path: Path | str) -> tuple[Found, ...]:
+    """Every text that a picture file carries; see `latentrt.pictures.texts`.
+
+    Raises:
+        ImageError: as `load_image`.
+    """
+    with _open(Path(path)) as image, _without_warnings():
+        return texts_of(image)
 
 
 @contextmanager
@@ -214,6 +238,11 @@ def _open(path: Path) -> Iterator[ImageFile.ImageFile]:
         with image:
             with _without_warnings():
                 _check(image, str(path))
+            whole = _decode(image, path)
+            if whole is None:
+                yield image
+        if whole is not None:
+            with Image.open(io.BytesIO(whole), formats=["JPEG"]) as image, _without_warnings():
                 image.load()
             yield image
     except (ImageError, MemoryError):
@@ -227,6 +256,20 @@ def _open(path: Path) -> Iterator[ImageFile.ImageFile]:
         raise ImageError(f"{path}: broken or cut off: {error}") from None
 
 
+def _decode(image: ImageFile.ImageFile, path: Path) -> bytes | None:
+    """Decode it; gives the whole file of a JPEG that lacks nothing but its last marker, with a warning."""
+    try:
+        with _without_warnings():
+            image.load()
+        return None
+    except OSError:
+        whole = with_end(path.read_bytes()) if image.format == "JPEG" else None
+        if whole is None:
+            raise
+    warnings.warn(f"{path}: lacks the marker that ends a JPEG; all its pixels are there", stacklevel=2)
+    return whole
+
+
 def _check(image: Image.Image, name: str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -237,43 +280,15 @@ def _check(image: Image.Image, name: str) -> None:
         raise ImageError(f"{name}: has {frames} frames or pages, expected a single picture")
 
 
-def _from_array(array: NDArray[np.generic]) -> Image.Image:
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if 0 in array.shape or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        raise InputError(f"image: expected (h, w), (h, w, 3) or (h, w, 4), got {array.shape}")
-    if array.dtype == np.uint16:
-        array = _scale(array, 65535)
-    elif np.issubdtype(array.dtype, np.floating):
-        if not (array.min() >= 0 and array.max() <= 1):  # false for NaN
-            raise InputError(f"image: floats are expected in [0, 1], got {array.min()} to {array.max()}")
-        array = _scale(array, 1)
-    elif array.dtype != np.uint8:
-        raise InputError(f"image: expected uint8, uint16 or floats, got {array.dtype}")
-    return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _scale(array: NDArray[np.generic], maximum: float) -> NDArray[np.uint8]:
-    return (array.astype(np.float64) * (255 / maximum)).round().astype(np.uint8)
-
-
-def to_rgb(image: Image.Image, name: str) -> Image.Image:
+def to_rgb(image: Image.Image, name: str, opaque: bool = False) -> Image.Image:
     """Plain RGB of what `opened` gives; see `load_image`."""
+    profile = image.info.get("icc_profile")
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = from_deep_grey(image, name)
+    image = in_srgb(image, profile)
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _from_deep_grey(image, name)
-    if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(
-                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-        except (ImageCms.PyCMSError, OSError):
-            converted = None  # a profile that cannot be used: the plain formula
-        if converted is not None:
-            return converted
-    if image.has_transparency_data:
+    if image.has_transparency_data and not opaque:
         pixels = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", pixels.size, "white"), pixels).convert("RGB")
     return image.convert("RGB")
@@ -285,17 +300,3 @@ def _upright(image: Image.Image) -> Image.Image:
             return ImageOps.exif_transpose(image)
     except Exception:  # EXIF that makes no sense asks for no rotation
         return image
-
-
-def _from_deep_grey(image: Image.Image, name: str) -> Image.Image:
-    """16-bit integers (modes I;16 and I) and floats in [0, 1] (mode F) as 8-bit grey, with alpha if a grey is clear."""
-    values = np.asarray(image)
-    maximum = 1 if image.mode == "F" else 65535
-    if not (values.min() >= 0 and values.max() <= maximum):
-        kind = "floats in [0, 1]" if image.mode == "F" else "16-bit values"
-        raise ImageError(f"{name}: expected {kind}, got {values.min()} to {values.max()}")
-    grey = Image.fromarray(_scale(values, maximum))
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
-    return grey

@@ -19,8 +19,9 @@ from typing import Any
 from latentrt._version import __version__
 
 _NEGATIVE = "Negative prompt:"
-# A key begins where a run of its characters begins, and no repeat is given back: time grows with the text, no faster.
-_PAIR = re.compile(r'(?<![\w \-/])[ \-/]*+(\w[\w \-/]*+):\s*+("(?:\\.|[^\\"])*+"|[^,]*)(?:,|$)')
+# An entry: its key, and its value. A key begins where a run of its characters begins, and no repeat is given back: time
+# grows with the text, no faster.
+PAIR = re.compile(r'(?<![\w \-/])[ \-/]*+(\w[\w \-/]*+):\s*+("(?:\\.|[^\\"])*+"|[^,]*)(?:,|$)')
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def format_parameters(parameters: GenerationParameters) -> str:
 def parse_parameters(text: str) -> GenerationParameters:
     """Read the text of any program that follows AUTOMATIC1111. What does not make sense is left out, never an error."""
     prompt, negative, last = _split(text)
-    entries = {key: _unquote(value) for key, value in _PAIR.findall(last)}
+    entries = {key: unquote(value) for key, value in PAIR.findall(last)}
     width, height = _size(entries.pop("Size", ""))
     return GenerationParameters(
         prompt=entries.pop("Exact prompt", prompt),
@@ -87,7 +88,7 @@ def parse_parameters(text: str) -> GenerationParameters:
 def _split(text: str) -> tuple[str, str, str]:
     """Prompt, negative prompt and last line; that one is a prompt's where it has no "Steps:" and few entries."""
     *lines, last = text.strip().split("\n")
-    keys = [key for key, _ in _PAIR.findall(last)]
+    keys = [key for key, _ in PAIR.findall(last)]
     if len(keys) < 3 and not {"Steps", "Exact prompt", "Version"} & set(keys):
         lines, last = [*lines, last], ""
     prompt: list[str] = []
@@ -108,7 +109,8 @@ def _quote(value: str) -> str:
     return value if plain else json.dumps(value, ensure_ascii=False)
 
 
-def _unquote(value: str) -> str:
+def unquote(value: str) -> str:
+    """The value of an entry, without the quotes of JSON where it has them."""
     if len(value) < 2 or not (value[0] == value[-1] == '"'):
         return value.strip()
     try:

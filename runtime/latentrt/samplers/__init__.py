@@ -11,13 +11,15 @@ With a network of one's own, all in one:
 >>> sample = run(scheduler_config, network, noise, 25)
 """
 
-from latentrt.samplers.names import names, resolve, table
+from latentrt.samplers.automatic import AUTOMATIC
+from latentrt.samplers.names import key_of, names, resolve, table
 from latentrt.samplers.network import iterate, run
 from latentrt.samplers.registry import REGISTRY, SCHEDULE_LABELS, Spec
 from latentrt.samplers.sampler import CLASS_ENTRY, SCHEDULE_ENTRY, Sampler
 from latentrt.samplers.step import Denoise, Solver, Step
 
 __all__ = [
+    "AUTOMATIC",
     "CLASS_ENTRY",
     "REGISTRY",
     "SCHEDULE_ENTRY",
@@ -28,6 +30,7 @@ __all__ = [
     "Spec",
     "Step",
     "iterate",
+    "key_of",
     "names",
     "resolve",
     "run",

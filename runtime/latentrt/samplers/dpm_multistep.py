@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from latentrt.noise import NoiseSource
+from latentrt.noise import BrownianMotion, NoiseSource
 from latentrt.samplers.dpm_solver import Weights, advance, model_output, weights
 from latentrt.samplers.exponential import log_step
-from latentrt.samplers.step import Clip, Denoise, Latents, Step, draw
+from latentrt.samplers.step import Clip, Denoise, Latents, Step, increment
 from latentrt.schedule import Schedule
 
 FEW_STEPS = 15  # below which `lower_order_final` acts
@@ -23,6 +23,9 @@ def dpm_multistep(
     lower_order_final: bool = True,
     euler_at_final: bool = False,
     clip: Clip | None = None,
+    path: BrownianMotion | None = None,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
 ) -> Iterator[Step]:
     """Integrate exactly in λ = −log σ, with the output extrapolated from this evaluation and those before.
 
@@ -38,7 +41,12 @@ def dpm_multistep(
         lower_order_final: end with a second- and a first-order step where there are fewer than 15.
         euler_at_final: end with a first-order step however many there are; a step to σ = 0 always is one.
         clip: applied to what is denoised.
+        path: what the two sde- algorithms follow, in place of drawing from `rng`.
+        eta: of the sde- algorithms, how much of the reverse SDE's noise there is: 0 is the algorithm without sde-.
+        s_noise: the deviation of that noise.
     """
+    if eta == 0:
+        algorithm_type = algorithm_type.removeprefix("sde-")
     outputs: list[Latents] = []  # newest first
     steps: list[float] = []  # h of the steps made, newest first
     few = lower_order_final and schedule.num_inference_steps < FEW_STEPS
@@ -53,10 +61,10 @@ def dpm_multistep(
             order = 1
         elif left == 2 and few:
             order = min(order, 2)
-        w = weights(algorithm_type, at.sigma, at.sigma_next)
+        w = weights(algorithm_type, at.sigma, at.sigma_next, eta, s_noise)
         x = advance(w, x, outputs[0], _terms(w, outputs, [h, *steps], order, solver_type))
         if algorithm_type.startswith("sde-"):
-            x = x + w.noise * draw(rng, x)
+            x = x + w.noise * increment(path, rng, x, at)
         steps = [h, *steps[:1]]
         yield Step(at, x, denoised)
 

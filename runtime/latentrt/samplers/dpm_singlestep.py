@@ -20,6 +20,8 @@ def dpm_singlestep(
     solver_type: str = "midpoint",
     lower_order_final: bool = False,
     clip: Clip | None = None,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
 ) -> Iterator[Step]:
     """Step in blocks of up to `solver_order` evaluations, each block from the state at its beginning.
 
@@ -34,7 +36,11 @@ def dpm_singlestep(
         lower_order_final: end with smaller blocks; without it the evaluations must be a multiple of `solver_order` and
             the last sigma above 0, else it is done all the same, as in diffusers.
         clip: applied to what is denoised.
+        eta: of the sde- algorithms, how much of the reverse SDE's noise there is: 0 is the algorithm without sde-.
+        s_noise: the deviation of that noise.
     """
+    if eta == 0:
+        algorithm_type = algorithm_type.removeprefix("sde-")
     count = schedule.num_inference_steps
     orders = block_orders(count, solver_order, lower_order_final, to_zero=float(schedule.sigmas[-1]) == 0)
     orders = orders[count - len(schedule) :]
@@ -51,7 +57,7 @@ def dpm_singlestep(
         # From the beginning of the block: of its evaluations this is the last.
         begin = at.index - order + 1
         sigmas = schedule.sigmas[begin : at.index + 2].tolist()
-        w = weights(algorithm_type, sigmas[0], at.sigma_next)
+        w = weights(algorithm_type, sigmas[0], at.sigma_next, eta, s_noise)
         x = advance(w, block, outputs[order - 1], _terms(w, outputs[:order], sigmas, solver_type))
         if algorithm_type.startswith("sde-"):
             x = x + w.noise * draw(rng, x)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 
 from latentrt.noise import NoiseSource
+from latentrt.samplers.churn import Churn
 from latentrt.samplers.step import Denoise, Latents, Step, draw
 from latentrt.schedule import Schedule
 from latentrt.schedule.prediction import Prediction
@@ -22,10 +23,12 @@ def euler(
     s_tmin: float = 0.0,
     s_tmax: float = math.inf,
     s_noise: float = 1.0,
+    churns_first: bool = False,
 ) -> Iterator[Step]:
     """Follow dx/dσ = (x − D(x; σ))/σ in straight steps: algorithm 1 of the paper without the second order.
 
-    Churn is added as diffusers adds it, after the evaluation: the network's output at σ is read as that at σ̂.
+    Churn is added as diffusers adds it, after the evaluation: the network's output at σ is read as that at σ̂. Or, with
+    `churns_first`, as in the paper and k-diffusion.
 
     Args:
         denoise: the network.
@@ -37,11 +40,14 @@ def euler(
         s_tmin: the lowest sigma at which noise is added.
         s_tmax: the highest.
         s_noise: the deviation of that noise.
+        churns_first: ask the network once the noise is added, at the raised σ, whose timestep the schedule tells.
     """
+    churn = Churn(s_churn if churns_first else 0.0, s_tmin, s_tmax, s_noise)
     spread = schedule.num_inference_steps if schedule.churn_steps is None else schedule.churn_steps
-    most = min(s_churn / spread, _MOST_CHURN)
+    most = 0.0 if churns_first else min(s_churn / spread, _MOST_CHURN)
     for at in schedule:
-        denoised, from_sigma = denoise(x, at), at.sigma
+        x, from_sigma = churn.raised(x, at.sigma, schedule, rng)
+        denoised = denoise(x, schedule.evaluation(at, from_sigma))
         if most > 0 and s_tmin <= at.sigma <= s_tmax:
             raised = at.sigma * (1 + most)
             churned = x + s_noise * math.sqrt(raised**2 - at.sigma**2) * draw(rng, x)

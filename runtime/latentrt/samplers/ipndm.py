@@ -10,7 +10,14 @@ from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import ZERO_SNR_SIGMA, Schedule
 
 
-def ipndm(denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSource | None = None) -> Iterator[Step]:
+def ipndm(
+    denoise: Denoise,
+    x: Latents,
+    schedule: Schedule,
+    rng: NoiseSource | None = None,
+    *,
+    denoises_last: bool = False,
+) -> Iterator[Step]:
     """Follow ε, extrapolated from up to four evaluations as if the steps were even, in straight lines in σ.
 
     Args:
@@ -18,6 +25,7 @@ def ipndm(denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSource | N
         x: (b, c, h, w) at `schedule.sigmas[0]`.
         schedule: from `IPNDMScheduler`, which begins at infinite σ, or any other.
         rng: not drawn from.
+        denoises_last: end in x₀ as the last evaluation has it, where σ = 0, as ComfyUI does.
     """
     outputs: list[Latents] = []  # newest first
     for at in schedule:
@@ -28,5 +36,5 @@ def ipndm(denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSource | N
             combined = combined + weight * output
         # Of a sample that holds no x₀ diffusers takes out (x − ε)/10⁻⁸ = 0.
         kept = 0.0 if at.sigma == ZERO_SNR_SIGMA else x - at.sigma * combined
-        x = kept + at.sigma_next * combined
+        x = denoised if denoises_last and at.sigma_next == 0 else kept + at.sigma_next * combined
         yield Step(at, x, denoised)

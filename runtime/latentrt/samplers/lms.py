@@ -13,7 +13,13 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)  # exact to degree 7
 
 
 def lms(
-    denoise: Denoise, x: Latents, schedule: Schedule, rng: NoiseSource | None = None, *, order: int = 4
+    denoise: Denoise,
+    x: Latents,
+    schedule: Schedule,
+    rng: NoiseSource | None = None,
+    *,
+    order: int = 4,
+    denoises_last: bool = False,
 ) -> Iterator[Step]:
     """Integrate the polynomial in σ through the last slopes: Adams–Bashforth with uneven steps.
 
@@ -26,12 +32,16 @@ def lms(
         schedule: from `LMSDiscreteScheduler`, or any other.
         rng: not drawn from.
         order: how many slopes are used, 1 to 4.
+        denoises_last: end in x₀ as the last evaluation has it, where σ = 0, as ComfyUI does.
     """
     slopes: list[Latents] = []  # newest first
     for at in schedule:
         denoised = denoise(x, at)
         slopes = [(x - denoised) / at.sigma, *slopes[: order - 1]]
         points = schedule.sigmas[at.index :: -1][: len(slopes)]
+        if denoises_last and at.sigma_next == 0:
+            yield Step(at, denoised, denoised)
+            return
         for weight, slope in zip(integrals(points, at.sigma_next), slopes, strict=True):
             x = x + weight * slope
         yield Step(at, x, denoised)

@@ -18,6 +18,7 @@ from latentrt.samplers.sampler import Sampler
 from latentrt.schedule import CLASSES, from_config
 from latentrt.schedule.options import ConfigError, blamed_on, shown
 from latentrt.schedule.prediction import Prediction
+from latentrt.schedule.sigmas import Program
 
 # What a sampler is for networks with the preconditioning of Karras et al.
 _EDM = {"euler": "edm_euler", "dpmpp_2m": "edm_dpmpp_2m"}
@@ -64,6 +65,25 @@ def resolve(
             f"schedule: no such schedule, {schedule!r}; expected one of: {', '.join(SCHEDULE_LABELS)}"
         )
     return sampler.with_schedule(found)
+
+
+def key_of(name: str, program: Program) -> str | None:
+    """What a program means by a sampler's name alone, a key of `REGISTRY`; None where we have nothing that computes it.
+
+    ComfyUI's `deis`, `lcm` and `sa_solver` are not diffusers', which have these names here.
+
+    Args:
+        name: as the program has it; of ComfyUI the `_gpu` ones too, which differ by where noise is drawn.
+        program: whose name it is.
+    """
+    plain = normalized(name)
+    if program == "comfyui":
+        plain = plain.removesuffix("gpu")
+        own = {normalized(spec.k_diffusion): key for key, spec in REGISTRY.items() if spec.k_diffusion}
+    else:
+        own = {normalized(spec.label): key for key, spec in REGISTRY.items() if spec.webui}
+        own["lcm"] = "lcm_unscaled"
+    return own.get(plain)
 
 
 def _named(name: str | None, config: Mapping[str, Any], where: str | Path | None) -> Sampler:

@@ -1,13 +1,14 @@
 """Sampling with a network of one's own, by nothing but a `scheduler_config.json`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from latentrt.errors import InputError
-from latentrt.noise import NoiseSource, TorchGenerator
+from latentrt.noise import BrownianMotion, NoiseSource, TorchGenerator
+from latentrt.noise.torch_cpu import Float64Generator
 from latentrt.samplers.names import resolve
 from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import Evaluation
@@ -28,6 +29,7 @@ def run(
     strength: float | None = None,
     timesteps: Sequence[float] | None = None,
     sigmas: Sequence[float] | None = None,
+    path: BrownianMotion | None = None,
     **sampler_options: Any,
 ) -> Latents:
     """Sample as the diffusers scheduler of this config does, and return what its last `step` returns.
@@ -46,6 +48,7 @@ def run(
             of the first of them, as img2img does.
         timesteps: to be visited, as `set_timesteps(timesteps=…)` takes them, where the class does.
         sigmas: as `set_timesteps(sigmas=…)` takes them, where the class does.
+        path: a Brownian motion that SDE samplers follow, in place of what they would draw from `rng`.
         sampler_options: arguments of the class's `step` (`eta`, `use_clipped_model_output`, `s_churn`, `s_tmin`,
             `s_tmax`, `s_noise`, `order` of LMS), `mu` of its `set_timesteps`, and `schedule`, one of ComfyUI's.
 
@@ -62,6 +65,7 @@ def run(
         strength=strength,
         timesteps=timesteps,
         sigmas=sigmas,
+        path=path,
         **sampler_options,
     )
     return last.x
@@ -78,6 +82,7 @@ def iterate(
     strength: float | None = None,
     timesteps: Sequence[float] | None = None,
     sigmas: Sequence[float] | None = None,
+    path: BrownianMotion | None = None,
     **sampler_options: Any,
 ) -> Iterator[Step]:
     """`run`, step by step: one `Step` for each evaluation of the network.
@@ -95,7 +100,7 @@ def iterate(
         raise InputError(f"x: expected float32 or float64, got {x.dtype}")
     source = TorchGenerator(seed) if seed is not None else rng
     if isinstance(source, TorchGenerator) and x.dtype == np.float64:
-        source = _Double(source)
+        source = Float64Generator(source)
     mu = sampler_options.pop("mu", None)
     sampler = resolve(None, config, sampler_options.pop("schedule", None))
     schedule = sampler.schedule(num_inference_steps, timesteps=timesteps, sigmas=sigmas, mu=mu)
@@ -107,7 +112,9 @@ def iterate(
             raise InputError("strength: noise is drawn for it; expected a seed or an rng, got neither")
         state = schedule.noised(x, source.randn(x.shape).astype(x.dtype, copy=False))
     denoise = _denoiser_of(network, sampler.prediction)
-    steps = sampler.run(denoise, state, schedule, source, **sampler_options)  # checks the options at once
+    steps = sampler.run(
+        denoise, state, schedule, source, path=path, **sampler_options
+    )  # checks the options at once
     return (replace(step, x=schedule.sample(step.x, step.index + 1)) for step in steps)
 
 
@@ -122,14 +129,3 @@ def _denoiser_of(network: Network, prediction: Prediction) -> Denoise:
         return prediction.denoised(output, x, at.sigma).astype(x.dtype, copy=False)
 
     return denoise
-
-
-@dataclass(frozen=True)
-class _Double:
-    """Draws what torch draws where float64 is asked for: another stream, not the same numbers."""
-
-    generator: TorchGenerator
-
-    def randn(self, shape: Sequence[int], /) -> Latents:
-        """Draw float64 noise."""
-        return self.generator.randn(shape, np.float64)

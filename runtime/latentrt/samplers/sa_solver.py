@@ -30,6 +30,7 @@ def sa_solver(
     tau_func: Tau | None = None,
     lower_order_final: bool = True,
     clip: Clip | None = None,
+    eta: float = 1.0,
 ) -> Iterator[Step]:
     """Predict each state from outputs before it, with noise; correct it with the output evaluated there, same noise.
 
@@ -46,6 +47,7 @@ def sa_solver(
         tau_func: timestep → τ, how stochastic: 0 is an ODE, 1 the reverse SDE. None: 1 at timesteps 200 to 800, else 0.
         lower_order_final: lower orders over the last steps.
         clip: applied to what is denoised.
+        eta: what τ is multiplied with.
     """
     tau_of = middle_tau if tau_func is None else tau_func
     data = algorithm_type == "data_prediction"
@@ -62,7 +64,7 @@ def sa_solver(
             sigmas = schedule.sigmas[i::-1][: len(used)].tolist()
             x = _update(before, used, sigmas, float(schedule.sigmas[i - 1]), at.sigma, data, tau, noise)
         outputs = [output, *outputs[: kept - 1]]
-        noise, tau, before = draw(rng, x), float(tau_of(at.timestep)), x
+        noise, tau, before = draw(rng, x), eta * float(tau_of(at.timestep)), x
         left = len(schedule) - i
         order = min(predictor_order, i + 1, left if lower_order_final else predictor_order)
         sigmas = schedule.sigmas[i::-1][:order].tolist()

@@ -1,5 +1,6 @@
 """A solver with its options settled."""
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from latentrt.errors import InputError
-from latentrt.noise import NoiseSource
+from latentrt.noise import BrownianMotion, NoiseSource
+from latentrt.samplers.automatic import plain_type
 from latentrt.samplers.clip import clip_of
 from latentrt.samplers.registry import FLAG_LABELS, REGISTRY, SCHEDULE_LABELS, Spec, find
 from latentrt.samplers.step import Denoise, Latents, Step
 from latentrt.schedule import CLASSES, Schedule, make_schedule
-from latentrt.schedule.comfy import EVALUATES
+from latentrt.schedule.comfy import EVALUATES, NO_PROGRAM, Convention
 from latentrt.schedule.prediction import Prediction
 
 # The entry of a picture's metadata that wins over its "Sampler"; see `Sampler.metadata`.
@@ -21,8 +23,8 @@ CLASS_ENTRY = "Sampler class"
 # And that which wins over its "Schedule type".
 SCHEDULE_ENTRY = "Sigma schedule"
 
-# What follows from the config's options.
-_SETTLED = ("clip", "prediction")
+# What follows from the config's options, or comes with the run's noise.
+_SETTLED = ("clip", "prediction", "path")
 # Options of a run, and between what they lie.
 _RANGES: dict[str, tuple[float, float]] = {
     "eta": (0, 1),
@@ -31,6 +33,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     "s_tmin": (0, math.inf),
     "s_tmax": (0, math.inf),
     "s_noise": (0, math.inf),
+    "churns_first": (0, 1),
+    "denoises_last": (0, 1),
+    "steps_unguided": (0, 1),
+    "ge_gamma": (0, math.inf),
+    "max_stage": (1, 3),
+    "boundary_scaling": (0, math.inf),
     "order": (1, 4),
 }
 
@@ -78,6 +86,11 @@ class Sampler:
         plain = {flag: False for flag in FLAG_LABELS if flag in self.options}
         return replace(self, options={**self.options, **plain}, sigma_schedule=sigma_schedule)
 
+    def with_options(self, options: Mapping[str, Any]) -> "Sampler":
+        """The same with other options, as far as its class has them."""
+        kept = {key: value for key, value in options.items() if key in self.options}
+        return replace(self, options={**self.options, **kept})
+
     @property
     def prediction(self) -> Prediction:
         """What the network is fed, and how its output is read. The denoiser's business."""
@@ -107,7 +120,8 @@ class Sampler:
 
         Options that the model's config sets and no name fixes (`solver_type: heun`) would be lost with the name alone;
         `Sampler class` then names the class that, asked for as a sampler, reads them again. `Sigma schedule` says that
-        the schedule is ComfyUI's where the same words would be taken for a flag of the class.
+        the schedule is ComfyUI's where the same words would be taken for a flag of the class. The class's own spacing
+        is "Automatic", or "Uniform" where AUTOMATIC1111 means another schedule by that.
         """
         said = find(self.label if self.sigma_schedule is None else self.spec.label)
         fixed = (
@@ -120,7 +134,8 @@ class Sampler:
             whole = find(self.label)
             if not fixed or whole is None or whole.sigma_schedule is None:
                 extra += ((SCHEDULE_ENTRY, self.sigma_schedule),)
-        return self.spec.label, self.schedule_type, extra
+        kind = self.schedule_type
+        return self.spec.label, plain_type(self.key) if kind == "Automatic" else kind, extra
 
     def schedule(
         self,
@@ -129,6 +144,8 @@ class Sampler:
         timesteps: Sequence[float] | None = None,
         sigmas: Sequence[float] | None = None,
         mu: float | None = None,
+        shape: Mapping[str, Any] | None = None,
+        convention: Convention = NO_PROGRAM,
     ) -> Schedule:
         """Make the schedule of a run.
 
@@ -137,6 +154,8 @@ class Sampler:
             timesteps: to be visited, descending, where the diffusers class takes them.
             sigmas: in the diffusers class's own terms, where it takes them.
             mu: the shift of flow matching with `use_dynamic_shifting`.
+            shape: of one of ComfyUI's schedules; see `make_schedule`.
+            convention: of a program, where one of ComfyUI's schedules is asked for.
 
         Raises:
             InputError: a number out of range, or something that the class does not take.
@@ -150,6 +169,9 @@ class Sampler:
             sigmas=sigmas,
             mu=mu,
             sigma_schedule=self.sigma_schedule,
+            shape=shape,
+            convention=convention,
+            key=self.key,
             where=self.where,
         )
 
@@ -157,6 +179,22 @@ class Sampler:
     def run_options(self) -> tuple[str, ...]:
         """Options that belong to a run, not to the config: `eta`, `s_churn` and the like."""
         return tuple(key for key in self.spec.takes if key not in self.options and key not in _SETTLED)
+
+    @property
+    def follows(self) -> bool:
+        """Whether it may follow a Brownian path: the solver of an SDE, with its noise."""
+        return "path" in self.spec.takes and self.options.get("algorithm_type", "sde-").startswith("sde-")
+
+    @property
+    def default_eta(self) -> float | None:
+        """What a picture is painted with where no eta is asked for; None: the sampler has none.
+
+        diffusers' pipelines hand 0 to each scheduler that takes one, also to TCD, whose own default is another.
+        """
+        if "eta" not in self.run_options:
+            return None
+        own: float = inspect.signature(self.spec.solver).parameters["eta"].default
+        return 0.0 if self.key == "tcd" else own
 
     def check_options(self, **options: float | bool) -> None:
         """Refuse an option of a run that this sampler lacks (unless it is 0), or that is out of range.
@@ -180,6 +218,8 @@ class Sampler:
         x: Latents,
         schedule: Schedule,
         rng: NoiseSource | None = None,
+        path: BrownianMotion | None = None,
+        extrapolates: str | None = None,
         **options: float | bool,
     ) -> Iterator[Step]:
         """Start a run; iterate to make it go on, stop iterating to cancel it.
@@ -189,6 +229,10 @@ class Sampler:
             x: float32 or float64 (b, c, h, w), from `schedule.initial` or `schedule.noised`.
             schedule: of this sampler, whole or truncated.
             rng: where a stochastic sampler draws; the others leave it alone.
+            path: what an SDE sampler (DPM++ SDE, 2M SDE, 3M SDE) follows, in place of what it would draw; the others
+                leave it alone. Of the shape of x.
+            extrapolates: a prediction type: what a solver extrapolates that goes by what the network predicts (PLMS);
+                None: that.
             options: of this run, see `run_options`; those left out have the default of the solver's signature.
 
         Raises:
@@ -196,5 +240,8 @@ class Sampler:
         """
         self.check_options(**options)
         known = {**self.options, **options, "clip": clip_of(self.options), "prediction": self.prediction}
+        known["path"] = path
+        if extrapolates is not None:
+            known["prediction_type"] = extrapolates
         chosen = {key: known[key] for key in self.spec.takes if key in known}
         return partial(self.spec.solver, **chosen)(denoise, x, schedule, rng)

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentrt.errors import InputError
-from latentrt.noise import NoiseSource
+from latentrt.noise import BrownianMotion, NoiseSource
 from latentrt.schedule import Evaluation, Schedule
 
 Latents = NDArray[np.floating[Any]]
@@ -25,6 +25,20 @@ class Denoise(Protocol):
         Args:
             x: float32 (b, c, h, w), x₀ + σ·ε.
             at: where it is asked, with σ and the timestep.
+        """
+        ...
+
+
+@runtime_checkable
+class DenoiseApart(Denoise, Protocol):
+    """A denoiser that also tells what it would estimate without guidance, which CFG++ steps along."""
+
+    def apart(self, x: Latents, at: Evaluation, /) -> tuple[Latents, Latents]:
+        """Estimate x₀ with guidance, as the call does, and by the negative prompt alone, whatever the scale.
+
+        Args:
+            x: see the call.
+            at: likewise.
         """
         ...
 
@@ -72,6 +86,20 @@ class Solver(Protocol):
         ...
 
 
+def denoise_apart(denoise: Denoise, x: Latents, at: Evaluation) -> tuple[Latents, Latents]:
+    """x₀ with guidance, and by the negative prompt alone.
+
+    Raises:
+        InputError: the denoiser cannot tell them apart.
+    """
+    if not isinstance(denoise, DenoiseApart):
+        raise InputError(
+            "sampler: CFG++ steps along what is predicted for the negative prompt; expected a denoiser with a method "
+            "`apart`, got one without"
+        )
+    return denoise.apart(x, at)
+
+
 def draw(rng: NoiseSource | None, x: Latents) -> Latents:
     """Draw unit noise like x.
 
@@ -83,9 +111,34 @@ def draw(rng: NoiseSource | None, x: Latents) -> Latents:
     return rng.randn(x.shape).astype(x.dtype, copy=False)
 
 
-def ancestral_noise(sigma: float, sigma_next: float) -> float:
-    """σ_up: how much of σ' is fresh noise in an ancestral step, DDIM eq. 16 at η = 1 in sigma space.
+def increment(path: BrownianMotion | None, rng: NoiseSource | None, x: Latents, at: Evaluation) -> Latents:
+    """Unit noise of an SDE's step: the path's increment over it, or without a path the next draw.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if path is None:
+        return draw(rng, x)
+    return np.asarray(path(at.sigma, at.sigma_next)).astype(x.dtype, copy=False)
+
+
+def ancestral_noise(sigma: float, sigma_next: float, eta: float = 1.0) -> float:
+    """σ_up: how much of σ' is fresh noise in an ancestral step, DDIM eq. 16 in sigma space.
 
     The step itself ends at σ_down, σ_up² + σ_down² = σ'².
     """
-    return sigma_next * math.sqrt(max(1 - (sigma_next / sigma) ** 2, 0.0))
+    return ancestral_step(sigma, sigma_next, eta)[1]
+
+
+def ancestral_step(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float, float]:
+    """(σ_down, σ_up): where the step itself ends, and the noise from there up to σ'.
+
+    Args:
+        sigma: where it begins, > 0.
+        sigma_next: where it ends with its noise, at most `sigma`.
+        eta: 0 is a step of the ODE, 1 that of DDPM; above it no more noise than σ' is added.
+    """
+    kept = (sigma_next / sigma) ** 2
+    fresh = min(eta**2 * max(1 - kept, 0.0), 1.0)
+    # 1 − η² + η²·kept does not cancel where η = 1.
+    return sigma_next * math.sqrt(max(1 - eta**2 + eta**2 * kept, 0.0)), sigma_next * math.sqrt(fresh)

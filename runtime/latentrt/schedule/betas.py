@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from latentrt.schedule.options import ConfigError
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 def make_alphas_cumprod(
@@ -58,6 +59,41 @@ def make_alphas_cumprod(
                 "timesteps and leaves some of the picture"
             )
     return _cumprod(1 - betas)
+
+
+def exact_alphas_cumprod(
+    *,
+    num_train_timesteps: int,
+    beta_start: float,
+    beta_end: float,
+    beta_schedule: str,
+    trained_betas: Sequence[float] | None = None,
+    rescale_betas_zero_snr: bool = False,
+) -> Float64:
+    """Compute the same in float64, as the code of latent diffusion, ComfyUI and AUTOMATIC1111 do; see there.
+
+    Of a `beta_schedule` that they lack, the betas are those of `make_alphas_cumprod`.
+    """
+    betas: NDArray[np.floating[Any]]
+    if trained_betas is None and beta_schedule == "linear":
+        betas = np.linspace(beta_start, beta_end, num_train_timesteps)
+    elif trained_betas is None and beta_schedule == "scaled_linear":
+        betas = np.square(np.linspace(beta_start**0.5, beta_end**0.5, num_train_timesteps))
+    else:
+        single = make_alphas_cumprod(
+            num_train_timesteps=num_train_timesteps,
+            beta_start=beta_start,
+            beta_end=beta_end,
+            beta_schedule=beta_schedule,
+            trained_betas=trained_betas,
+        ).astype(np.float64)
+        betas = 1 - single / np.append(1.0, single[:-1])
+    alphas_cumprod: Float64 = np.cumprod(1 - betas)
+    if not rescale_betas_zero_snr:
+        return alphas_cumprod
+    root = np.sqrt(alphas_cumprod)
+    shifted: Float64 = (root - root[-1]) * (root[0] / (root[0] - root[-1]))  # arXiv:2305.08891 algorithm 1
+    return np.square(shifted)
 
 
 def linspace(start: float, end: float, count: int) -> Float32:

@@ -2,6 +2,8 @@
 
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ from numpy.typing import NDArray
 from latentrt.checks import number
 from latentrt.errors import InputError
 from latentrt.schedule.classes import CLASSES
-from latentrt.schedule.classes.common import SchedulerClass, Steps
-from latentrt.schedule.comfy import comfy_schedule
+from latentrt.schedule.classes.common import SchedulerClass, Steps, ve_sigmas
+from latentrt.schedule.comfy import NO_PROGRAM, Convention, comfy_schedule
 from latentrt.schedule.options import LEAST, MOST, ConfigError, blamed_on, settle, shown
+from latentrt.schedule.ramps import timestep_at
 from latentrt.schedule.schedule import Schedule
 
 _EXCLUSIVE = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
@@ -80,6 +83,9 @@ def make_schedule(
     sigmas: Sequence[float] | None = None,
     mu: float | None = None,
     sigma_schedule: str | None = None,
+    shape: Mapping[str, Any] | None = None,
+    convention: Convention = NO_PROGRAM,
+    key: str = "",
     where: str | Path | None = None,
 ) -> Schedule:
     """Make the schedule of a run, as the class's `set_timesteps` does.
@@ -92,6 +98,9 @@ def make_schedule(
         sigmas: in the class's own terms and length, where it takes them.
         mu: the shift of flow matching, where `use_dynamic_shifting` is set.
         sigma_schedule: one of ComfyUI's, in place of the class's own.
+        shape: of that schedule: sigma_min, sigma_max, rho, discard_penultimate; see `comfy_schedule`.
+        convention: of a program, with `sigma_schedule`; see `comfy_schedule`.
+        key: of the sampler, likewise.
         where: the file that the options come from, which errors then name; None: they are the caller's.
 
     Raises:
@@ -100,6 +109,11 @@ def make_schedule(
         ModelError: with `where`, the options do so.
     """
     built = CLASSES[class_name]
+    asked = {} if shape is None else {name: value for name, value in shape.items() if value}
+    if asked and sigma_schedule is None:
+        raise InputError(
+            f"{next(iter(asked))}: {class_name}'s own schedule has none; expected None, or a schedule"
+        )
     own = {"timesteps": timesteps, "sigmas": sigmas, "mu": mu}
     given = [key for key, value in own.items() if value is not None]
     for key in given:
@@ -117,9 +131,13 @@ def make_schedule(
         try:
             with np.errstate(all="ignore"):
                 if sigma_schedule is not None:
-                    schedule = comfy_schedule(sigma_schedule, class_name, options, count)
+                    schedule = comfy_schedule(
+                        sigma_schedule, class_name, options, count, convention=convention, key=key, **asked
+                    )
                 else:
                     schedule = built.build(options, steps)
+            if "beta_start" in options:
+                schedule = _with_others(schedule, options)
             flaw = _flaw(schedule, rescaled=bool(options.get("rescale_betas_zero_snr")))
         except ArithmeticError:
             pass
@@ -136,6 +154,19 @@ def make_schedule(
             f"{schedule.num_inference_steps} steps; expected that or None, got {num_inference_steps!r}"
         )
     return schedule
+
+
+def _with_others(schedule: Schedule, options: Mapping[str, Any]) -> Schedule:
+    """The schedule with what is known of the sigmas that it does not visit, where it says nothing of them itself."""
+    table, sigmas = schedule.train_sigmas, ve_sigmas(options)
+    with np.errstate(divide="ignore"):  # of a first beta of 0
+        logs = np.log(sigmas)
+    return replace(
+        schedule,
+        # A fraction, as diffusers' classes find it of Karras' and the like.
+        timestep_of=schedule.timestep_of or partial(timestep_at, logs),
+        train_sigmas=sigmas.astype(np.float64) if table is None else table,
+    )
 
 
 def _flaw(schedule: Schedule, *, rescaled: bool) -> str:

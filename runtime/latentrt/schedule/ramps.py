@@ -67,3 +67,8 @@ def sigma_to_timestep(
     if single:
         weight, low = weight.astype(np.float32), low.astype(np.float32)
     return np.asarray((1 - weight) * low + weight * (low + 1), dtype=np.float64)
+
+
+def timestep_at(log_train_sigmas: NDArray[np.floating[Any]], sigma: float) -> float:
+    """The same of one sigma."""
+    return float(sigma_to_timestep(np.array([sigma]), log_train_sigmas)[0])

@@ -1,7 +1,7 @@
 """The frozen data that a sampler steps along."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,10 +60,13 @@ class Schedule:
         initial_scale: what unit noise is multiplied with to become the state at `sigmas[0]`. None: so much that the
             sample has unit variance.
         order: evaluations to a step, by which `truncated` counts.
+        timestep_of: σ -> what the network is told there, for a solver that asks at others than `sigmas`; None where
+            nothing is known of them.
         train_sigmas: float64 (num_train_timesteps,), the sigma of every timestep, for a solver that goes to others than
             `timesteps` (TCD); None where none does.
         added: float64 (n,), variance-preserving sigmas that `noised` brings clean latents to instead of `sigmas`, where
             a class adds noise by other sigmas than it steps along (SA-Solver with Karras' and the like); else None.
+        whole: float64, all sigmas of the schedule that this is the rest of; None where it is whole.
         churn_steps: over how many steps `s_churn` is spread; None: `num_inference_steps`.
     """
 
@@ -75,9 +78,11 @@ class Schedule:
     form: str = "vp"
     initial_scale: float | None = None
     order: int = 1
+    timestep_of: Callable[[float], float] | None = None
     train_sigmas: Float64 | None = None
     added: Float64 | None = None
     churn_steps: int | None = None
+    whole: Float64 | None = None
 
     def __post_init__(self) -> None:
         for array in (self.sigmas, self.timesteps, self.stops, self.starts):
@@ -91,6 +96,27 @@ class Schedule:
         """Go through the evaluations in order."""
         sigmas = self.sigmas.tolist()
         return map(Evaluation, range(len(self)), sigmas, self.timesteps.tolist(), sigmas[1:])
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The lowest sigma above 0 and the highest, of the whole schedule: what a Brownian tree spans."""
+        sigmas = self.sigmas if self.whole is None else self.whole
+        return float(sigmas[sigmas > 0].min()), float(sigmas.max())
+
+    def evaluation(self, at: Evaluation, sigma: float) -> Evaluation:
+        """Another evaluation in the step that begins with `at`: at a sigma of the solver's own.
+
+        Raises:
+            InputError: it is not known what the network is told there.
+        """
+        if sigma == at.sigma:
+            return at
+        if self.timestep_of is None:
+            raise InputError(
+                "schedule: this sampler asks at sigmas of its own, and the schedule has no timestep_of; expected one "
+                "with it"
+            )
+        return replace(at, sigma=sigma, timestep=self.timestep_of(sigma))
 
     def initial(self, noise: Latents) -> Latents:
         """Scale noise of unit variance, (b, c, h, w), to the state at `sigmas[0]` from which a whole run starts."""
@@ -138,6 +164,33 @@ class Schedule:
             stops=self.stops[begin:],
             starts=self.starts[begin:],
             added=None if self.added is None else self.added[begin:],
+            whole=self.sigmas if self.whole is None else self.whole,
+        )
+
+    @property
+    def steps(self) -> int:
+        """How many steps its evaluations are: `order` each, but for a last that goes to no noise, which is one."""
+        return -(-len(self) // self.order)
+
+    def until(self, step: int, end: float | None = None) -> "Schedule":
+        """Leave out the steps from this on, counted from 0, 1 at least.
+
+        Args:
+            step: of those there are.
+            end: the σ that the last step which is kept goes to, where it asks once; None: to where it went.
+        """
+        kept = step * self.order if end is None else (step - 1) * self.order + 1
+        sigmas, stops = self.sigmas[: kept + 1].copy(), self.stops[:kept].copy()
+        if end is not None:
+            sigmas[-1] = stops[-1] = end
+        return replace(
+            self,
+            sigmas=sigmas,
+            timesteps=self.timesteps[:kept],
+            stops=stops,
+            starts=self.starts[:kept],
+            added=None if self.added is None else self.added[:kept],
+            whole=self.sigmas if self.whole is None else self.whole,
         )
 
     def resumed(self, sample: Latents) -> Latents:

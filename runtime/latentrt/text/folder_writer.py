@@ -21,6 +21,7 @@ from latentrt.models.layout import (
     CHECKPOINT_FOLDERS,
     CONFIG,
     INDEX,
+    LOW_RES_CONFIG,
     SCHEDULER_CONFIG,
     TEXT_ENCODERS,
     TOKENIZER_FILES,
@@ -39,6 +40,8 @@ _PIPELINES = {
     "paint": ("StableDiffusionPipeline", "StableDiffusionXLPipeline"),
     "inpaint": ("StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline"),
     "edit": ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionXLInstructPix2PixPipeline"),
+    "depth": ("StableDiffusionDepth2ImgPipeline",),
+    "upscale": ("StableDiffusionUpscalePipeline",),
 }
 _KEPT = ("F16", "BF16", "F32")  # types that every reader of safetensors takes; others become F16
 
@@ -75,6 +78,8 @@ def write_beside(model: Model, out: Path) -> None:
     """Write what belongs to no network: index, scheduler, advice, tokenizers."""
     write_json(out / INDEX, model_index(model))
     write_json(out / SCHEDULER_CONFIG, model.scheduler_config)
+    if model.low_res_config:
+        write_json(out / LOW_RES_CONFIG, model.low_res_config)
     if model.defaults:
         write_json(out / ADVICE, model.defaults)
     for encoder in model.text_encoders:
@@ -110,6 +115,8 @@ def model_index(model: Model) -> dict[str, Any]:
     """`model_index.json` of the model, as diffusers writes it."""
     index: dict[str, Any] = {"_diffusers_version": _VERSION, **model.index, "_class_name": _pipeline(model)}
     index["scheduler"] = ["diffusers", str(model.scheduler_config["_class_name"])]
+    if model.low_res_config:
+        index["low_res_scheduler"] = ["diffusers", str(model.low_res_config["_class_name"])]
     for name, component in model.components.items():
         index[CHECKPOINT_FOLDERS.get(name, name)] = [
             "transformers" if name in TEXT_ENCODERS else "diffusers",
@@ -142,7 +149,9 @@ def _pipeline(model: Model) -> str:
     if model.guidance_width and not model.is_xl:
         return "LatentConsistencyModelPipeline"
     classes = _PIPELINES.get(model.purpose)
-    return str(model.index["_class_name"]) if classes is None else classes[model.is_xl]
+    if classes is None or model.is_xl >= len(classes):
+        return str(model.index["_class_name"])
+    return classes[model.is_xl]
 
 
 def _write_weights(components: list[Component], path: Path) -> None:

@@ -10,13 +10,14 @@ Two things that look odd are the reference's own:
 - Where the padding token is an ordinary sign, as `!` in Stable Diffusion 2, that sign in a prompt pads too.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Encoding as BackendEncoding
 from tokenizers import Tokenizer as Backend
 
 from latentrt.errors import InputError, ModelError
@@ -66,6 +67,31 @@ class Tokenizer:
         Raises:
             InputError: `prompt` is not a string, or holds half a surrogate pair.
         """
+        encoded = self._encoded(prompt)
+        room = self.max_length - 2
+        truncated = prompt[encoded.offsets[room][0] :] if len(encoded.ids) > room else ""
+        return replace(self.row(encoded.ids[:room]), truncated=truncated)
+
+    def ids(self, prompt: str) -> list[int]:
+        """The tokens of a prompt, however many, without begin and end.
+
+        Raises:
+            InputError: as `encode`.
+        """
+        return list(self._encoded(prompt).ids)
+
+    def row(self, tokens: Sequence[int]) -> Encoding:
+        """A row of tokens, `max_length` − 2 at the most, begun, ended and padded."""
+        ids = np.full(self.max_length, self.pad_id, np.int64)
+        ids[: len(tokens) + 2] = [self.bos_id, *tokens, self.eos_id]
+        return Encoding(ids, len(tokens) + 2, "")
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a token, as the files write it; None where the vocabulary has none."""
+        index: int | None = self._backend.token_to_id(token)
+        return index
+
+    def _encoded(self, prompt: str) -> BackendEncoding:
         if not isinstance(prompt, str):
             raise InputError(f"prompt: expected a string, got {type(prompt).__name__}")
         try:
@@ -73,13 +99,7 @@ class Tokenizer:
         except UnicodeEncodeError as error:
             bad = f"{prompt[error.start]!r} at position {error.start}"
             raise InputError(f"prompt: not valid Unicode text ({bad}); give it as UTF-8") from None
-        encoded = self._backend.encode(prompt, add_special_tokens=False)
-        room = self.max_length - 2
-        words = encoded.ids[:room]
-        truncated = prompt[encoded.offsets[room][0] :] if len(encoded.ids) > room else ""
-        ids = np.full(self.max_length, self.pad_id, np.int64)
-        ids[: len(words) + 2] = [self.bos_id, *words, self.eos_id]
-        return Encoding(ids, len(words) + 2, truncated)
+        return self._backend.encode(prompt, add_special_tokens=False)
 
 
 def load_tokenizer(

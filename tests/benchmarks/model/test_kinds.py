@@ -15,12 +15,13 @@ from latentrt_bench.model.configuration import Configuration, request_of
 from latentrt_bench.model.stages import Load, Picture, Stage, _unet_feeds, unet_stage, work
 
 TOOLS = Path(__file__).parents[3] / "tools"
-FAST, SLOW = ("file", "lcm"), ("sdxl", "refiner", "sdxl-inpaint", "ip2p")
+FAST, SLOW = ("file", "lcm"), ("sdxl", "refiner", "sdxl-inpaint", "ip2p", "sd2-depth", "x4-upscaler")
 KINDS = [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 # What a guided evaluation is fed at once: for the prompt, the negative one, and the latter without the picture.
 ROWS = {"lcm": 1, "ip2p": 3}
+ONE_ENCODER = ("lcm", "ip2p", "sd2-depth", "x4-upscaler")
 # Pictures that are encoded for a run: of a refiner the one painted over, of inpainting the masked one.
-ENCODED = {"refiner": 1, "sdxl-inpaint": 1, "ip2p": 1}
+ENCODED = {"refiner": 1, "sdxl-inpaint": 1, "ip2p": 1, "sd2-depth": 1}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_a_picture_feeds_the_networks_what_their_stages_do(name, made, runs):
     assert shapes(runs) == expected
     fed = _unet_feeds(c.load(), c, unet_stage(c.load().model, c))
     asked = next(feeds for component, feeds in runs if component == "unet")
-    for port in {"time_ids", "timestep_cond", "timestep"} & asked.keys():
+    for port in {"time_ids", "timestep_cond", "class_labels", "timestep"} & asked.keys():
         np.testing.assert_array_equal(fed[port], asked[port])
     assert ("time_ids" in asked) == (name in ("file", "sdxl", "refiner", "sdxl-inpaint"))
     assert ("timestep_cond" in asked) == (name == "lcm")
@@ -99,7 +100,7 @@ def test_every_stage_runs_what_its_work_says(name, made, runs):
     assert ("unet_guided" in stages) == (name != "lcm")
     assert ("text_encoder" in stages, "text_encoder_2" in stages) == (
         name != "refiner",
-        name not in ("lcm", "ip2p"),
+        name not in ONE_ENCODER,
     )
     for stage, expected in stages.items():
         contender = Stage(stage, asdict(c))
@@ -124,7 +125,9 @@ def test_its_pictures_work_is_that_of_its_stages(name, made):
     assert ("vae_encoder" in case.painting) == (name in ENCODED)
     dtypes = make_case(replace(c, dtype="fp16"), [None]).row.facts["dtypes"]
     assert dtypes[unet] == "fp16"
-    assert dtypes["vae_decoder"] == ("fp16" if name in ("lcm", "ip2p") else "fp32")  # SDXL's overflows
+    assert dtypes["vae_decoder"] == (
+        "fp16" if name in ("lcm", "ip2p", "sd2-depth") else "fp32"  # SDXL's and the upscaler's overflow
+    )
 
 
 @pytest.mark.parametrize("stage", ["text_encoder_2", "unet_guided"])

@@ -168,6 +168,14 @@ def test_catalogue_names_exact_versions_and_what_exists():
     assert next(iter(PEERS)) == "diffusers-fp32"  # what pictures are held against
 
 
+def test_a_recipe_is_measured_where_there_are_steps_enough():
+    assert "latentrt-balanced" not in command.chosen(None, PEERS, 4)
+    assert command.chosen(None, PEERS, 10) == list(PEERS)
+    assert command.chosen(["latentrt-balanced", "latentrt"], PEERS, 9) == ["latentrt", "latentrt-balanced"]
+    with pytest.raises(InputError, match="--steps: latentrt-balanced takes 9 or more, got 8"):
+        command.chosen(["latentrt-balanced"], PEERS, 8)
+
+
 def test_runners_import_nothing_of_ours():
     for path in RUNNERS.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -478,6 +478,49 @@ def test_a_scaling_factor_of_zero_is_said_before_anything_is_written(damaged, tm
     assert left(tmp_path) == []
 
 
+# ---- int8
+
+
+@pytest.fixture(scope="module")
+def integers(checkpoint, tmp_path_factory):
+    """The bundle with the UNet in 8-bit integers."""
+    out = tmp_path_factory.mktemp("int8") / "bundle"
+    export_model(checkpoint, out, int8=True)
+    return out
+
+
+def test_plain_onnxruntime_loads_the_unet_in_int8_and_it_is_near_torch(integers):
+    rng = np.random.default_rng(0)
+    sample = rng.standard_normal((2, 4, 10, 8)).astype(np.float32)
+    context = rng.standard_normal((2, 9, 32)).astype(np.float32)
+    with torch.inference_mode():
+        wanted = make_unet()(torch.tensor(sample), torch.tensor(500.5), torch.tensor(context)).sample.numpy()
+    session = ort.InferenceSession(
+        str(integers / "unet" / "model.int8.onnx"), providers=["CPUExecutionProvider"]
+    )
+    time = np.asarray(500.5, np.float32)
+    feeds = {"sample": sample, "timestep": time, "encoder_hidden_states": context}
+    (got,) = session.run(None, feeds)
+    assert np.linalg.norm(got - wanted) / np.linalg.norm(wanted) < 0.1
+
+
+def test_its_manifest_names_it_and_verify_replays_it(integers):
+    manifest = read_manifest(integers)
+    assert {name: "int8" in c.graphs for name, c in manifest.components.items()} == {
+        name: name == "unet" for name in manifest.components
+    }
+    assert manifest.components["unet"].int8_weights == "unet/model.int8.safetensors"
+    assert 0 < manifest.components["unet"].parity["int8"].relative < RELATIVE_BOUNDS["int8"]
+    report = verify_bundle(integers)
+    assert report.ok
+    assert [r.component for r in report.replays if r.compute == "int8"] == ["unet"]
+
+
+def test_a_bundle_is_the_same_with_int8_and_without(bundle, integers):
+    for name in ("model.onnx", "model.fp32.onnx", "model.safetensors"):
+        assert (bundle / "unet" / name).read_bytes() == (integers / "unet" / name).read_bytes()
+
+
 # ---- verify
 
 
@@ -557,6 +600,10 @@ def test_verify_finds_a_graph_that_computes_something_else(copied):
         (
             lambda m: m["components"]["unet"]["rounding"]["weights"].update(relative=-1),
             "not a valid manifest",
+        ),
+        (
+            lambda m: m["components"]["unet"].update(int8_weights="unet/model.int8.safetensors"),
+            "int8_weights go with",
         ),
         (lambda m: m.update(components=[1]), "not a valid manifest: AttributeError"),
     ],

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checkpoints import make_unet, make_vae, make_xl, save_pipeline, save_published
+from tiny_files import make_pipeline, write
+from tiny_files import tensors_of as tensors_of_file
 
 import latentrt
 from latentrt.engine.verify import verify_bundle
@@ -27,8 +29,8 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 def proven(manifest: Manifest, *encoders: str) -> None:
     assert manifest.components.keys() == {*encoders, *COMPONENTS}
     for component in manifest.components.values():
-        for compute, bound in RELATIVE_BOUNDS.items():
-            assert 0 < component.parity[compute].relative < bound
+        for compute in ("fp32", "fp16"):
+            assert 0 < component.parity[compute].relative < RELATIVE_BOUNDS[compute]
 
 
 def painted(model: Path, **settings: object) -> np.ndarray:
@@ -97,6 +99,40 @@ def test_a_bundle_that_lacks_an_encoder_of_its_index_is_named(sdxl, tmp_path):
         ModelError, match=r"expected unet, .* and one or both of text_encoder, text_encoder_2"
     ):
         read_manifest(copy)
+
+
+@pytest.mark.slow
+def test_an_upscaler_is_held_to_torch_and_keeps_the_small_picture_s_noise(tmp_path):
+    pipeline = make_pipeline("x4")
+    pipeline.save_pretrained(tmp_path / "folder")
+    write(tmp_path / "file.safetensors", tensors_of_file("x4", pipeline))
+    latents = []
+    for name in ("folder", "file.safetensors"):
+        manifest = export_model(tmp_path / name, tmp_path / f"{name}-bundle", dtype="fp32")
+        proven(manifest, "text_encoder")
+        assert "class_labels" in {value.name for value in manifest.components["unet"].graphs["fp32"].inputs}
+        assert manifest.components["vae_decoder"].fp32_only
+        assert verify_bundle(tmp_path / f"{name}-bundle").ok
+        for model in (name, f"{name}-bundle"):
+            with latentrt.load(tmp_path / model, device="cpu") as opened:
+                latents.append(
+                    opened.upscale("a", PICTURE, seed=1, num_inference_steps=2, noise_level=90).latents
+                )
+    for one in latents[1:]:
+        np.testing.assert_array_equal(one, latents[0])
+
+
+@pytest.mark.slow
+def test_a_depth_model_is_held_to_torch(tmp_path):
+    make_pipeline("depth").save_pretrained(tmp_path / "model")
+    manifest = export_model(tmp_path / "model", tmp_path / "bundle", dtype="fp32")
+    proven(manifest, "text_encoder")
+    latents = []
+    for model in ("model", "bundle"):
+        with latentrt.load(tmp_path / model, device="cpu") as opened:
+            settings = {"seed": 1, "num_inference_steps": 4, "strength": 0.5}
+            latents.append(opened.img2img("a", PICTURE, depth=PICTURE[:, :, 0], **settings).latents)
+    np.testing.assert_array_equal(*latents)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from diffusers.loaders.single_file_utils import (
     convert_ldm_vae_checkpoint,
     convert_open_clip_checkpoint,
 )
-from kinds import CLIP_L, KINDS, OPEN_CLIP_G, OPEN_CLIP_H, OPEN_CLIP_H_24, VAE, Kind
+from kinds import CLIP_L, KINDS, OPEN_CLIP_G, OPEN_CLIP_H, OPEN_CLIP_H_24, VAE, X4_VAE, Kind
 from safetensors.torch import save_file
 from single_files import Stored, shapes_of, stored, stored_text, stored_unet, stored_vae
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -67,22 +67,28 @@ def test_unet(name: str) -> None:
     assert [made[f"model.diffusion_model.{key}"].sources for key in own] == [(back[key],) for key in own]
 
 
-def test_vae() -> None:
-    module = on_meta(AutoencoderKL, VAE)
+@pytest.mark.parametrize(
+    ("config", "counts"), [(VAE, (248, 83_653_863)), (X4_VAE, (204, 55_325_927))], ids=["SD", "x4"]
+)
+def test_vae(config, counts) -> None:
+    module = on_meta(AutoencoderKL, config)
     theirs = shapes(module)
-    assert theirs == shapes_of("vae", VAE)
-    assert (len(theirs), sum(p.numel() for p in module.parameters())) == (248, 83_653_863)
+    assert theirs == shapes_of("vae", config)
+    assert (len(theirs), sum(p.numel() for p in module.parameters())) == counts
     made = stored_vae(theirs)
     assert len(made) == len(theirs)
     file = held(made)
-    converted = convert_ldm_vae_checkpoint(file, VAE)
+    converted = convert_ldm_vae_checkpoint(file, config)
     assert shaped(converted) == theirs
     for key, tensor in made.items():
         got = converted[tensor.sources[0]]
         assert got is file[key] or got._base is file[key]  # a view without the 1×1
     own = [key.removeprefix("first_stage_model.") for key in made]
-    assert vae.levels(own) == vae.levels(theirs) == 4
-    assert [made[f"first_stage_model.{key}"].sources for key in own] == [(vae.from_ldm(k, 4),) for k in own]
+    levels = len(config["block_out_channels"])
+    assert vae.levels(own) == vae.levels(theirs) == levels
+    assert [made[f"first_stage_model.{key}"].sources for key in own] == [
+        (vae.from_ldm(k, levels),) for k in own
+    ]
 
 
 @pytest.mark.parametrize(

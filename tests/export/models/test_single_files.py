@@ -14,6 +14,7 @@ import latentrt
 SIZE = {"width": 32, "height": 40}
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 32, 3), dtype=np.uint8))
 MASK = Image.fromarray(np.uint8([[0, 255]]).repeat(16, 1).repeat(40, 0))
+DEPTH = np.random.default_rng(1).uniform(0, 9, (40, 32)).astype(np.float32)
 SETTINGS = {"num_inference_steps": 3, "guidance_scale": 5.0}
 # By kind: the run, and what it is asked for besides.
 RUNS = {
@@ -23,6 +24,11 @@ RUNS = {
     "lcm": ("txt2img", {"guidance_scale": 8.5, **SIZE}),
     "refiner": ("img2img", {"negative_prompt": "a dog", "strength": 0.5, "num_inference_steps": 8}),
     "inpaint": ("inpaint", {"negative_prompt": "a dog"}),
+    "depth": (
+        "img2img",
+        {"negative_prompt": "a dog", "strength": 0.5, "num_inference_steps": 6, "depth": DEPTH},
+    ),
+    "x4": ("upscale", {"negative_prompt": "a dog", "noise_level": 50}),
 }
 
 
@@ -49,7 +55,7 @@ def made(tmp_path_factory):
 
 def painted(model: Path, name: str, **more):
     run, asked = RUNS[name]
-    pictures = {"img2img": (PICTURE,), "inpaint": (PICTURE, MASK)}.get(run, ())
+    pictures = {"img2img": (PICTURE,), "inpaint": (PICTURE, MASK), "upscale": (PICTURE,)}.get(run, ())
     with latentrt.load(model, device="cpu", **more) as pipeline:
         return getattr(pipeline, run)("A cat, red", *pictures, seed=7, **{**SETTINGS, **asked}).latents
 
@@ -61,9 +67,14 @@ def close(ours, wanted):
 
 def with_diffusers(pipeline, name):
     run, asked = RUNS[name]
-    pictures = {"img2img": {"image": PICTURE}, "inpaint": {"image": PICTURE, "mask_image": MASK, **SIZE}}.get(
-        run, {}
-    )
+    asked = {**asked}
+    pictures = {
+        "img2img": {"image": PICTURE},
+        "inpaint": {"image": PICTURE, "mask_image": MASK, **SIZE},
+        "upscale": {"image": PICTURE},
+    }.get(run, {})
+    if "depth" in asked:
+        pictures["depth_map"] = torch.tensor(asked.pop("depth"))[None]
     if run == "inpaint":
         pictures["strength"] = 1.0
     generator = torch.Generator("cpu").manual_seed(7)

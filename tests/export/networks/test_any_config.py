@@ -87,6 +87,8 @@ def draw_unet(rng, context, channels, told):
         config["only_cross_attention"] = [rng.random() < 0.3 for _ in range(levels)]
     elif rng.random() < 0.2:
         config["only_cross_attention"] = True
+    if rng.random() < 0.3 and told:
+        config["num_class_embeds"] = rng.randint(1, 9)
     return config
 
 

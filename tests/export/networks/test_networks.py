@@ -56,6 +56,16 @@ UNETS = {
     "latent consistency": {"time_cond_proj_dim": 20},
     "no middle": {"mid_block_type": None},
     "x4's attention": {"only_cross_attention": [True, True, False], "use_linear_projection": True},
+    "x4 upscaler": {
+        "in_channels": 7,
+        "num_class_embeds": 11,
+        "block_out_channels": (32, 64, 48),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "only_cross_attention": [True, True, False],
+        "attention_head_dim": 8,
+        "use_linear_projection": True,
+    },
     "text alone": {"only_cross_attention": True},
     "text alone, but in the middle": {"only_cross_attention": True, "mid_block_only_cross_attention": False},
 }  # fmt: skip

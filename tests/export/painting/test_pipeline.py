@@ -87,7 +87,7 @@ def bundle(folder, tmp_path_factory):
     return out
 
 
-@pytest.fixture(params=["unconverted", "bundle"])
+@pytest.fixture(params=["unconverted", pytest.param("bundle", marks=pytest.mark.slow)])
 def pipeline(request):
     with latentrt.load(
         request.getfixturevalue("folder" if request.param == "unconverted" else "bundle"), device="cpu"

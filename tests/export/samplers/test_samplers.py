@@ -1,10 +1,8 @@
 """Samplers against diffusers itself, over options that hypothesis chooses."""
 
-import importlib
 import inspect
 import json
 import math
-import sys
 import types
 from typing import Any
 
@@ -19,6 +17,7 @@ from latentrt.errors import InputError
 from latentrt.models.published import SD1_SCHEDULER as SD15
 from latentrt.schedule import CLASSES
 from parity import golden
+from parity.oracle import scheduler_class
 
 SHAPE = (2, 4, 5, 3)
 # Of which hypothesis chooses options; the grid of test_grid.py has every class.
@@ -199,14 +198,9 @@ def test_where_diffusers_runs_one_step_too_many() -> None:
         assert samplers.resolve(name, config).schedule(61).timesteps.tolist() == theirs[:-1]
 
 
-def test_defaults_are_diffusers_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    # diffusers hides one class where torchsde is missing; its signature can be read all the same.
-    if "torchsde" not in sys.modules:
-        monkeypatch.setitem(sys.modules, "torchsde", types.ModuleType("torchsde"))
-    sde = importlib.import_module("diffusers.schedulers.scheduling_dpmsolver_sde")
+def test_defaults_are_diffusers_own() -> None:
     assert len(CLASSES) == 21
     for name, built in CLASSES.items():
-        scheduler = getattr(sde if name == "DPMSolverSDEScheduler" else diffusers, name)
-        signature = inspect.signature(scheduler.__init__)
+        signature = inspect.signature(scheduler_class(name).__init__)
         theirs = {key: p.default for key, p in signature.parameters.items() if key != "self"}
         assert theirs == built.defaults, name

@@ -20,7 +20,11 @@ def test_generate_asks_for_what_was_said(asked: Asked, capsys: pytest.CaptureFix
     words += " --device cpu --dtype fp32 --low-memory --out a.png"
     assert main(words.split()) == 0
     assert asked.calls == [
-        ("load", "some/model", {"device": "cpu", "dtype": "fp32", "low_memory": True, "tile": "auto"}),
+        (
+            "load",
+            "some/model",
+            {"device": "cpu", "dtype": "fp32", "low_memory": True, "tile": "auto", "cache": True},
+        ),
         (
             "txt2img",
             "cat",
@@ -80,7 +84,7 @@ def test_what_was_not_said_is_left_to_the_model(asked: Asked, capsys: pytest.Cap
     assert asked.calls[0] == (
         "load",
         "demo",
-        {"device": "auto", "dtype": "auto", "low_memory": False, "tile": "auto"},
+        {"device": "auto", "dtype": "auto", "low_memory": False, "tile": "auto", "cache": True},
     )
     settings = asked.settings
     (seed,) = settings.pop("seed")

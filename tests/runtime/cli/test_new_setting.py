@@ -11,8 +11,9 @@ import latentrt
 from latentrt.cli import main, options
 from latentrt.errors import SettingError
 from latentrt.painting.kinds import Flag, Number
+from latentrt.painting.parameters import parameters_of
 from latentrt.painting.picture_settings import RUNS
-from latentrt.painting.request import make_request
+from latentrt.painting.request_maker import make_request
 from latentrt.painting.setting import Entry, Option, Setting, declared, documented, entries, record
 from latentrt.pictures.images import read_parameters
 
@@ -44,7 +45,7 @@ def test_python_checks_and_tells_it() -> None:
     assert pipeline.start_txt2img("x").request.settings["sharpness"] == 0
     request = make_request(MODEL, "txt2img", "x", sharpness=0.25)
     assert request.settings["sharpness"] == 0.25
-    (parameters,) = request.parameters(MODEL)
+    (parameters,) = parameters_of(request, MODEL)
     assert ("Sharpness", "0.25") in parameters.extra
     assert parameters.told["sharpness"] == 0.25
     assert "sharpness: how sharp, 0 to 1. Default: 0.0." in documented(RUNS["txt2img"], "Settings.")

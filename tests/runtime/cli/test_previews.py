@@ -56,6 +56,11 @@ def test_a_preview_that_finds_something_else_in_its_place_goes_on_beside_it(tmp_
     ("options", "message"),
     [
         (["--preview-every", "2"], "--preview-every: does nothing without --preview"),
+        (["--taesd", "x"], "--taesd: does nothing without --preview, or --fast decoder=taesd"),
+        (
+            ["--fast", "decoder=taesd"],
+            "--fast: decoder=taesd: there is none; expected the folder of diffusers' Auto",
+        ),
         (["--preview", "a.xyz"], "unknown suffix"),
         (["--preview", "nowhere/a.png"], "no such folder"),
         (["--tile", "100"], "tile: expected auto, off or a multiple of 8 from 128 pixels"),

@@ -32,6 +32,7 @@ def batches(words):
         ("--seed 5,9 --count 2 --low-memory", [{"seed": [5, 9], "batch_size": 1}]),
         ("--seed 5 --rng nv", [{"seed": [5], "batch_size": 1, "rng": "nv"}]),
         ("--seed 5 --count 3 --one-stream", [{"seed": 5, "num_images": 3}]),
+        ("--seed 5 --batch-index 1,3", [{"seed": 5, "num_images": 2, "batch_index": (1, 3)}]),
         (
             "--seed 5 --count 2 --batch-size 2 --variation-seed 7 --variation-strength 0.5",
             [{"seed": [5, 5], "batch_size": 2, "variation_seed": [7, 8], "variation_strength": 0.5}],
@@ -65,11 +66,12 @@ def test_a_variation_seed_is_drawn_where_none_is_given():
             "--variation-seed: expected one seed, got 2",
         ),
         ("--variation-seed 3", "--variation-seed: does nothing without --variation-strength"),
-        (f"--seed {2**64 - 1} --count 2", "--seed: 2 seeds from 18446744073709551615 go beyond"),
+        (f"--seed {2**64 - 1} --count 2", "seed: 2 seeds from 18446744073709551615 go beyond"),
         (
             f"--seed 1 --count 2 --variation-seed {2**64 - 1} --variation-strength 1",
-            "--variation-seed: 2 seeds from 18446744073709551615 go beyond",
+            "variation_seed: 2 seeds from 18446744073709551615 go beyond",
         ),
+        ("--seed 1 --count 2 --one-stream --like a1111", "--one-stream: a1111 counts seeds up; leave it out"),
     ],
 )
 def test_refused(words, message):
@@ -135,8 +137,9 @@ def test_all_of_one_stream_are_made_again_together(random_model, tmp_path, monke
 @pytest.mark.parametrize(
     ("entries", "rng"),
     [("Version: v1.10.1", "nv"), ("RNG: CPU, Version: v1.10.1", "cpu"), ("RNG: NV, Version: v1.10.1", "nv"),
-     ("Version: latentrt 0.1.0", "cpu"), ("Model: demo", "cpu")],
+     ("Version: latentrt 0.1.0", "cpu"), ("Model: demo", "nv")],  # before 1.3 it wrote no version
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore::latentrt.NotHeeded")
 def test_automatic1111_draws_on_cuda(random_model, tmp_path, monkeypatch, entries, rng):
     monkeypatch.chdir(tmp_path)
     text = f"x\nSteps: 1, Sampler: Euler, CFG scale: 1, Seed: 3, Size: 64x64, {entries}"

@@ -34,7 +34,7 @@ from latentrt.pictures.metadata import parse_parameters
         ("steps=5-1", None),
         ("steps=1-9 (+0)", None),
         ("steps=1-100000", None),
-        ("strength=0-1", None),
+        ("strength=0-2", None),
         ("steps", None),
         ("eta=0..5-1", None),
     ],

@@ -47,10 +47,10 @@ def drawn(dtype: str, *shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
 
 def scaled(tensors: dict[str, Tensor], **by: str) -> Weights:
     """Tensors of which some have another as their scale."""
-    found = {name: Tensor(**vars(tensor)) for name, tensor in tensors.items()}
+    found = dict(tensors)
     for name, scale in by.items():
         key = name.replace("__", ".")
-        found[key] = Tensor(**{**vars(tensors[key]), "scale": tensors[scale]})
+        found[key] = tensors[key]._replace(scale=tensors[scale])
     return Weights.of(found)
 
 
@@ -106,7 +106,7 @@ def test_a_network_with_scaled_weights(tmp_path, compute):
         found = dict(Weights((write(tmp_path / f"{len(tensors)}.safetensors", tensors),)))
         for name in tensors:
             if f"{name}_scale" in found:
-                found[name] = Tensor(**{**vars(found[name]), "scale": found[f"{name}_scale"]})
+                found[name] = found[name]._replace(scale=found[f"{name}_scale"])
         graph = build("text_encoder", config, Variant(compute))
         session = Session("text_encoder", graph, Weights.of(found), CPU, compute)
         results.append(session.run({"input_ids": np.arange(8, dtype=np.int64)[None] + 1}))
@@ -146,7 +146,7 @@ def test_a_scaled_table_of_rows_is_read_in_rows(tmp_path_factory, dtype, width, 
         tensors["s"] = ("F32", np.asarray(scale, np.float32))
     stored = dict(Weights((write(folder / "w.safetensors", tensors),)))
     if scale is not None:
-        stored[name] = Tensor(**{**vars(stored[name]), "scale": stored["s"]})
+        stored[name] = stored[name]._replace(scale=stored["s"])
     found = Weights.of(from_open_clip({name: stored[name]}))
     expected = WIDENED[dtype](whole)
     if scale is not None:
@@ -162,7 +162,7 @@ def test_a_transposed_matrix_keeps_its_scales(tmp_path, kind):
     tensors = {"text_projection": ("F8_E4M3", whole), "s": ("F32", scale if kind == "rows" else scale[:1])}
     stored = dict(Weights((write(tmp_path / "w.safetensors", tensors),)))
     if kind != "none":
-        stored["text_projection"] = Tensor(**{**vars(stored["text_projection"]), "scale": stored["s"]})
+        stored["text_projection"] = stored["text_projection"]._replace(scale=stored["s"])
     found = Weights.of(from_open_clip({"text_projection": stored["text_projection"]}))
     expected = WIDENED["F8_E4M3"](whole)
     if kind != "none":

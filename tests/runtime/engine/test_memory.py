@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 GENERATIONS, EVERY = 200, 10  # painted, and measured after so many
-MAX_GROWTH = 1.05
+MAX_GROWTH = 1.1
 
 ANONYMOUS = """
 import random
@@ -61,5 +61,5 @@ def test_memory_does_not_grow_over_generations_of_changing_sizes():
 
 def test_a_large_picture_leaves_no_memory_behind():
     small, large, again = measured(LARGE)
-    assert large > 2 * small
-    assert again < 1.5 * small
+    assert large - small > 80_000  # what computes is there
+    assert again - small < 0.5 * (large - small)

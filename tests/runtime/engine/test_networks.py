@@ -1,5 +1,6 @@
 """A model's networks: what they compute in, and that they are freed when it is promised."""
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -79,10 +80,14 @@ def test_a_network_beside_the_models_own_is_loaded_once_and_freed_with_them(mode
 def test_weights_that_are_handed_over_do_not_stay_mapped(model):
     networks = Networks(model, Placement(replace(CPU, maps_weights=False), "fp32"))
     runner = networks.runners["text_encoder"]
+    gc.collect()
+    elsewhere = resident_bytes(
+        runner.component.weights.files[0]
+    )  # what other tests of this process still map
     runner.session(TEXT)
-    assert resident_bytes(runner.component.weights.files[0]) == 0
+    assert resident_bytes(runner.component.weights.files[0]) <= elsewhere
     runner.component.weights.array("text_model.final_layer_norm.weight").sum()
-    assert resident_bytes(runner.component.weights.files[0]) > 0
+    assert resident_bytes(runner.component.weights.files[0]) > elsewhere
 
 
 def test_one_session_serves_all_sizes(model, watch):

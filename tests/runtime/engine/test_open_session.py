@@ -19,6 +19,7 @@ PROBLEM = "pthread_create failed, error code: 11 error msg: Resource temporarily
 def attempts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Sessions of C++, which all fail from now on as where no thread can be made."""
     made: list[str] = []
+    choose("cpu")  # has been shown to run, and is remembered
 
     class Broken:
         def __init__(self, *_: object) -> None:
@@ -41,7 +42,6 @@ def test_it_is_tried_once_and_named(attempts: list[str], capfd: pytest.CaptureFi
 def test_the_command_fails_with_one_line(
     attempts: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    choose("cpu")  # has been shown to run, and is remembered
     out = tmp_path / "a.png"
     assert (
         main(["generate", "a red heart", "--size", "64x64", "--device", "cpu", "--out", str(out), "--quiet"])

@@ -181,6 +181,8 @@ class TestLayouts:
         same(paint(tmp_path, **one), paint(checkpoint, compute, **one), bound)
         with pytest.raises(InputError, match=r"width: expected 16, which .* exported with .* got 24"):
             paint(tmp_path, width=24)
+        with pytest.raises(InputError, match=r"negative_prompt: takes 2 rows .* exported for 77 tokens"):
+            paint(tmp_path, negative_prompt="a " * 80, like="a1111", sampler="euler")
 
     @pytest.mark.parametrize(("compute", "bound"), [("fp32", 1e-4), ("fp16", 5e-2)])
     def test_amd(self, checkpoint: Path, painted, tmp_path: Path, compute, bound) -> None:

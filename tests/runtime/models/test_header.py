@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from latentrt.errors import WeightsError
 from latentrt.models import header
 from latentrt.models.header import open_header
-from latentrt.models.safetensors import read_header, read_metadata, write_safetensors
+from latentrt.models.safetensors import read_header, read_whole_header, write_safetensors
 
 
 def file_of(path: Path, text: bytes, data: bytes = b"") -> Path:
@@ -82,22 +82,47 @@ def test_damage_is_an_error_of_ours_or_what_json_says(scratch, noise, start, end
 def test_any_bytes_are_an_error_of_ours_or_a_file(scratch, data):
     path = scratch / "x"
     path.write_bytes(data)
-    for read in (read_header, read_metadata):
-        try:
-            read(path)
-        except WeightsError as error:
-            assert str(path) in str(error)
+    try:
+        read_header(path)
+    except WeightsError as error:
+        assert str(path) in str(error)
+
+
+def entries(count: int) -> dict[str, object]:
+    return {
+        f"block.{n}.ü": {"dtype": "U8", "shape": [n % 5], "data_offsets": [0, n % 5]} for n in range(count)
+    }
+
+
+@pytest.mark.parametrize("form", [{"separators": (",", ":")}, {}, {"indent": 1}, {"ensure_ascii": False}])
+def test_many_tensors_are_what_json_says(tmp_path, form):
+    said = entries(3000)
+    odd = {"}": 1, 'a"},"b': {"dtype": "}"}, "c": [[{}]], "__metadata__": {"a": "},"}}
+    mixed = dict(list(said.items())[:2000]) | odd | said
+    for value in (said, mixed):
+        assert members(file_of(tmp_path / "x", json.dumps(value, **form).encode())) == value
+
+
+@pytest.mark.parametrize("first", ["{}", "1", '{"dtype":"U8","shape":[1],"data_offsets":[0,1]}'])
+def test_a_name_twice_among_many_is_refused(tmp_path, first):
+    text = json.dumps(entries(3000), separators=(",", ":")).encode()
+    assert b'{"block.1000.' not in text
+    twice = text.replace(b'"block.1000.', b'"block.2500.\\u00fc":' + first.encode() + b',"block.1000.')
+    with pytest.raises(WeightsError, match="twice|expected an object"):
+        read_header(file_of(tmp_path / "x", twice, b"00000"))
 
 
 def test_metadata_beside_the_tensors(tmp_path):
     write_safetensors(
         tmp_path / "x", {"w": np.ones(1, np.float32)}, {"modelspec.title": 'a "title" of ünïcode'}
     )
-    assert read_metadata(tmp_path / "x") == {"modelspec.title": 'a "title" of ünïcode'}
-    assert list(read_header(tmp_path / "x")) == ["w"]
-    assert read_metadata(file_of(tmp_path / "y", b'{"__metadata__": {"a": 1, "b": "c"}}')) == {"b": "c"}
+    tensors, metadata = read_whole_header(tmp_path / "x")
+    assert list(tensors) == ["w"]
+    assert metadata == {"modelspec.title": 'a "title" of ünïcode'}
+    text = b'{"__metadata__": {"a": 1, "b": "c"}}'
+    assert read_whole_header(file_of(tmp_path / "y", text)) == ({}, {"b": "c"})
     for text in (b"{}", b'{"__metadata__": []}'):
-        assert read_metadata(file_of(tmp_path / "z", text)) == {}
+        assert read_whole_header(file_of(tmp_path / "z", text)) == ({}, {})
 
 
 def many(text: str) -> Iterator[bytes]:

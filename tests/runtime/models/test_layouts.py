@@ -224,6 +224,16 @@ def test_a_vae_alone(name: str, tmp_path: Path) -> None:
         assert model.components["vae_decoder"].fp32_only == xl
 
 
+def test_a_vae_of_other_pixels(tmp_path: Path) -> None:
+    base = header(tmp_path / "base.safetensors", whole("sd1"))
+    vae = header(tmp_path / "x4.safetensors", whole("x4"))
+    with pytest.raises(
+        ModelError,
+        match="its autoencoder makes 4 pixels of a latent's side, that of base 8: it is of another",
+    ):
+        open_model(base, make_replacements(vae=vae))
+
+
 def test_a_vae_of_other_channels(tmp_path: Path) -> None:
     base = header(tmp_path / "base.safetensors", whole("sd1"))
     shapes = {n: t.shape for n, t in stored_vae(shapes_of("vae", {**VAE, "latent_channels": 16}), "").items()}
@@ -259,6 +269,19 @@ def test_both_text_encoders_from_two_files(tmp_path: Path) -> None:
     shapes = {n: s for n, s in whole("sdxl").items() if not n.startswith("conditioner.")}
     base = header(tmp_path / "base.safetensors", shapes)
     check(open_model(base, make_replacements(text_encoder=files)), KINDS["sdxl"])
+
+
+@pytest.mark.parametrize("second", ["sdxl", "l"])
+def test_an_encoder_that_is_given_twice_is_refused(second: str, tmp_path: Path) -> None:
+    files = {
+        "base": header(tmp_path / "base.safetensors", whole("sdxl")),
+        "sdxl": header(tmp_path / "other.safetensors", whole("sdxl")),
+        "l": header(tmp_path / "l.safetensors", shapes_of("text_encoder", CLIP_L)),
+    }
+    with pytest.raises(
+        ModelError, match=r"holds the text_encoder that .*l\.safetensors gives already; expected each .* once"
+    ):
+        open_model(files["base"], make_replacements(text_encoder=[files["l"], files[second]]))
 
 
 def test_stable_diffusion_2s_encoder_alone(tmp_path: Path) -> None:

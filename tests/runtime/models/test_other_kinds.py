@@ -1,5 +1,6 @@
 """Files that are something else than a model, or a part of one, given as a model: each is named, and refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -126,17 +127,15 @@ def test_with_an_autoencoder_and_a_text_encoder_like_ours(name: str, tmp_path: P
 
 
 SD2_UNET, XL_UNET = shapes_of("unet", SD2), shapes_of("unet", XL)
-DEPTH = SD2_UNET | {"conv_in.weight": (320, 5, 3, 3)}
+TABLE = {"class_embedding.weight": (1000, 1280)}
 ROW = "add_embedding.linear_1.weight"
 KIN = {
-    "depth": ("a depth model", DEPTH, {}),
     "unCLIP": ("an unCLIP", SD2_UNET | {ROW: (1280, 2048), "add_embedding.linear_2.weight": (1280, 1280)}, {}),
     "unCLIP of diffusers": ("an unCLIP", SD2_UNET, {"class_embedding.linear_1.weight": (1280, 2048)}),
     "Kolors": ("a Kolors", XL_UNET, {"encoder_hid_proj.weight": (2048, 4096)}),
     "Kolors, its row": ("a Kolors", XL_UNET | {ROW: (1280, 5632)}, {}),
-    "x4": ("an upscaler, which is shown a small picture", SD2_UNET | {
-        "conv_in.weight": (320, 7, 3, 3), "class_embedding.weight": (1000, 1280)
-    }, {}),
+    "told a class": ("told a class, and no x4 upscaler", SD2_UNET | TABLE, {}),
+    "upscaler, not told": ("an upscaler of another kind", SD2_UNET | {"conv_in.weight": (320, 7, 3, 3)}, {}),
     "video": ("a video model", XL_UNET, {"down_blocks.0.motion_modules.0.temporal_transformer.norm.weight": (320,)}),
 }  # fmt: skip
 
@@ -152,23 +151,23 @@ def test_kin_whose_unet_is_nearly_one_of_ours(name: str, ldm: bool, tmp_path: Pa
         open_model(write_header(tmp_path / "model.safetensors", {**shapes, **more}))
 
 
-def test_the_x4_upscaler_itself(tmp_path: Path) -> None:
-    config = {
-        **SD2, "in_channels": 7, "block_out_channels": [256, 512, 512, 1024], "attention_head_dim": 8,
-        "down_block_types": ["DownBlock2D", *["CrossAttnDownBlock2D"] * 3],
-        "up_block_types": [*["CrossAttnUpBlock2D"] * 3, "UpBlock2D"],
-        "only_cross_attention": [True, True, True, False],
-    }  # fmt: skip
-    shapes = shapes_of("unet", config) | {"class_embedding.weight": (1000, 1024)}
-    shapes = {name: tensor.shape for name, tensor in stored_unet(shapes, 2).items()}
-    with pytest.raises(ModelError, match="an upscaler, which is shown a small picture"):
-        open_model(write_header(tmp_path / "model.safetensors", shapes))
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("sd2-depth", {"depth_model.model.pretrained.model.blocks.0.attn.qkv.weight": (2304, 768)}),
+        ("x4", {"low_scale_model.sqrt_alphas_cumprod": (1000,)}),
+    ],
+)
+def test_what_whole_files_hold_beside_their_networks_is_known(name: str, beside, tmp_path: Path) -> None:
+    """A network that estimates depths, which are given here; the noise of the small picture, as published."""
+    model = open_model(write_kind(tmp_path / "model.safetensors", KINDS[name], **beside))
+    assert model.contents is not None
+    assert model.contents.extras == tuple(beside) and not model.contents.unknown
 
 
-@pytest.mark.parametrize("kind", ["unCLIP", "depth", "video"])
+@pytest.mark.parametrize("kind", ["unCLIP", "video"])
 def test_whole_files_of_kin(kind: str, tmp_path: Path) -> None:
     """With what else their files hold."""
-    conv_in = "model.diffusion_model.input_blocks.0.0.weight"
     over_time = "model.diffusion_model.input_blocks.1.0.time_stack.in_layers.2.weight"
     marks = {
         "unCLIP": (
@@ -177,10 +176,6 @@ def test_whole_files_of_kin(kind: str, tmp_path: Path) -> None:
                 "embedder.model.visual.conv1.weight": (1280, 3, 14, 14),
                 "embedder.model.ln_final.weight": (1024,),
             },
-        ),
-        "depth": (
-            "a depth model",
-            {"depth_model.model.pretrained.model.cls_token": (1, 1, 768), conv_in: (320, 5, 3, 3)},
         ),
         "video": ("a video model", {over_time: (320, 320, 3, 1, 1)}),
     }
@@ -210,10 +205,19 @@ def test_parts_of_a_model(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_a_file_lacks_is_said_with_what_gives_it(without, message, tmp_path: Path) -> None:
+def test_what_a_file_lacks_is_said_with_what_gives_it(
+    without, message, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shapes = {n: t.shape for n, t in stored(KINDS["sdxl"]).items() if not n.startswith(without)}
+    path = write_header(tmp_path / "model.safetensors", shapes)
     with pytest.raises(ModelError, match=message):
-        open_model(write_header(tmp_path / "model.safetensors", shapes))
+        open_model(path)
+    assert main(["info", str(path)]) == 0  # which tells what is there
+    said = capsys.readouterr().out
+    assert (
+        re.search(rf"lacks .*{message}", said) and "unet (1680 tensors" in said and "predicts epsilon" in said
+    )
+    assert ("defaults   1024x1024" in said) == ("first_stage" not in without)
 
 
 def test_a_second_encoder_without_its_projection(tmp_path: Path) -> None:
@@ -251,6 +255,14 @@ def test_exit_code_of_a_lora(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     said = capsys.readouterr().err
     assert "is a LoRA" in said
     assert "Traceback" not in said
+
+
+def test_one_graph_of_a_model(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x08\x12\x07pytorch")
+    with pytest.raises(
+        ModelError, match="is one graph; expected the folder that holds those of a whole model"
+    ):
+        open_model(tmp_path / "model.onnx")
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -364,6 +364,7 @@ def test_a_random_seed_is_told() -> None:
         assert several[0] == 5 and several[1] not in (-1, 5)
 
 
+@pytest.mark.filterwarnings("ignore::latentrt.NotHeeded", "ignore::latentrt.NotTold")
 def test_recalling_a_picture_whose_seed_is_minus_1_paints_a_random_one() -> None:
     assert "seed" not in latentrt.recall(
         "a heart\nSteps: 3, Sampler: DDIM, CFG scale: 2, Seed: -1, Size: 64x64"

@@ -1,7 +1,7 @@
 """Checkpoints in one file at full size, of which only the header is there: what each is known for, and runs as."""
 
 import pytest
-from kinds import CLIP_L, KINDS, OPEN_CLIP_G, OPEN_CLIP_H, VAE, Kind
+from kinds import CLIP_L, KINDS, OPEN_CLIP_G, OPEN_CLIP_H, SD2_ENCODERS, Kind
 from single_files import stored, write_header, write_kind
 
 from latentrt.engine.session import find_parameter
@@ -35,29 +35,34 @@ def test_its_unet_is_that_of_the_published_config(kind: Kind, model: Model) -> N
     """To the byte: the same nodes, over the same parameters."""
     unet = model.components["unet"]
     graph = unet.graph(Variant())
-    published = {**kind.unet, "upcast_attention": "2.x" in kind.called}
+    published = {**kind.unet, "upcast_attention": kind.encoders is SD2_ENCODERS}
     assert graph.serialize() == build("unet", published).serialize()
     for parameter in graph.parameters:
         find_parameter("unet", parameter, unet.weights)
 
 
 def test_a_file_says_what_no_tensor_does(kind: Kind, model: Model) -> None:
-    xl = kind.unet.get("addition_embed_type") is not None
+    xl, x4 = kind.unet.get("addition_embed_type") is not None, kind is KINDS["x4"]
     assert model.default_size == ((1024, 1024) if xl else (512, 512))
-    assert model.components["vae_decoder"].config["scaling_factor"] == (0.13025 if xl else 0.18215)
-    assert model.components["vae_decoder"].fp32_only == xl
-    signs = {name for name in model.text_encoders if name == "text_encoder_2" or "2.x" in kind.called}
+    assert model.components["vae_decoder"].config["scaling_factor"] == (
+        0.13025 if xl else 0.08333 if x4 else 0.18215
+    )
+    assert model.components["vae_decoder"].fp32_only == (xl or x4)
+    assert model.scheduler_config.get("prediction_type", "epsilon") == ("v_prediction" if x4 else "epsilon")
+    assert bool(model.low_res_config) == x4
+    later = kind.encoders is SD2_ENCODERS
+    signs = {name for name in model.text_encoders if name == "text_encoder_2" or later}
     assert {name for name, pad in model.pad_tokens.items() if pad == "!"} == signs
     assert model.pad_tokens.keys() == set(model.text_encoders)
 
 
-@pytest.mark.parametrize("name", ["sd1", "sd2", "sdxl", "refiner"])
+@pytest.mark.parametrize("name", ["sd1", "sd2", "x4", "sdxl", "refiner"])
 def test_its_other_networks_are_published_ones(name: str, tmp_path) -> None:
     kind = KINDS[name]
     model = open_model(write_kind(tmp_path / "model.safetensors", kind))
-    published = {"vae_encoder": VAE, "vae_decoder": VAE}
+    published = {"vae_encoder": kind.vae, "vae_decoder": kind.vae}
     published |= {name: ENCODERS[name] for name in model.text_encoders}
-    if name == "sd2":  # the last layer is never used
+    if kind.encoders is SD2_ENCODERS:  # the last layer is never used
         published["text_encoder"] = OPEN_CLIP_H
     assert len(model.text_encoders) == len(kind.encoders)
     assert model.components.keys() == {*published, "unet"}

@@ -88,6 +88,7 @@ CASES = [
     ),
     ("DepthToSpace", [(F, (2, 8, 3, 5))], [], {"blocksize": 2}, 20),
     ("SpaceToDepth", [(F, (2, 3, 4, 6))], [], {"blocksize": 2}, 20),
+    ("DynamicQuantizeLinear", [X], [], {}, 20),
     ("Einsum", [(F, (2, 3, 4)), (F, (2, 5, 4))], [], {"equation": "bid, bjd -> bij"}, 20),
     ("Expand", [(F, (3, 1))], [ints(2, 1, 6)], {}, 20),
     ("Flatten", [X], [], {"axis": 2}, 20),
@@ -155,7 +156,7 @@ def test_operator_gives_the_shape_type_and_data_of_onnx_runtime(case, in_graph):
         feeds["x0"] = np.abs(feeds["x0"])
     named = {f"c{i}": np.asarray(c) for i, c in enumerate(constants) if not isinstance(c, str)}
     reads = [*inputs, *(f"c{i}" if f"c{i}" in named else "-" for i in range(len(constants)))]
-    count = {"Split": 3, "TopK": 2}.get(operator, 1)
+    count = {"DynamicQuantizeLinear": 3, "Split": 3, "TopK": 2}.get(operator, 1)
     node = (operator, " ".join(reads), " ".join(f"y{i}" for i in range(count)), attributes)
     if in_graph:
         model = build([node], {}, named | feeds, opset=opset)

@@ -10,7 +10,8 @@ import latentrt
 from latentrt import Hires, ModelError, SettingError
 from latentrt.cli import main
 from latentrt.models.bundle import open_model
-from latentrt.painting.request import make_request
+from latentrt.painting.parameters import parameters_of
+from latentrt.painting.request_maker import make_request
 
 DMD2 = {"sampler": "lcm", "timesteps": [999, 749, 499, 249], "guidance_scale": 0}
 HYPER = {"sampler": "tcd", "timesteps": [800], "eta": 1.0, "guidance_scale": 0, "num_inference_steps": 1}
@@ -46,7 +47,7 @@ def advised(random_model, tmp_path):
 def test_advice_counts_together_or_not_at_all(advised, advice, asked, sampler, timesteps, eta):
     model = advised(advice)
     request = make_request(model, "txt2img", "a", **asked)
-    assert (request.sampler.key, request.eta) == (sampler, eta)
+    assert (request.sampler.key, request.settings["eta"]) == (sampler, eta)
     if timesteps is not None:
         assert request.schedule.timesteps.tolist() == timesteps
     steps = len(request.schedule)
@@ -55,7 +56,7 @@ def test_advice_counts_together_or_not_at_all(advised, advice, asked, sampler, t
         == steps
         == asked.get("num_inference_steps", len(timesteps or []) or steps)
     )
-    (parameters,) = request.parameters(model)
+    (parameters,) = parameters_of(request, model)
     wanted = asked or advice
     assert (
         parameters.told["timesteps"] == (tuple(wanted["timesteps"]) if "timesteps" in wanted else None)
@@ -156,7 +157,7 @@ def test_a_pictures_timesteps_come_back_unless_others_are_asked_for(advised, giv
 
     model = advised({})
     request = make_request(model, "txt2img", "a", timesteps=[900, 250.5], sampler="euler", seed=1)
-    text = format_parameters(request.parameters(model)[0])
+    text = format_parameters(parameters_of(request, model)[0])
     assert "Steps: 2, " in text and "Timesteps: 900 250.5" in text
     recalled = latentrt.recall(text, **given)
     assert (recalled.get("timesteps"), recalled.get("num_inference_steps")) == (timesteps, steps)

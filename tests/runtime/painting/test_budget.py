@@ -39,25 +39,25 @@ def predicted(pipeline, plan=None, **changed):
 
 def test_more_takes_more(demo):
     least = predicted(demo).total
-    assert predicted(demo, width=1024, height=1024).total > 2.5 * least
+    assert predicted(demo, width=1024, height=1024).total > 2.2 * least
     larger = predicted(demo, width=1024, height=1024).total
     assert predicted(demo, Plan(False, tile=256), width=1024, height=1024).total < larger
     assert predicted(demo, Plan(False, share=0.5), width=1024, height=1024).total == pytest.approx(
         least, rel=0.01
     )
     assert predicted(demo, Plan(True)).total < least
-    many = predicted(demo, seed=[1, 2, 3, 4])
+    many = predicted(demo, seed=list(range(12)))
     assert many.total > least
-    assert predicted(demo, Plan(False, batch=1), seed=[1, 2, 3, 4]).total < many.total
+    assert predicted(demo, Plan(False, batch=1), seed=list(range(12))).total < many.total
     # Guidance puts two rows of each picture through the UNet, which is the peak of a large batch.
-    assert many.total > predicted(demo, seed=[1, 2, 3, 4], guidance_scale=1).total
+    assert many.total > predicted(demo, seed=list(range(12)), guidance_scale=1).total
 
 
 def test_a_second_pass_counts(demo):
     alone = predicted(demo).total
     hires = latentrt.Hires(2.0)
     generation = demo.start_txt2img("a heart", hires=hires, **ASKED)
-    assert predict(generation._parts, generation._passes, Plan(False)).total > 2.5 * alone
+    assert predict(generation._parts, generation._passes, Plan(False)).total > 2.2 * alone
 
 
 def test_what_is_held_already_is_not_counted_again(demo):
@@ -69,15 +69,15 @@ def test_what_is_held_already_is_not_counted_again(demo):
 
 
 def test_what_does_not_fit_is_refused_with_what_would_do(demo, has):
-    asked = {**ASKED, "width": 1536, "height": 1536, "seed": [1, 2]}
-    has(1.5e9)
+    asked = {**ASKED, "width": 1024, "height": 1024, "seed": [1, 2]}
+    has(0.4e9)
     with pytest.raises(MemoryShortageError) as refused:
         demo.start_txt2img("a heart", **asked)
     error = refused.value
-    assert error.total > error.available == 1.5e9
-    assert error.remedies and all(remedy.total <= 1.5e9 for remedy in error.remedies)
+    assert error.total > error.available == 0.4e9
+    assert error.remedies and all(remedy.total <= 0.4e9 for remedy in error.remedies)
     assert all(runner.last is None for runner in demo.runners.values())  # nothing was loaded
-    assert "GB at its peak" in str(error) and "1.5 GB are free here" in str(error)
+    assert "GB at its peak" in str(error) and "0.4 GB are free here" in str(error)
     assert "width=" in str(error) and "force=True" in str(error)
     assert "--size " in error.told() and "--force" in error.told()
 
@@ -144,7 +144,7 @@ def test_a_config_that_asks_for_more_than_there_is(tmp_path, has, random_model):
     shutil.copytree(random_model, tmp_path / "model")
     config = tmp_path / "model" / "unet" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": 512}))
-    has(2e9)
+    has(1e9)
     with (
         latentrt.load(tmp_path / "model", device="cpu") as pipeline,
         pytest.raises(MemoryShortageError, match="GB at its peak"),
@@ -199,7 +199,7 @@ with latentrt.load("demo", device="cpu", low_memory=bool(low), tile="off") as pi
         (512, 512, 1, 0),
         *(
             pytest.param(case, marks=pytest.mark.slow)
-            for case in ((1024, 1024, 1, 0), (512, 512, 4, 0), (1024, 768, 2, 1), (1536, 1536, 1, 0))
+            for case in ((1024, 1024, 1, 0), (512, 512, 4, 0), (1024, 768, 2, 1), (1280, 1280, 1, 0))
         ),
     ],
     ids=str,
@@ -213,4 +213,4 @@ def test_the_prediction_is_within_30_percent(case):
     )
     assert run.returncode == 0, run.stderr
     guess, measured = map(int, run.stdout.split())
-    assert abs(guess / measured - 1) < 0.3, (guess, measured)
+    assert abs(measured / guess - 1) < 0.3, (guess, measured)

@@ -1,9 +1,12 @@
 """A denoiser goes by what it is given: the state, and where it is asked; never by what it was asked before."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from latentrt import samplers
+from latentrt.errors import InputError
 from latentrt.noise import TorchGenerator
 from latentrt.painting.blend import Blend
 from latentrt.painting.denoiser import Denoiser
@@ -43,15 +46,23 @@ def test_what_else_is_asked_changes_nothing(name):
     schedule = sampler.schedule(6)
     blend = Blend(denoiser(Unet(), sampler, schedule), CLEAN, NOISE, MASK, len(schedule))
 
-    def restless(x, at):
-        for other in (at, *reversed(list(schedule)), at):
-            blend(x + 1, other)
-        return blend(x, at)
+    class Restless:
+        def __call__(self, x, at):
+            self.look_around(x, at)
+            return blend(x, at)
+
+        def apart(self, x, at):
+            self.look_around(x, at)
+            return blend.apart(x, at)
+
+        def look_around(self, x, at):
+            for other in (at, *reversed(list(schedule)), at):
+                blend(x + 1, other)
 
     def run(denoise):
         return list(sampler.run(denoise, schedule.initial(NOISE), schedule, TorchGenerator(5)))
 
-    for one, other in zip(run(blend), run(restless), strict=True):
+    for one, other in zip(run(blend), run(Restless()), strict=True):
         np.testing.assert_array_equal(one.x, other.x)
         np.testing.assert_array_equal(one.denoised, other.denoised)
 
@@ -63,3 +74,20 @@ def test_both_evaluations_of_a_step_are_guided_alike():
     for at in reversed(list(schedule)):
         denoise(NOISE, at)
     assert unet.batches[::-1] == [4, 4, 2, 2, 4, 4, 2]
+
+
+def test_apart_is_guided_by_every_scale_and_tells_what_the_negative_prompt_predicts():
+    sampler, unet = samplers.resolve("euler_cfg_pp", CONFIG), Unet()
+    schedule = sampler.schedule(4)
+    denoise = denoiser(unet, sampler, schedule)
+    for at in schedule:  # scales 7, 1, 4 and 0.5
+        guided, unguided = denoise.apart(NOISE, at)
+        scale = denoise.guidance.scales[at.index]
+        alone = dataclasses.replace(denoise, prompt=denoise.negative, negative=None)(NOISE, at)
+        prompted = dataclasses.replace(denoise, negative=None)(NOISE, at)
+        np.testing.assert_allclose(unguided, alone, atol=2e-6)
+        np.testing.assert_allclose(guided, alone + scale * (prompted - alone), atol=2e-5)
+        if scale > 1:
+            np.testing.assert_array_equal(guided, denoise(NOISE, at))
+    with pytest.raises(InputError, match="expected another sampler"):
+        dataclasses.replace(denoise, negative=None).apart(NOISE, next(iter(schedule)))

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from latentrt.noise import TorchGenerator
 from latentrt.painting.hires import Hires
 from latentrt.painting.upscale import interpolate
 from latentrt.pictures.images import read_parameters
-from latentrt.pictures.metadata import parse_parameters
+from latentrt.pictures.metadata import format_parameters, parse_parameters
 
 PROMPT = "a large red heart on a blue background"
 
@@ -35,7 +36,7 @@ def demo():
     ],
 )
 def test_sizes(hires, size):
-    assert hires.target(128, 64, 8) == size
+    assert hires.target(128, 64, 8) == (size, size)
 
 
 @pytest.mark.parametrize("hires", [Hires(1.01), Hires(size=(256, 256)), Hires(size=(64, 32))])
@@ -216,13 +217,42 @@ def test_a_picture_with_two_passes_comes_again_from_its_own_text(tmp_path, monke
         ("Hires upscaler", "Latent (bicubic)"),
     ]
     assert main(["generate", "--from", "a.png", "--out", "b.png", *common[:2]]) == 0
-    assert capsys.readouterr().err.startswith("96x96, 3 steps, ")
+    told, summary = capsys.readouterr().err.splitlines()
+    assert "hires 1.5x by Latent (bicubic), strength 0.6" in told
+    assert summary.startswith("96x96, 3 steps, ")
     first, second = (
         np.asarray(latentrt.pictures.images.load_image(tmp_path / name)) for name in ("a.png", "b.png")
     )
     assert first.shape == (96, 96, 3)
     assert np.array_equal(first, second)
     assert read_parameters("a.png") == read_parameters("b.png")
+
+
+@pytest.mark.parametrize("like", ["diffusers", "a1111", "comfyui"])
+def test_a_second_pass_that_is_another_comes_again_from_its_own_text(demo, like):
+    hires = Hires(
+        size=(96, 72),
+        steps=2,
+        crop=True,
+        sampler="euler",
+        schedule="karras",
+        guidance_scale=3.0,
+        prompt="a ring: green, small",
+        negative_prompt="grey",
+        seed=11,
+    )
+    asked = {"width": 64, "height": 64, "num_inference_steps": 2, "sampler": "euler_ancestral", "eta": 0.5}
+    generation = demo.start_txt2img(PROMPT, hires=hires, seed=[4, 9], like=like, **asked)
+    second = generation.request
+    assert (second.sampler.key, second.sampler.sigma_schedule) == ("euler", "karras")
+    assert (second.prompt, second.negative_prompt, second.guidance.points) == (hires.prompt, "grey", (3.0,))
+    assert [batch.seeds for batch in second.seeds.batches] == [(11, 12)]
+    result = generation.result()
+    assert result.images[0].size == (96, 72)
+    told = latentrt.recall(format_parameters(result.parameters[0]))
+    assert told["hires"] == replace(hires, sampler="Euler", schedule="Karras", upscaler="Latent")
+    again = demo.txt2img(**told)
+    np.testing.assert_allclose(again.latents, result.latents[:1], rtol=0, atol=1e-5)
 
 
 def test_options_that_do_nothing_are_refused(capsys):

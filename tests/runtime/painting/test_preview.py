@@ -9,7 +9,8 @@ from random_weights import random_weights
 from watch import Watch
 
 import latentrt
-from latentrt.errors import InputError, ModelError
+from latentrt import Fast
+from latentrt.errors import InputError, ModelError, SettingError
 from latentrt.models.safetensors import write_safetensors
 from latentrt.networks import build
 from latentrt.painting.preview import LinearPreview, make_preview
@@ -112,3 +113,37 @@ def test_what_is_no_taesd_is_refused(demo, taesd, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps(CONFIG | change))
         with pytest.raises(ModelError, match=message):
             make_preview(demo.networks, tmp_path)
+
+
+QUICK = {"seed": 1, "num_inference_steps": 2, "width": 64, "height": 64, "fast": Fast(decoder="taesd")}
+
+
+def test_a_recipe_decodes_by_it(taesd, random_model, tmp_path):
+    """From the folder given, or the model's own; the latents are those without."""
+    root = tmp_path / "model"
+    shutil.copytree(random_model, root)
+    shutil.copytree(taesd, root / "taesd")
+    with (
+        latentrt.load(random_model, device="cpu", dtype="fp32", taesd=taesd) as given,
+        latentrt.load(root, device="cpu", dtype="fp32") as own,
+    ):
+        result = given.txt2img("a ring", **QUICK)
+        assert np.array_equal(result.latents, given.txt2img("a ring", **{**QUICK, "fast": None}).latents)
+        decoded = make_preview(given.networks, taesd)(result.latents)[0]
+        assert np.array_equal(np.asarray(result.images[0]), np.asarray(decoded))
+        assert np.array_equal(
+            np.asarray(result.images[0]), np.asarray(own.txt2img("a ring", **QUICK).images[0])
+        )
+        assert dict(result.parameters[0].extra)["Fast"] == "decoder=taesd"
+
+
+def test_a_recipe_without_one_is_refused_before_anything_is_painted(demo, random_tiny):
+    with pytest.raises(
+        SettingError, match="fast: decoder=taesd: there is none; expected the folder of diffusers'"
+    ):
+        demo.start_txt2img("a ring", **QUICK)
+    with (
+        latentrt.load(random_tiny, device="cpu") as pipeline,
+        pytest.raises(SettingError, match="decoder=taesd: does nothing here, .*'s own decoder is a TAESD"),
+    ):
+        pipeline.start_txt2img("a ring", **QUICK)

@@ -1,14 +1,17 @@
 """`recall`: from a picture's text to the arguments of txt2img."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 import latentrt
 from latentrt.errors import InputError, SettingError
-from latentrt.painting.recall import NotHeeded, recall
+from latentrt.painting.recall import NotHeeded, NotTold, recall
 from latentrt.painting.second_pass import Hires
 from latentrt.pictures.metadata import format_parameters
 
+pytestmark = pytest.mark.filterwarnings("ignore::latentrt.NotTold")  # of short texts
 QUICK = {"width": 64, "height": 64, "num_inference_steps": 2}
 OURS = "Version: latentrt 0.1.0"
 
@@ -42,6 +45,16 @@ def test_a_picture_comes_again_from_its_text(pipeline, settings):
     }
 
 
+@pytest.mark.parametrize("seed", [-1, None, [-1]])
+def test_a_random_seed_is_drawn_and_the_picture_says_which(pipeline, seed):
+    one, other = (pipeline.txt2img("a ring", **QUICK, seed=seed) for _ in range(2))
+    assert one.seeds != other.seeds  # once in four thousand million times
+    assert [one.parameters[0].seed] == one.seeds
+    assert f"Seed: {one.seeds[0]}, " in format_parameters(one.parameters[0])
+    again = pipeline.txt2img(**recall(format_parameters(one.parameters[0])))
+    np.testing.assert_array_equal(again.latents, one.latents)
+
+
 def test_what_is_given_wins():
     text = (
         f"a ring\nSteps: 9, Sampler: Euler, CFG scale: 3, Seed: 5, Variation seed: 6, Variation seed strength: 0.5, "
@@ -72,17 +85,17 @@ def test_what_is_given_wins():
     assert {"variation_seed", "variation_strength"}.isdisjoint(recall(text, seed=7))
 
 
+@pytest.mark.filterwarnings("ignore::latentrt.NotHeeded")  # whose way of computing: test_text_cases.py
 @pytest.mark.parametrize(
     ("entries", "recalled"),
     [
         (
             "Sampler: Euler a, Schedule type: Karras, Version: v1.10.1",
-            {"sampler": "Euler a Karras", "rng": "nv"},
+            {"sampler": "Euler a", "schedule": "karras", "rng": "nv", "like": "a1111"},
         ),
-        ("Sampler: Euler a, Schedule type: Automatic, Version: v1.10.1", {"sampler": "Euler a", "rng": "nv"}),
         ("RNG: GPU, Version: v1.10.1", {"rng": "nv"}),
         ("RNG: CPU, Version: f2.0", {}),
-        ("Clip skip: 2, Eta: 0.5", {"clip_skip": 1, "eta": 0.5}),
+        ("Clip skip: 2, Eta: 0.5", {"clip_skip": 1, "eta": 0.5, "rng": "nv"}),
         # what means something else there, or nothing, is not believed
         ("CFG schedule: 9 3, CFG interval: 0 0.5, Sampler class: X, Version: v1.10.1", {"rng": "nv"}),
         ("Batch size: 4, Batch pos: 2, Version: v1.10.1", {"rng": "nv"}),
@@ -101,16 +114,31 @@ def test_whose_entry_means_what(entries, recalled):
 @pytest.mark.parametrize(
     ("entries", "error", "message"),
     [
-        ("Denoising strength: 0.5", InputError, "painted over another picture"),
+        ("Denoising strength: 0.5, Version: v1.10.1", InputError, "painted over another picture"),
+        ("Denoising strength: 0.5, Mask blur: 4", InputError, "painted over another picture"),
+        (f"Denoising strength: 0.5, {OURS}", InputError, "painted over another picture"),
         ("Script: X/Y/Z plot, X Type: Steps", InputError, "grid of pictures over Steps"),
         ("Eta: 5", SettingError, "eta: expected a number from 0 to 1, got 5"),
+        ("CFG scale: many", SettingError, "guidance_scale: expected"),
         ("Size: 900000x900000", SettingError, "width: expected at most"),
         (f"CFG interval: 1 0, {OURS}", SettingError, "guidance_interval: expected"),
         ("Hires upscaler: Latent", InputError, "second pass .* has no size"),
+        ("Hires resize: 0x0, Hires upscaler: Latent", InputError, "second pass .* has no size"),
         (
-            "Hires resize: 0x0, Hires upscaler: Latent",
+            "Hires resize: 64x0, Hires upscaler: Latent, Size: 0x0",
             SettingError,
-            "hires size: expected sides of 1 or more",
+            "width: expected sides of 1 or",
+        ),
+        (
+            "Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+",
+            SettingError,
+            "Hires upscaler, 'R-ESRGAN 4x.', is not here",
+        ),
+        ("Sampler: Foo", SettingError, "sampler: the picture's Sampler, 'Foo', is not here; say another"),
+        (
+            "Sampler: Euler, Schedule type: Foo",
+            SettingError,
+            "schedule: the picture's Schedule type, 'Foo', is not",
         ),
     ],
 )
@@ -119,9 +147,50 @@ def test_refused(entries, error, message):
         recall(f"x\nSteps: 2, Seed: 1, {entries}")
 
 
-def test_what_is_not_heeded_is_warned_of():
-    with pytest.warns(NotHeeded, match="not heeded here: ENSD"):
-        recall("x\nSteps: 2, Seed: 1, ENSD: 31337, Version: v1.10.1")
+@pytest.mark.filterwarnings("ignore::latentrt.NotHeeded")
+@pytest.mark.parametrize(
+    ("entries", "given"),
+    [
+        ("Sampler: Foo, Schedule type: Bar", {"sampler": "euler"}),
+        ("Sampler: Euler, Schedule type: Bar", {"schedule": "karras"}),
+        ("CFG scale: many", {"guidance_scale": 2.0}),
+        ("Size: big", {"width": 64, "height": 64}),
+        ("Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+", {"hires": Hires(2.0)}),
+        ("Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+", {"hires": None}),
+    ],
+)
+def test_what_is_given_wins_over_what_is_not_here(entries, given):
+    recalled = recall(f"x\nSteps: 2, Seed: 1, {entries}", **given)
+    assert {name: recalled.get(name) for name in given} == given
+
+
+@pytest.mark.filterwarnings("ignore::latentrt.NotHeeded")
+def test_the_same_sampler_by_another_name_keeps_its_schedule():
+    text = "x\nSteps: 2, Seed: 1, Sampler: Euler a, Schedule type: Karras, Eta: 0.5"
+    for name in ("Euler a", "euler_ancestral", "k_euler_a"):
+        recalled = recall(text, sampler=name)
+        assert (recalled["sampler"], recalled["schedule"], recalled["eta"]) == (name, "karras", 0.5)
+    assert {"schedule", "eta"}.isdisjoint(recall(text, sampler="euler"))
+
+
+def test_what_is_not_heeded_is_warned_of_once():
+    with pytest.warns(NotHeeded, match="not heeded here: Foo, Tiling, how AUTOMATIC1111 computes") as told:
+        recall(
+            "x\nSteps: 2, CFG scale: 2, Seed: 1, Size: 8x8, NGMS: 0, Foo: 1, Tiling: True, Version: v1.10.1"
+        )
+    assert len(told) == 1
+    assert told[0].message.names == ("Foo", "Tiling", "how AUTOMATIC1111 computes")
+
+
+@pytest.mark.filterwarnings("default::latentrt.NotTold")
+def test_what_makes_a_picture_and_is_not_told_is_said():
+    text = f"x\nSampler: Euler, Seed: -1, {OURS}"
+    with pytest.warns(NotTold) as told:
+        assert recall(text) == {"prompt": "x", "sampler": "Euler"}
+    assert told[0].message.names == ("Steps", "Seed", "CFG scale", "Size")
+    given = {"num_inference_steps": 2, "seed": 1, "guidance_scale": 2.0, "width": 8, "height": 8}
+    with warnings.catch_warnings(action="error"):
+        recall(text, **given)
 
 
 def test_what_is_given_is_checked():

@@ -15,7 +15,11 @@ import latentrt
 from latentrt import Hires, ModelError, PromptTruncated, SettingError
 from latentrt.cli import main
 from latentrt.models.bundle import open_model
+from latentrt.painting.conditions import condition
+from latentrt.painting.recall import recall
 from latentrt.painting.told import time_ids
+from latentrt.pictures.metadata import format_parameters
+from latentrt.text.rows import comfyui_rows
 
 QUICK: dict[str, Any] = {
     "width": 64,
@@ -51,6 +55,79 @@ def test_both_encoders_read_a_prompt_once_and_a_negative_that_is_not_given_none(
     pipeline.txt2img(PROMPT, **QUICK, hires=Hires(1.5, steps=1))
     assert (watch.ran.count("text_encoder"), watch.ran.count("text_encoder_2")) == (3, 3)
     assert len(watch.alive) == 5
+
+
+@pytest.mark.parametrize(
+    ("like", "negative", "zeroes"),
+    [
+        ("diffusers", None, True),
+        ("diffusers", "", False),
+        ("a1111", None, True),
+        ("a1111", "", True),
+        ("forge", "", True),
+        ("a1111", "grey", False),
+        ("comfyui", None, False),
+        ("comfyui", "", False),
+    ],
+)
+def test_whether_zeros_stand_for_an_empty_negative_prompt(pipeline, like, negative, zeroes):
+    request = pipeline.start_txt2img(PROMPT, **QUICK, like=like, negative_prompt=negative).request
+    assert request.zeroes_negative == zeroes
+    told, _ = condition(pipeline.text, request)
+    assert np.any(told["encoder_hidden_states"]) == np.any(told["text_embeds"]) == (not zeroes)
+
+
+def test_long_prompts_are_pooled_of_their_first_row(pipeline):
+    """Each encoder has as many rows as the other, the shorter empty ones."""
+    room = pipeline.text.tokenizer.max_length - 2
+    long = "red " * (room + 1)
+    told = {
+        name: pipeline.text.encode([texts], rows=comfyui_rows)[0]
+        for name, texts in {
+            "long": (long, "ring"),
+            "first": ("red " * room, "ring"),
+            "rest": ("red", ""),
+        }.items()
+    }
+    states = {name: one["encoder_hidden_states"] for name, one in told.items()}
+    np.testing.assert_array_equal(states["long"], np.concatenate([states["first"], states["rest"]]))
+    np.testing.assert_array_equal(told["long"]["text_embeds"], told["first"]["text_embeds"])
+
+
+def test_comfyui_takes_the_last_layer_where_none_is_left(pipeline):
+    """With the final layer norm, and of the other encoder what was asked for, if it has more."""
+    layers = pipeline.model.text_layers
+    started = pipeline.start_txt2img(PROMPT, **QUICK, like="comfyui", clip_skip=layers)
+    told = condition(pipeline.text, started.request)[1]["encoder_hidden_states"]
+    ids = pipeline.text.tokenizer.encode(PROMPT).ids[None]
+    with pipeline.networks.stage("text_encoder") as runner:
+        last = runner.run({"input_ids": ids}, ["last_hidden_state"])["last_hidden_state"][0]
+    np.testing.assert_allclose(told[:, : last.shape[1]], last, rtol=0, atol=1e-5)
+    with pytest.raises(SettingError, match="clip_skip: expected 0 to"):
+        pipeline.start_txt2img(PROMPT, **QUICK, like="forge", clip_skip=layers + 1)
+
+
+@pytest.mark.parametrize(
+    ("like", "asked", "skipped"),
+    [
+        *((None, asked, asked) for asked in (0, 1)),
+        *(("a1111", asked, 0) for asked in (0, 1, 2, 9)),
+        *((like, asked, max(asked - 1, 0)) for like in ("comfyui", "forge") for asked in (0, 1, 2)),
+    ],
+)
+def test_clip_skip_counts_as_in_the_program(pipeline, like, asked, skipped):
+    """A text's "Clip skip: 2", which most have, is none to SDXL in any of them; it is written as it was asked for."""
+    request = pipeline.start_txt2img(PROMPT, **QUICK, like=like, clip_skip=asked).request
+    assert request.clip_skip == skipped
+    assert request.settings["clip_skip"] == asked
+
+
+def test_clip_skip_of_a_text_comes_again_with_its_program(pipeline):
+    text = "a\nSteps: 2, Sampler: Euler, CFG scale: 3, Seed: 1, Size: 64x64, Clip skip: 2, Version: v1.10.1"
+    painted = [pipeline.txt2img(**recall(one)) for one in (text, text.replace("Clip skip: 2, ", ""))]
+    np.testing.assert_array_equal(painted[0].latents, painted[1].latents)
+    again = recall(format_parameters(painted[0].parameters[0]))
+    assert (again["clip_skip"], again["like"]) == (1, "a1111")
 
 
 def test_low_memory_has_one_network_at_a_time(random_xl, monkeypatch):
@@ -131,6 +208,25 @@ def test_of_two_encoders_a_cut_prompt_is_told_once(pipeline):
         warnings.simplefilter("always")
         pipeline.txt2img("a red star " * 20, **QUICK)
     assert [one.category for one in told] == [PromptTruncated]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"scaling_factor": 0.25}, "scaled by 0.25 in place of"),
+        (
+            {"latents_mean": [1.0] * 4, "latents_std": [2.0] * 4},
+            r"latents_mean \[1.0, 1.0, 1.0, 1.0\], latents_std",
+        ),
+    ],
+)
+def test_a_refiner_of_other_latents_is_refused(pipeline, random_xl, tmp_path, values, said):
+    other = changed(random_xl, tmp_path / "other", "vae/config.json", **values)
+    with (
+        latentrt.load(other, device="cpu") as refiner,
+        pytest.raises(SettingError, match=f"refiner: other has other latents than random-xl .*{said}"),
+    ):
+        pipeline.start_txt2img(PROMPT, refiner=refiner, **QUICK)
 
 
 @pytest.mark.parametrize("value", [(0, 5), (5,), "x", (5, 1.5), (10**9, 5), 5])

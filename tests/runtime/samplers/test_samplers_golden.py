@@ -92,7 +92,9 @@ def test_equals_diffusers_step_for_step(case: dict[str, Any]) -> None:
         np.testing.assert_allclose(schedule.sigmas, sigmas[: len(schedule.sigmas)], rtol=rtol, atol=1e-12)
 
     expected, bound = stored(case, "samples"), tolerance(case)
-    steps = list(sampler.run(denoiser(sampler.prediction_type), x, schedule, rng, eta=case.get("eta", 0.0)))
+    eta = case.get("eta", sampler.default_eta)
+    options = {} if eta is None else {"eta": eta}
+    steps = list(sampler.run(denoiser(sampler.prediction_type), x, schedule, rng, **options))
     assert len(steps) == len(expected) == len(schedule)
     for step, want in zip(steps, expected, strict=True):
         assert step.x.dtype == np.float32

@@ -19,10 +19,11 @@ class Latentrt:
     Args:
         model: the checkpoint's folder or file.
         work: see `run_diffusers.Diffusers`; also seed.
+        fast: a recipe, which saves evaluations and paints another picture.
     """
 
-    def __init__(self, model: str, work: dict[str, Any]) -> None:
-        self.work = work
+    def __init__(self, model: str, work: dict[str, Any], fast: str = "off") -> None:
+        self.work, self.fast = work, fast
         opened = open_model(model)
         if opened.root.is_file():
             scheduler = Path(work["descriptions"], "scheduler", "scheduler_config.json").read_text(
@@ -42,6 +43,7 @@ class Latentrt:
             guidance_scale=work["guidance"],
             width=work["width"],
             height=work["height"],
+            fast=self.fast,
         )
         ends = [time.perf_counter() for _ in generation]
         self.picture = generation.result().images[0]

@@ -62,7 +62,8 @@ def from_ldm(name: str, layers: int) -> str | None:
         layers: see `layers_per_block`.
     """
     if match := _BLOCK.fullmatch(name):
-        side, index, part, rest = match[1], int(match[2]), match[3], match[4]
+        side, count, part, rest = match.groups()
+        index = int(count)
         if side == "output_blocks":
             level, layer = divmod(index, layers + 1)
             if rest.startswith("conv.") and part in "12":

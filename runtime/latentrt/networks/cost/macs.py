@@ -5,6 +5,7 @@ attention products (of two activations); a padded edge counts as if it were pict
 activation functions and biases are not counted as MACs; what they cost is bytes.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,8 +33,8 @@ class Cost:
         least_bytes: that no implementation can do without: each weight that is used and each input read once, each
             output written once.
         weight_bytes: of all parameters, in the type that is computed in.
-        peak_activation_bytes: of the values that are alive at one node, at the most, in the graph's order; inputs are
-            alive throughout, outputs until the end.
+        peak_activation_bytes: of the values that are alive at one node, at the most, in the graph's order, with what
+            that node takes for itself; inputs are alive throughout, outputs until the end.
         nodes: that compute in each call; views, and what follows from weights and shapes alone, do not.
     """
 
@@ -117,11 +118,35 @@ def _peak(inference: Inference, inputs: Sequence[str], outputs: Sequence[str]) -
     ending: dict[int, list[str]] = {}
     for name, index in last.items():
         ending.setdefault(index, []).append(name)
+    gates = _gates(inference.nodes)
     alive = peak = sum(tensors[name].nbytes for name in inputs)
     for index, node in enumerate(inference.nodes):
-        made = [n for n in node.outputs if n and n not in source and not tensors[n].is_constant]
+        made = [
+            n for n in node.outputs if n and n not in source and n not in gates and not tensors[n].is_constant
+        ]
         alive += sum(tensors[name].nbytes for name in made)
-        peak = max(peak, alive)
+        peak = max(peak, alive + _scratch(node))
         unused = [name for name in made if name not in last]
-        alive -= sum(tensors[name].nbytes for name in [*ending.get(index, []), *unused])
+        ended = [name for name in ending.get(index, []) if name not in gates]
+        alive -= sum(tensors[name].nbytes for name in [*ended, *unused])
     return peak
+
+
+def _gates(nodes: Sequence[Node]) -> set[str]:
+    """Sigmoids of x that x alone is multiplied by: ONNX Runtime computes both in one node."""
+    sigmoids = {node.outputs[0]: node.names[0] for node in nodes if node.operator == "Sigmoid"}
+    uses = Counter(name for node in nodes for name in node.names if name in sigmoids)
+    products = [node for node in nodes if node.operator == "Mul"]
+    return {
+        name
+        for node in products
+        for name, other in (node.names, node.names[::-1])
+        if name in sigmoids and sigmoids[name] == other and uses[name] == 1
+    }
+
+
+def _scratch(node: Node) -> int:
+    """Bytes that a node takes besides while it runs."""
+    if node.operator == "MultiHeadAttention":  # copies in which each head's rows lie together
+        return sum(tensor.nbytes for tensor in node.inputs if tensor is not None)
+    return 0

@@ -185,6 +185,11 @@ RULES: dict[str, Rule] = {
     "DepthToSpace": products.blocks(to_depth=False),
     "Div": _broadcast(_divide),
     "Dropout": _dropout,
+    "DynamicQuantizeLinear": lambda node: [
+        ghost(node.array(0).shape, np.uint8),
+        ghost((), np.float32),
+        ghost((), np.uint8),
+    ],
     "Einsum": products.einsum,
     "Equal": _broadcast(np.equal, np.bool_),
     "Expand": rearranging.expand,
@@ -246,4 +251,10 @@ RULES: dict[str, Rule] = {
     "Upsample": products.resize,
     "Where": _broadcast(np.where, like=1),
     "Xor": _broadcast(np.logical_xor, np.bool_),
+}
+# Of ONNX Runtime's own, those that our builders write.
+CONTRIBUTED: dict[str, Rule] = {
+    "FusedMatMul": products.matmul,
+    "MatMulIntegerToFloat": lambda node: [ghost(products.matmul(node)[0].shape, np.float32)],
+    "MultiHeadAttention": products.attention,
 }

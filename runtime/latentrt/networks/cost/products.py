@@ -10,8 +10,9 @@ from latentrt.networks.cost.tensors import Node, Result, Rule, Tensor, ghost
 
 
 def matmul(node: Node) -> Result:
-    """Products of matrices, broadcast over what stands before them."""
+    """Products of matrices, broadcast over what stands before them; of FusedMatMul's turns, that of a second matrix."""
     a, b = node.array(0), node.array(1)
+    b = b.swapaxes(-1, -2) if node.attributes.get("transB", 0) else b
     left = (1, *a.shape) if a.ndim == 1 else a.shape
     right = (*b.shape, 1) if b.ndim == 1 else b.shape
     if left[-1] != right[-2]:
@@ -48,6 +49,14 @@ def einsum_sizes(node: Node) -> tuple[dict[str, int], str]:
             if sizes.setdefault(letter, size) != size:
                 raise ValueError(f"{letter} is {sizes[letter]} and {size}")
     return sizes, output
+
+
+def attention(node: Node) -> Result:
+    """Queries (b, s, w), keys (b, t, w), values (b, t, v) → (b, s, v)."""
+    q, k, v = (node.array(i) for i in range(3))
+    if q.shape[2] != k.shape[2] or k.shape[:2] != v.shape[:2]:
+        raise ValueError("keys fit neither queries nor values")
+    return [ghost((*q.shape[:2], v.shape[2]), q.dtype)]
 
 
 def _window(node: Node, kernel: Sequence[int]) -> list[int]:
@@ -150,7 +159,10 @@ def macs(node: Node, output: Tensor) -> tuple[str, int]:
     # Each element of the input meets the kernel of every channel in its group.
     if node.operator == "ConvTranspose":
         return "conv", math.prod(node.array(0).shape) * math.prod(node.array(1).shape[1:])
-    if node.operator == "MatMul":
+    if node.operator == "MultiHeadAttention":
+        batch, rows, width = node.array(0).shape
+        return "attention", batch * rows * node.array(1).shape[1] * (width + node.array(2).shape[2])
+    if node.operator in ("MatMul", "FusedMatMul", "MatMulIntegerToFloat"):
         count = size * node.array(0).shape[-1]
     elif node.operator == "Gemm":
         count = size * node.array(0).shape[0 if node.attributes.get("transA", 0) else 1]

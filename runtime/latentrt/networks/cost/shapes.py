@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from latentrt.errors import GraphError, InputError
-from latentrt.networks.cost.operators import RULES
+from latentrt.networks.cost.operators import CONTRIBUTED, RULES
 from latentrt.networks.cost.tensors import MAX_KNOWN, Array, Node, Tensor, attributes, constant, ghost
+from latentrt.networks.emitter import CONTRIB
 from latentrt.networks.graph import Graph
+
+_RULES = {"": RULES, "ai.onnx": RULES, CONTRIB: CONTRIBUTED}
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def infer(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Inference:
     nodes = []
     for item in proto.node:
         label = f"{graph.name}: {item.op_type} {item.output[0]}"
-        rule = RULES.get(item.op_type) if item.domain in ("", "ai.onnx") else None
+        rule = _RULES.get(item.domain, {}).get(item.op_type)
         if rule is None:
             domain = f" of {item.domain}" if item.domain else ""
             raise GraphError(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentrt.errors import InputError
-from latentrt.schedule.betas import make_alphas_cumprod
+from latentrt.schedule.betas import exact_alphas_cumprod, make_alphas_cumprod
 from latentrt.schedule.options import ConfigError
 from latentrt.schedule.prediction import Prediction
 from latentrt.schedule.ramps import RAMPS
@@ -247,7 +247,7 @@ def ve_sigmas(options: Options, last_alpha: float = LAST_ALPHA) -> NDArray[np.fl
     alphas_cumprod = alphas_cumprod_of(options)
     if options.get("rescale_betas_zero_snr"):
         alphas_cumprod = np.append(alphas_cumprod[:-1], np.float32(last_alpha))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         sigmas: NDArray[np.float32] = np.sqrt((1 - alphas_cumprod) / alphas_cumprod)
     return sigmas
 
@@ -263,6 +263,20 @@ def alphas_cumprod_of(options: Options) -> NDArray[np.float32]:
         None if trained is None else tuple(trained),
         options.get("rescale_betas_zero_snr", False),
     )
+
+
+def exact_alphas_cumprod_of(options: Options, last_alpha: float) -> Float64:
+    """ᾱ of every training timestep in float64; with `rescale_betas_zero_snr` the last is `last_alpha`."""
+    rescaled = bool(options.get("rescale_betas_zero_snr", False))
+    alphas_cumprod = exact_alphas_cumprod(
+        num_train_timesteps=options["num_train_timesteps"],
+        beta_start=options["beta_start"],
+        beta_end=options["beta_end"],
+        beta_schedule=options["beta_schedule"],
+        trained_betas=options["trained_betas"],
+        rescale_betas_zero_snr=rescaled,
+    )
+    return np.append(alphas_cumprod[:-1], last_alpha) if rescaled else alphas_cumprod
 
 
 @lru_cache(maxsize=16)

@@ -1,7 +1,4 @@
-"""DPMSolverSDEScheduler.
-
-The Brownian path is our own, `latentrt.noise.brownian`: torchsde's depends on the order in which it is asked.
-"""
+"""DPMSolverSDEScheduler."""
 
 import numpy as np
 
