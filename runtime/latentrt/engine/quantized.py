@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from latentrt.errors import WeightsError
@@ -20,14 +19,13 @@ def in_integers(component: str, parameter: Parameter, weight: Array) -> Iterator
     """
     if parameter.quantized is None:
         raise TypeError(f"{component}: {parameter.name} is taken as it is")
-    try:
-        integers, scales = quantize(weight)
-    except ValueError as error:
-        raise WeightsError(
-            f"{component}: tensor {parameter.name} holds {error}; expected finite numbers, as int8 takes"
-        ) from error
-    step = len(scales) // parameter.quantized.parts
-    for index, (name, scale) in enumerate(parameter.quantized.names(parameter.name)):
-        part = slice(index * step, (index + 1) * step)
-        yield name, np.ascontiguousarray(integers[:, part])
-        yield scale, scales[part]
+    quantized = parameter.quantized
+    for part, (name, scale) in zip(quantized.parts, quantized.names(parameter.name), strict=True):
+        try:
+            integers, scales = quantize(weight[part])
+        except ValueError as error:
+            raise WeightsError(
+                f"{component}: tensor {parameter.name} holds {error}; expected finite numbers, as int8 takes"
+            ) from error
+        yield name, integers
+        yield scale, scales

@@ -164,7 +164,7 @@ class Backbone:
             x = self._block(e, x, block, temb, attend)
         for block in self.up:
             with e.scope(block.scope):
-                joined = join(e, x, skips.pop())
+                joined = join(e, (x, block.n_in), (skips.pop(), block.skip))
             x = self._block(e, joined, block, temb, attend, like=skips[-1] if skips else None)
         width = self.up[-1].n_out
         x = silu(e, group_norm(e, x, "conv_norm_out", width, self.groups, self.eps))

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -43,6 +43,11 @@ class Emitter:
         self.in_integers: dict[
             str, tuple[str, str, str]
         ] = {}  # value -> it in uint8, its scale and zero point
+        self.joined: dict[
+            str, tuple[tuple[str, int], ...]
+        ] = {}  # picture -> those that it is of, with channels
+        self._put_off: dict[str, tuple[str, Callable[[str], str]]] = {}
+        self._moved: dict[str, str] = {}  # what was put off -> what it became
         self._quantized: dict[str, Quantized] = {}
         self._initialized: set[str] = set()
         self._params: dict[str, str] = {}
@@ -74,6 +79,7 @@ class Emitter:
 
     def output(self, name: str, value: str, dims: Sequence[Dim], elem_type: int | None = None) -> None:
         """Make `value` a graph output under `name`, of the compute type if none is given."""
+        value = self._now(value)
         if value in self._renamed or value in self._inputs or value in self._initialized:
             value = self.op("Identity", value)  # it has a name already that must stay
         self._renamed[value] = name
@@ -83,6 +89,21 @@ class Emitter:
         """Add a node with one output; return it."""
         return self.ops(op_type, 1, *inputs, **attributes)[0]
 
+    def later(self, value: str, move: Callable[[str], str]) -> str:
+        """What `move` makes of a value, another order of its elements; channels-last, made where a node takes it.
+
+        What acts on each element alone may be done before, on the value as it lies: see `put_off`.
+        """
+        if not self.channels_last:
+            return move(value)
+        name = self._unique("Moved")
+        self._put_off[name] = value, move
+        return name
+
+    def put_off(self, value: str) -> tuple[str, Callable[[str], str]] | None:
+        """What a value is to be made of, and how, if it was put off."""
+        return self._put_off.get(value)
+
     def contrib(self, op_type: str, *inputs: str, **attributes: Attribute) -> str:
         """Add a node of an operator that ONNX Runtime has and ONNX has not; return its output."""
         self._contributed.add(op_type)
@@ -90,6 +111,7 @@ class Emitter:
 
     def ops(self, op_type: str, count: int, *inputs: str, **attributes: Attribute) -> list[str]:
         """Add a node with `count` outputs; return them."""
+        inputs = tuple(self._now(value) for value in inputs)
         outputs = [self._unique(op_type) for _ in range(count)]
         self._nodes.append((op_type, inputs, outputs, attributes))
         return outputs
@@ -108,18 +130,15 @@ class Emitter:
             self._params[full] = used
         return self._params[full]
 
-    def quantized(self, name: str, shape: tuple[int, ...], parts: int) -> list[tuple[str, str]]:
-        """A weight of the current module in int8 (rows, n_out / parts), with its scales, float32 (n_out / parts,).
-
-        `shape` is the checkpoint's, (n_out, …); `parts`: so many matrices of an equal share of the outputs each.
-        """
+    def quantized(self, name: str, quantized: Quantized) -> list[tuple[str, str]]:
+        """A weight of the current module: of each of its parts int8 (rows, n_out), and its scales, float32 (n_out,)."""
         full = ".".join([*self._scope, name])
-        self._quantized[full] = quantized = Quantized(shape, parts)
-        n_out = shape[0] // parts
+        self._quantized[full] = quantized
         made = []
-        for weight, scale in quantized.names(full):
+        for (weight, scale), (outputs, inputs) in zip(quantized.names(full), quantized.parts, strict=True):
+            n_out, n_in = outputs.stop - outputs.start, inputs.stop - inputs.start
             for made_name, elem_type, dims in (
-                (weight, INT8, (math.prod(shape[1:]), n_out)), (scale, FLOAT, (n_out,)),
+                (weight, INT8, (n_in * math.prod(quantized.shape[2:]), n_out)), (scale, FLOAT, (n_out,)),
             ):  # fmt: skip
                 tensor = self._initializer(made_name, elem_type, dims)
                 tensor.data_location = EXTERNAL
@@ -170,6 +189,12 @@ class Emitter:
                 _fill(node.attribute.add(name=key), attributes[key])
         self._graph.name = name
         return Graph(self._model, f"{name} in {self.variant.compute}", self._quantized)
+
+    def _now(self, value: str) -> str:
+        if value in self._put_off and value not in self._moved:
+            source, move = self._put_off[value]
+            self._moved[value] = move(source)
+        return self._moved.get(value, value)
 
     def _initializer(self, name: str, elem_type: int, dims: Sequence[int]) -> Any:
         self._initialized.add(name)

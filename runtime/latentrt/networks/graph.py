@@ -4,6 +4,7 @@ A graph without weights has external initializers under their checkpoint names. 
 than it declares for them, a `Cast` follows: then the caller may supply any float type, since `Cast` takes what comes.
 """
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -46,16 +47,30 @@ class Quantized:
     """A weight that the graph takes in integers.
 
     Attributes:
-        shape: the checkpoint tensor's, (n_out, …).
-        parts: so many matrices of an equal share of the outputs each.
+        shape: the checkpoint tensor's, (n_out, n_in, …).
+        outputs: so many matrices of an equal share of the outputs each.
+        inputs: or a matrix for so many inputs each, where they are quantised apart; empty: for all of them.
     """
 
     shape: tuple[int, ...]
-    parts: int
+    outputs: int = 1
+    inputs: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> list[tuple[slice, slice]]:
+        """What each matrix is made of: outputs and inputs of the checkpoint's tensor."""
+        step = self.shape[0] // self.outputs
+        ends = list(itertools.accumulate(self.inputs or self.shape[1:2]))
+        return [
+            (slice(at * step, (at + 1) * step), slice(begin, end))
+            for at in range(self.outputs)
+            for begin, end in zip([0, *ends], ends, strict=False)
+        ]
 
     def names(self, tensor: str) -> list[tuple[str, str]]:
         """The initializers that are made of a checkpoint's tensor: of each part its integers and its scales."""
-        ends = [""] if self.parts == 1 else [f".{part}" for part in range(self.parts)]
+        count = len(self.parts)
+        ends = [""] if count == 1 else [f".{part}" for part in range(count)]
         return [(f"{tensor}/int8{end}", f"{tensor}/scale{end}") for end in ends]
 
 

@@ -9,21 +9,22 @@ they lie.
 Which layers stay in float is said here, in `stays_float`, and nowhere else.
 """
 
+import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from latentrt.networks.emitter import Emitter
+from latentrt.networks.graph import Quantized
 
 LEVELS = 63  # the largest weight: seven bits, see `quantize`
 _AT_ONCE = 64  # outputs that are widened at a time
 _END = 2**63 - 1
 
 # Modules whose layers are computed in float: docs/int8.md says what each gains and costs.
-_FLOAT = frozenset(("conv_in", "conv_out", "conv_shortcut", "time_embedding", "add_embedding"))
+_FLOAT = frozenset(("conv_in", "conv_out", "time_embedding", "add_embedding"))
 _TEXT = (
     "attn2.to_k",
     "attn2.to_v",
@@ -67,61 +68,81 @@ def quantize(weight: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int8], npt.NDArra
     return integers, scales
 
 
-def linear(e: Emitter, x: str, n_in: int, n_out: int, bias: bool = True, parts: int = 1) -> list[str]:
-    """(…, n_in) → `parts` of (…, n_out / parts), of the module whose scope it stands in."""
-    return _product(e, *quantized(e, x), e.quantized("weight", (n_out, n_in), parts), bias, n_out)
+def linear(e: Emitter, x: str, n_in: int, n_out: int, bias: bool = True, outputs: int = 1) -> list[str]:
+    """(…, n_in) → `outputs` of (…, n_out / outputs), of the module whose scope it stands in."""
+    weights = e.quantized("weight", Quantized((n_out, n_in), outputs))
+    biases = [e.param("bias", n_out)] if bias else []
+    if bias and outputs > 1:
+        biases = e.ops("Split", outputs, biases[0], axis=0, num_outputs=outputs)
+    taken = quantized(e, x)
+    return [_product(e, taken, weight, *biases[at : at + 1]) for at, weight in enumerate(weights)]
 
 
 def conv(
     e: Emitter, x: str, n_in: int, n_out: int, kernel: int, stride: int, pads: tuple[int, int], bias: bool = True
 ) -> str:  # fmt: skip
     """(b, h, w, n_in) → (b, h', w', n_out): the windows of the quantised picture, then one product."""
+    shape = n_out, n_in, kernel, kernel
+    biases = [e.param("bias", n_out)] if bias else []
+    if kernel == stride == 1 and x in e.joined:
+        return _of_parts(e, e.joined[x], shape, biases)
     q, scale, zero = quantized(e, x)
-    weight = e.quantized("weight", (n_out, n_in, kernel, kernel), 1)
+    (weight,) = e.quantized("weight", Quantized(shape))
     if kernel > 1 or pads != (0, 0):
         before, after = pads
         q = e.op("Pad", q, e.ints(0, before, before, 0, 0, after, after, 0), zero)
     if kernel > 1 or stride > 1:
         q = _windows(e, q, kernel, stride)
-    (y,) = _product(e, q, scale, zero, weight, bias, n_out)
-    return y
+    return _product(e, (q, scale, zero), weight, *biases)
+
+
+def _of_parts(
+    e: Emitter, parts: tuple[tuple[str, int], ...], shape: tuple[int, ...], biases: list[str]
+) -> str:
+    """A convolution of one pixel over pictures that were joined: each has a scale of its own."""
+    weights = e.quantized("weight", Quantized(shape, inputs=tuple(channels for _, channels in parts)))
+    sums = [
+        _product(e, quantized(e, picture), weight, *(biases if at == 0 else []))
+        for at, ((picture, _), weight) in enumerate(zip(parts, weights, strict=True))
+    ]
+    return functools.reduce(lambda a, b: e.op("Add", a, b), sums)
 
 
 def quantized(e: Emitter, x: str) -> tuple[str, str, str]:
-    """A value in uint8, its scale and zero point; of a value that several layers take, once."""
+    """A value in uint8, its scale and zero point; of a value that several layers take, once.
+
+    Its elements are put into another order as bytes, a quarter of what floats are.
+    """
     if x not in e.in_integers:
-        made = e.ops("DynamicQuantizeLinear", 3, x)
-        e.in_integers[x] = made[0], made[1], made[2]
+        if (moved := e.put_off(x)) is not None:
+            source, move = moved
+            q, scale, zero = quantized(e, source)
+            e.in_integers[x] = move(q), scale, zero
+        else:
+            q, scale, zero = e.ops("DynamicQuantizeLinear", 3, x)
+            e.in_integers[x] = q, scale, zero
     return e.in_integers[x]
 
 
-def resampled(e: Emitter, x: str, resample: Callable[[str], str]) -> str:
-    """A picture whose pixels are repeated, for a layer in integers: of its bytes, under the same scale."""
-    q, scale, zero = quantized(e, x)
-    y = resample(q)
-    e.in_integers[y] = y, scale, zero
-    return y
-
-
 def _windows(e: Emitter, q: str, kernel: int, stride: int) -> str:
-    """(b, h, w, c), padded → (b, h', w', kernel²·c): what the kernel sees at each place."""
-    rows = []
-    for y in range(kernel):
-        for x in range(kernel):
-            # The last begins where the kernel still fits: as many before the end as it is wide behind its own place.
-            ends = [y - kernel + 1 or _END, x - kernel + 1 or _END]
-            rows.append(e.op("Slice", q, e.ints(y, x), e.ints(*ends), e.ints(1, 2), e.ints(stride, stride)))
-    return e.op("Concat", *rows, axis=3)
+    """(b, h, w, c), padded → (b, h', w', kernel²·c): what the kernel sees at each place.
+
+    A lookup: the places of a picture are numbered, and each window is the numbers from its first place on.
+    """
+    size = e.op("Shape", q, start=1, end=3)
+    count = e.op("ReduceProd", size, keepdims=0)
+    numbers = e.op("Reshape", e.op("Range", e.int_scalar(0), count, e.int_scalar(1)), size)
+    last = 1 - kernel or _END  # the last window begins where the kernel still fits
+    first = e.op("Slice", numbers, e.ints(0, 0), e.ints(last, last), e.ints(0, 1), e.ints(stride, stride))
+    down, right = (e.ints(*(at[axis] for at in np.ndindex(kernel, kernel))) for axis in (0, 1))
+    from_first = e.op("Add", e.op("Mul", e.op("Shape", q, start=2, end=3), down), right)
+    places = e.op("Add", e.op("Unsqueeze", first, e.ints(2)), from_first)
+    channels = e.op("Shape", q, start=3, end=4)
+    flat = e.op("Reshape", q, e.op("Concat", e.ints(0, -1), channels, axis=0))
+    return e.op("Reshape", e.op("Gather", flat, places, axis=1), e.ints(0, 0, 0, -1))
 
 
-def _product(
-    e: Emitter, q: str, scale: str, zero: str, weights: list[tuple[str, str]], bias: bool, n_out: int
-) -> list[str]:
-    zeros = ""  # weights are symmetric
-    biases = [e.param("bias", n_out)] if bias else []
-    if bias and len(weights) > 1:
-        biases = e.ops("Split", len(weights), biases[0], axis=0, num_outputs=len(weights))
-    return [
-        e.contrib("MatMulIntegerToFloat", q, weight, scale, factor, zero, zeros, *biases[index : index + 1])
-        for index, (weight, factor) in enumerate(weights)
-    ]
+def _product(e: Emitter, taken: tuple[str, str, str], weight: tuple[str, str], *bias: str) -> str:
+    """A quantised value times a quantised weight, in float; weights are symmetric, and have no zero points."""
+    (q, scale, zero), (integers, factor) = taken, weight
+    return e.contrib("MatMulIntegerToFloat", q, integers, scale, factor, zero, "", *bias)

@@ -6,6 +6,8 @@ Every shape that depends on batch, height, width or sequence is read from the te
 uses 0 (keep this axis) and -1 (what is left) instead of computed sizes wherever that says it.
 """
 
+from dataclasses import dataclass
+
 from latentrt.networks import int8
 from latentrt.networks.emitter import Emitter
 from latentrt.networks.norms import NORMS
@@ -25,7 +27,7 @@ def halves(e: Emitter, x: str, name: str, n_in: int, n_out: int) -> tuple[str, s
     """(…, n_in) → two of (…, n_out), the first and the second half of what one torch.nn.Linear gives."""
     with e.scope(name):
         if int8.is_wanted(e):
-            first, second = int8.linear(e, x, n_in, 2 * n_out, parts=2)
+            first, second = int8.linear(e, x, n_in, 2 * n_out, outputs=2)
             return first, second
     first, second = e.ops("Split", 2, linear(e, x, name, n_in, 2 * n_out), axis=-1, num_outputs=2)
     return first, second
@@ -40,6 +42,8 @@ def conv(
     with e.scope(name):
         if int8.is_wanted(e):
             return int8.conv(e, x, n_in, n_out, kernel, stride, (before, after), bias)
+        if e.channels_last and (kernel, stride) == (1, 1):
+            return _pixel_product(e, x, n_in, n_out, bias)
         y = e.op(
             "Conv",
             channels_first(e, x),
@@ -52,6 +56,13 @@ def conv(
         return from_channels_first(e, y)
 
 
+def _pixel_product(e: Emitter, x: str, n_in: int, n_out: int, bias: bool) -> str:
+    """(b, h, w, n_in) → (b, h, w, n_out): a convolution of one pixel, where channels are last."""
+    weight = e.op("Reshape", e.param("weight", n_out, n_in, 1, 1), e.ints(n_out, n_in))
+    y = e.op("MatMul", x, e.op("Transpose", weight, perm=[1, 0]))
+    return e.op("Add", y, e.param("bias", n_out)) if bias else y
+
+
 def group_norm(e: Emitter, x: str, name: str, channels: int, groups: int, eps: float) -> str:
     """(b, channels, h, w), torch.nn.GroupNorm.
 
@@ -61,31 +72,39 @@ def group_norm(e: Emitter, x: str, name: str, channels: int, groups: int, eps: f
         x = channels_first(e, x)
         grouped = e.op("Reshape", x, e.ints(0, groups, -1))
         normed = NORMS[e.variant.norms](e, grouped, groups, eps)
-        y = from_channels_first(e, e.op("Reshape", normed, e.op("Shape", x)))
-        weight, bias = (per_channel(e, e.param(one, channels), 1) for one in ("weight", "bias"))
-        return e.op("Add", e.op("Mul", y, weight), bias)
-
-
-def per_channel(e: Emitter, values: str, rank: int) -> str:
-    """(c,) or (b, c), by rank, in a shape that goes with pictures."""
-    if not e.channels_last:
-        return e.op("Unsqueeze", values, e.ints(rank, rank + 1))
-    return values if rank == 1 else e.op("Unsqueeze", values, e.ints(1, 2))
+        y = e.op("Reshape", normed, e.op("Shape", x))
+        weight, bias = (e.op("Unsqueeze", e.param(one, channels), e.ints(1, 2)) for one in ("weight", "bias"))
+        return from_channels_first(e, e.op("Add", e.op("Mul", y, weight), bias))
 
 
 def channels_first(e: Emitter, x: str) -> str:
     """A picture as ONNX's own operators take it, and as every port is: (b, c, h, w)."""
-    return e.op("Transpose", x, perm=[0, 3, 1, 2]) if e.channels_last else x
+    if not e.channels_last:
+        return x
+    match e.put_off(x):
+        case source, move if isinstance(move, _FromFirst):
+            return source
+    return e.op("Transpose", x, perm=[0, 3, 1, 2])
 
 
 def from_channels_first(e: Emitter, x: str) -> str:
     """A picture (b, c, h, w) as the emitter keeps them."""
-    return e.op("Transpose", x, perm=[0, 2, 3, 1]) if e.channels_last else x
+    return e.later(x, _FromFirst(e)) if e.channels_last else x
 
 
-def join(e: Emitter, *pictures: str) -> str:
-    """All their channels in one picture."""
-    return e.op("Concat", *pictures, axis=3 if e.channels_last else 1)
+@dataclass(frozen=True)
+class _FromFirst:
+    e: Emitter
+
+    def __call__(self, x: str) -> str:
+        return self.e.op("Transpose", x, perm=[0, 2, 3, 1])
+
+
+def join(e: Emitter, *pictures: tuple[str, int]) -> str:
+    """All their channels, so many of each, in one picture."""
+    y = e.op("Concat", *(picture for picture, _ in pictures), axis=3 if e.channels_last else 1)
+    e.joined[y] = pictures
+    return y
 
 
 def layer_norm(e: Emitter, x: str, name: str, width: int, eps: float) -> str:
@@ -97,6 +116,9 @@ def layer_norm(e: Emitter, x: str, name: str, width: int, eps: float) -> str:
 
 def silu(e: Emitter, x: str) -> str:
     """X · σ(x)."""
+    if (moved := e.put_off(x)) is not None:
+        source, move = moved
+        return e.later(silu(e, source), move)
     return e.op("Mul", x, e.op("Sigmoid", x))
 
 
@@ -141,7 +163,7 @@ def attention(
 def tokens(e: Emitter, x: str, width: int) -> str:
     """(b, width, h, w) → (b, h·w, width): a token for each pixel."""
     if e.channels_last:
-        return e.op("Reshape", x, e.ints(0, -1, width))
+        return e.later(x, lambda x: e.op("Reshape", x, e.ints(0, -1, width)))
     return e.op("Transpose", e.op("Reshape", x, e.ints(0, width, -1)), perm=[0, 2, 1])
 
 
@@ -184,7 +206,7 @@ def resnet(
         h = conv(e, silu(e, group_norm(e, x, "norm1", n_in, groups, eps)), "conv1", n_in, n_out)
         if temb is not None:
             shift = linear(e, temb, "time_emb_proj", temb_width, n_out)
-            h = e.op("Add", h, per_channel(e, shift, 2))
+            h = e.op("Add", h, e.op("Unsqueeze", shift, e.ints(1, 2) if e.channels_last else e.ints(2, 3)))
         h = conv(e, silu(e, group_norm(e, h, "norm2", n_out, groups, eps)), "conv2", n_out, n_out)
         y = e.op("Add", residual, h)
         return y if output_scale == 1.0 else e.op("Div", y, e.scalar(output_scale))
@@ -193,11 +215,8 @@ def resnet(
 def upsample(e: Emitter, x: str, name: str, channels: int, like: str | None = None) -> str:
     """Twice the height and width by nearest neighbours, or exactly those of `like`, then a convolution."""
     with e.scope(name):
-        with e.scope("conv"):
-            in_bytes = int8.is_wanted(e)
-        if in_bytes:  # a quarter of what floats are
-            return conv(e, int8.resampled(e, x, lambda q: nearest(e, q, like)), "conv", channels, channels)
-        return conv(e, nearest(e, x, like), "conv", channels, channels)
+        larger = e.later(x, lambda x: nearest(e, x, like))
+        return conv(e, larger, "conv", channels, channels)
 
 
 def nearest(e: Emitter, x: str, like: str | None = None) -> str:

@@ -48,7 +48,7 @@ def relative(component, **size):
 def test_it_is_near_fp32_at_any_size(request, model):
     component = open_model(request.getfixturevalue(model)).components["unet"]
     for size in ({}, {"height": 16, "width": 16}):
-        assert 0 < relative(component, **size) < 0.08
+        assert 0 < relative(component, **size) < 0.12
 
 
 def test_bf16_weights_are_taken_for_what_they_hold(random_model, tmp_path):

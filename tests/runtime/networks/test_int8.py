@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from latentrt.engine.providers import choose
+from latentrt.engine.quantized import in_integers
 from latentrt.engine.session import Session
 from latentrt.errors import ModelError
 from latentrt.models.bundle import open_model
@@ -15,7 +16,16 @@ from latentrt.models.published import SD1_UNET, SD1_VAE
 from latentrt.networks import Place, Variant, build, int8, quantize
 from latentrt.networks.emitter import Emitter
 from latentrt.networks.int8 import LEVELS, stays_float
-from latentrt.networks.layers import conv, halves, linear, nearest
+from latentrt.networks.layers import (
+    channels_first,
+    conv,
+    from_channels_first,
+    halves,
+    join,
+    linear,
+    nearest,
+    silu,
+)
 
 INT8 = Variant("int8", fused_attention=True)
 
@@ -30,20 +40,16 @@ def run(emitter, x, parameters):
         if parameter.quantized is None:
             made[parameter.name] = array
             continue
-        integers, scales = quantize(array)
-        n = len(scales) // parameter.quantized.parts
-        for i, (weight, scale) in enumerate(parameter.quantized.names(parameter.name)):
-            made[weight] = np.ascontiguousarray(integers[:, i * n : (i + 1) * n])
-            made[scale] = scales[i * n : (i + 1) * n]
+        made |= in_integers("one", parameter, array)
     kinds = {"float32": "F32", "int8": "I8"}
     graph.place({name: Place(kinds[str(array.dtype)]) for name, array in made.items()})
     values = [ort.OrtValue.ortvalue_from_numpy(array) for array in made.values()]
     options.add_external_initializers(list(made), values)
     session = ort.InferenceSession(graph.serialize(), options, providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": x})
+    return session.run(None, x if isinstance(x, dict) else {"x": x})
 
 
-def in_integers(x):
+def levels(x):
     """ONNX's DynamicQuantizeLinear in numpy: what stands for x less its zero point, int64, and the scale."""
     low, high = np.float32(min(x.min(), 0)), np.float32(max(x.max(), 0))
     scale = np.float32((high - low) / np.float32(255)) if high > low else np.float32(1)
@@ -83,7 +89,7 @@ def test_a_linear_is_numpys(shape, n_out, seed, bias):
     e.input("x", [f"d{axis}" for axis in range(len(shape) - 1)] + [shape[-1]])
     e.output("y", linear(e, "x", "one", shape[-1], n_out, bias), ["…"] * len(shape))
     (got,) = run(e, x, {"one.weight": weight, "one.bias": b})
-    q, scale = in_integers(x)
+    q, scale = levels(x)
     close(got, expected(q, scale, weight, b))
 
 
@@ -106,8 +112,46 @@ def test_a_convolution_is_numpys(shape, n_out, form, seed):
     e.input("x", ("b", "h", "w", shape[3]))
     e.output("y", conv(e, "x", "one", shape[3], n_out, kernel, stride, pads), ["…"] * 4)
     (got,) = run(e, x, {"one.weight": weight, "one.bias": b})
-    q, scale = in_integers(x)
+    q, scale = levels(x)
     close(got, expected(windows(q, kernel, stride, pads), scale, weight, b))
+
+
+def test_pictures_that_are_joined_are_quantised_apart():
+    """Each has a scale of its own, and so have the weights for it: one is a thousand times the other."""
+    rng = np.random.default_rng(0)
+    shapes = {"large": (2, 3, 5, 24), "small": (2, 3, 5, 40)}
+    x = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    x["large"] *= 1000
+    weight, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((16, 64, 1, 1), (16,)))
+    weight[:, :24] /= 1000
+    e = Emitter(INT8)
+    for name in x:
+        e.input(name, ("b", "h", "w", shapes[name][-1]))
+    both = join(e, ("large", 24), ("small", 40))
+    e.output("y", conv(e, both, "one", 64, 16, kernel=1), ("b", "h", "w", 16))
+    (got,) = run(e, x, {"one.weight": weight, "one.bias": b})
+    wanted = b.astype(np.float64)
+    for name, part in (("large", slice(0, 24)), ("small", slice(24, 64))):
+        wanted = wanted + expected(*levels(x[name]), weight[:, part, 0, 0], 0)
+    close(got, wanted)
+    exact = np.concatenate([x["large"], x["small"]], axis=3) @ weight[:, :, 0, 0].T + b
+    assert np.abs(got - exact).max() < 0.05 * np.abs(exact).max()
+
+
+def test_bytes_are_put_into_another_order_not_floats():
+    """A group norm lies channels-first; what its convolution takes is transposed after it is quantised."""
+    e = Emitter(INT8)
+    e.input("x", ("b", "h", "w", 32))
+    first = channels_first(e, "x")
+    e.output(
+        "y", conv(e, silu(e, from_channels_first(e, first)), "one", 32, 4, kernel=1, bias=False), ["…"] * 4
+    )
+    graph = e.finish("ordered")
+    by_output = {output: node for node in graph.proto.graph.node for output in node.output}
+    (product,) = (n for n in graph.proto.graph.node if n.op_type == "MatMulIntegerToFloat")
+    transposed = by_output[product.input[0]]
+    assert transposed.op_type == "Transpose"
+    assert by_output[transposed.input[0]].op_type == "DynamicQuantizeLinear"
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -131,7 +175,7 @@ def test_halves_are_the_halves_of_one_layer():
     for name, value in zip("vg", halves(e, "x", "one", 24, 32), strict=True):
         e.output(name, value, ("b", "s", 32))
     graph_out = run(e, x, {"one.weight": weight, "one.bias": b})
-    q, scale = in_integers(x)
+    q, scale = levels(x)
     wanted = expected(q, scale, weight, b)
     close(graph_out[0], wanted[..., :32])
     close(graph_out[1], wanted[..., 32:])
@@ -202,10 +246,10 @@ def test_which_layers_stay_in_float():
     left = {p.name.removesuffix(".weight") for p in graph.parameters if len(p.shape) > 1} - {
         name.removesuffix(".weight") for name in taken
     }
-    assert len(taken) == 232
+    assert len(taken) == 246
     assert all(stays_float(name) for name in left)
     assert {name.rpartition(".")[2] for name in left} == {
-        "conv_in", "conv_out", "conv_shortcut", "linear_1", "linear_2", "to_k", "to_v",
+        "conv_in", "conv_out", "linear_1", "linear_2", "to_k", "to_v",
     }  # fmt: skip
 
 
