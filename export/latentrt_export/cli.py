@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="write the UNet in 8-bit integers besides, for ONNX Runtime on a CPU: unet/model.int8.onnx",
+        help="write UNet and VAE decoder in 8-bit integers besides, for ONNX Runtime on a CPU: model.int8.onnx",
     )
     arguments.add_parts(parser.add_argument_group("parts of the model"))
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is a bundle")

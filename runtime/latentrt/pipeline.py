@@ -68,8 +68,8 @@ def load(
             not in the cache is downloaded, which is told on stderr.
         device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
         dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere. Given graphs compute
-            in what they were exported in. "int8", on a CPU: the UNet in 8-bit integers, the rest in fp32; pictures are
-            near those of fp32, not the same (docs/int8.md).
+            in what they were exported in. "int8", on a CPU: UNet and VAE decoder in 8-bit integers, the rest in fp32;
+            pictures are near those of fp32, not the same (docs/int8.md).
         low_memory: close each network when its stage is over, so that the next run loads it again, and hold
             weights once while loading, which makes steps on the CPU a little slower.
         tile: how large pictures go through the autoencoder: in tiles of so many pixels' side; "off", whole; or "auto",

@@ -25,7 +25,6 @@ from latentrt.models.manifest import (
 )
 from latentrt.models.model import Model
 from latentrt.models.replacing import NOTHING_ELSE, Replacements
-from latentrt.networks import INT8
 from latentrt.text.folder_writer import network_config, write_beside, write_json, write_tokenizer
 from latentrt_export.bundle.source import open_source, tensors_of
 from latentrt_export.bundle.staging import staged
@@ -66,7 +65,7 @@ def export_model(
             bf16 or fp16 is kept exactly. What it cost is in the manifest (`Rounding`).
         progress: is told what is being done.
         given: networks that count in place of the model's own, or that a single file lacks.
-        int8: write the UNet in 8-bit integers besides, for ONNX Runtime on a CPU (docs/int8.md).
+        int8: write UNet and VAE decoder in 8-bit integers besides, for ONNX Runtime on a CPU (docs/int8.md).
 
     Raises:
         InputError: `out` is taken, is being written by another process, or cannot be written.
@@ -121,7 +120,7 @@ def _make(
             component,
             dtype,
             lambda done, total, name=name: tell(f"{name}: weights", done / total),  # type: ignore[misc]
-            in_int8=int8 and name in INT8,
+            in_int8=int8 and component.has_int8,
         )
         proof = prove(folder, component, tensors_of(component), sizes, tell)
         components[name] = ComponentEntry(

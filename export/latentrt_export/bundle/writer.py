@@ -65,10 +65,9 @@ def _write_integers(
         if (one := parameter.quantized) is None:
             wanted[parameter.name] = "F16", parameter.shape
             continue
-        n_out = one.shape[0] // one.parts
-        for weight, scale in one.names(parameter.name):
-            wanted[weight] = "I8", (math.prod(one.shape[1:]), n_out)
-            wanted[scale] = "F32", (n_out,)
+        for matrix in one.matrices(parameter.name):
+            wanted[matrix.weight] = "I8", matrix.shape
+            wanted[matrix.scale] = "F32", matrix.shape[1:]
     sizes = {name: math.prod(shape) * kinds[kind].itemsize for name, (kind, shape) in wanted.items()}
     entries: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     at = 0

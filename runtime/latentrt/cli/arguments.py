@@ -47,8 +47,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         choices=DTYPES,
         default="auto",
-        help="what to compute in (default: what suits the device); int8, on a CPU: the UNet in 8-bit integers, in a "
-        "quarter of the memory, and faster where the processor has VNNI",
+        help="what to compute in (default: what suits the device); int8, on a CPU: UNet and VAE decoder in 8-bit "
+        "integers, in a quarter of the memory, and faster where the processor has VNNI",
     )
     group.add_argument(
         "--force",

@@ -40,7 +40,7 @@ class Placement:
     def dtype_of(self, component: Component) -> Compute:
         """What one network computes in: fp32 where it is marked so, since it overflows in fp16; a given graph, its own.
 
-        In int8 the UNet computes, which takes nearly all of the time, and the others in fp32.
+        In int8 what has such a graph, which takes nearly all of the time, and the others in fp32.
 
         Raises:
             InputError: another was asked for than a UNet's given graph has.
@@ -54,7 +54,7 @@ class Placement:
                 )
             return precision
         if self.dtype == "int8":
-            return "int8" if component.name == "unet" else "fp32"
+            return "int8" if component.has_int8 else "fp32"
         return "fp32" if component.fp32_only else self.dtype
 
     def runner(self, component: Component) -> Runner:

@@ -217,7 +217,7 @@ def _probe(name: str) -> ProviderStatus:
         name,
         True,
         f"runs here; computes in {provider.dtype} unless told otherwise"
-        + (", the UNet also in int8 (--dtype int8)" if provider.has_int8 else ""),
+        + (", UNet and VAE decoder also in int8 (--dtype int8)" if provider.has_int8 else ""),
         detail,
     )
 

@@ -19,13 +19,12 @@ def in_integers(component: str, parameter: Parameter, weight: Array) -> Iterator
     """
     if parameter.quantized is None:
         raise TypeError(f"{component}: {parameter.name} is taken as it is")
-    quantized = parameter.quantized
-    for part, (name, scale) in zip(quantized.parts, quantized.names(parameter.name), strict=True):
+    for matrix in parameter.quantized.matrices(parameter.name):
         try:
-            integers, scales = quantize(weight[part])
+            integers, scales = quantize(weight[matrix.part])
         except ValueError as error:
             raise WeightsError(
                 f"{component}: tensor {parameter.name} holds {error}; expected finite numbers, as int8 takes"
             ) from error
-        yield name, integers
-        yield scale, scales
+        yield matrix.weight, integers
+        yield matrix.scale, scales

@@ -12,7 +12,7 @@ from latentrt.models.layout import TEXT_ENCODERS
 from latentrt.models.safetensors import Tensor
 from latentrt.models.weight_files import find_weight_files, find_weights
 from latentrt.models.weights import Weights
-from latentrt.networks import Graph, Options, Variant, build, class_of
+from latentrt.networks import Graph, Options, Variant, build, class_of, has_int8
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,11 @@ class Component:
                 raise ModelError(f"{self.where}: tensor {parameter.name} is missing")
             found[parameter.name] = tensor
         return found
+
+    @property
+    def has_int8(self) -> bool:
+        """Whether it has a graph in 8-bit integers."""
+        return self.given is None and has_int8(self.role, self.config, self.class_name)
 
     def graph(self, variant: Variant) -> Graph:
         """What computes it, written from `config`; without weights.

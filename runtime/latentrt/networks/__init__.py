@@ -1,6 +1,6 @@
 """From a config to an ONNX graph: a file a network, over shared layers. Knows neither weights nor providers."""
 
-from latentrt.networks.builders import BUILDERS, INT8, TINY, build, class_of
+from latentrt.networks.builders import BUILDERS, TINY, build, class_of, has_int8
 from latentrt.networks.graph import Graph, Parameter, Place, Quantized, Value
 from latentrt.networks.int8 import quantize
 from latentrt.networks.options import Options
@@ -9,7 +9,6 @@ from latentrt.networks.variant import COMPUTES, Compute, Variant
 __all__ = [
     "BUILDERS",
     "COMPUTES",
-    "INT8",
     "TINY",
     "Compute",
     "Graph",
@@ -21,5 +20,6 @@ __all__ = [
     "Variant",
     "build",
     "class_of",
+    "has_int8",
     "quantize",
 ]

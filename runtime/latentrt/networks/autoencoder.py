@@ -4,7 +4,16 @@ from dataclasses import dataclass
 
 from latentrt.networks.emitter import Emitter
 from latentrt.networks.graph import Graph
-from latentrt.networks.layers import conv, group_norm, pixel_attention, resnet, silu, upsample
+from latentrt.networks.layers import (
+    channels_first,
+    conv,
+    from_channels_first,
+    group_norm,
+    pixel_attention,
+    resnet,
+    silu,
+    upsample,
+)
 from latentrt.networks.options import Options
 from latentrt.networks.variant import Variant
 
@@ -96,6 +105,7 @@ def build_vae_decoder(o: Options, variant: Variant) -> Graph:
     vae = Autoencoder.read(o)
     e = Emitter(variant)
     x = e.input("latent_sample", ("batch", vae.latent_channels, "height", "width"))
+    x = from_channels_first(e, x)
     if vae.post_quant_conv:
         x = conv(e, x, "post_quant_conv", vae.latent_channels, vae.latent_channels, kernel=1)
     with e.scope("decoder"):
@@ -109,5 +119,5 @@ def build_vae_decoder(o: Options, variant: Variant) -> Graph:
                 if index < len(vae.widths) - 1:
                     x = upsample(e, x, "upsamplers.0", width)
         x = vae.out(e, x, width, vae.out_channels)
-    e.output("sample", x, ("batch", vae.out_channels, "sample_height", "sample_width"))
+    e.output("sample", channels_first(e, x), ("batch", vae.out_channels, "sample_height", "sample_width"))
     return e.finish("vae_decoder")

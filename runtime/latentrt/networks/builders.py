@@ -20,7 +20,6 @@ from latentrt.networks.variant import Variant
 Builder: TypeAlias = Callable[[Options, Variant], Graph]
 
 TINY = "AutoencoderTiny"
-INT8 = ("unet",)  # components that have a graph in 8-bit integers, see `int8.py`
 # What a network does in a model -> the classes of diffusers and transformers that do it, the usual one first.
 BUILDERS: dict[str, dict[str, Builder]] = {
     "text_encoder": {
@@ -33,6 +32,7 @@ BUILDERS: dict[str, dict[str, Builder]] = {
     "vae_decoder": {"AutoencoderKL": build_vae_decoder, TINY: build_tiny_vae_decoder},
     "taesd_decoder": {TINY: build_taesd_decoder},
 }
+_INT8 = (build_unet, build_vae_decoder)  # what takes nearly all of a picture's time, see `int8.py`
 
 
 def build(
@@ -59,11 +59,17 @@ def build(
         raise ModelError(f"{component}: no such component; expected one of {', '.join(BUILDERS)}")
     o = Options(f"{component}: config.json" if where is None else where, config)
     builder = BUILDERS[component][class_of(component, o, class_name)]
-    if variant is not None and variant.compute == "int8" and component not in INT8:
-        raise ModelError(f"{component}: has no graph in int8; expected {' or '.join(INT8)}, or fp16 or fp32")
+    if variant is not None and variant.compute == "int8" and builder not in _INT8:
+        raise ModelError(f"{component}: has no graph in int8; expected fp16 or fp32")
     graph = builder(o, Variant() if variant is None else variant)
     o.finish()
     return graph
+
+
+def has_int8(component: str, config: Mapping[str, Any], class_name: str | None = None) -> bool:
+    """Whether a network has a graph in 8-bit integers; arguments and errors as `build`'s."""
+    named = class_of(component, Options(f"{component}: config.json", config), class_name)
+    return BUILDERS[component][named] in _INT8
 
 
 def class_of(component: str, o: Options, named: str | None) -> str:

@@ -1,13 +1,12 @@
 """Writes one ONNX graph, node by node, with every parameter an external initializer."""
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from latentrt.networks.graph import Graph, Quantized
+from latentrt.networks.graph import Graph, Matrix, Quantized
 from latentrt.networks.proto import EXTERNAL, FLOAT, FLOAT16, INT, INT8, INT64, INTS, STRING, ModelProto
 from latentrt.networks.variant import Variant
 
@@ -130,21 +129,20 @@ class Emitter:
             self._params[full] = used
         return self._params[full]
 
-    def quantized(self, name: str, quantized: Quantized) -> list[tuple[str, str]]:
-        """A weight of the current module: of each of its parts int8 (rows, n_out), and its scales, float32 (n_out,)."""
+    def quantized(self, name: str, quantized: Quantized) -> list[Matrix]:
+        """A weight of the current module, in integers."""
         full = ".".join([*self._scope, name])
         self._quantized[full] = quantized
-        made = []
-        for (weight, scale), (outputs, inputs) in zip(quantized.names(full), quantized.parts, strict=True):
-            n_out, n_in = outputs.stop - outputs.start, inputs.stop - inputs.start
-            for made_name, elem_type, dims in (
-                (weight, INT8, (n_in * math.prod(quantized.shape[2:]), n_out)), (scale, FLOAT, (n_out,)),
-            ):  # fmt: skip
-                tensor = self._initializer(made_name, elem_type, dims)
+        matrices = quantized.matrices(full)
+        for matrix in matrices:
+            for made, elem_type, dims in (
+                (matrix.weight, INT8, matrix.shape),
+                (matrix.scale, FLOAT, matrix.shape[1:]),
+            ):
+                tensor = self._initializer(made, elem_type, dims)
                 tensor.data_location = EXTERNAL
                 tensor.external_data.add(key="location", value=WEIGHTS_LOCATION)
-            made.append((weight, scale))
-        return made
+        return matrices
 
     def ints(self, *values: int) -> str:
         """An int64 vector, inline."""

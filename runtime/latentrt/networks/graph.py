@@ -9,7 +9,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf import message
@@ -56,22 +56,42 @@ class Quantized:
     outputs: int = 1
     inputs: tuple[int, ...] = ()
 
-    @property
-    def parts(self) -> list[tuple[slice, slice]]:
-        """What each matrix is made of: outputs and inputs of the checkpoint's tensor."""
+    def matrices(self, tensor: str) -> list["Matrix"]:
+        """What the graph takes in place of the checkpoint's tensor of that name."""
         step = self.shape[0] // self.outputs
-        ends = list(itertools.accumulate(self.inputs or self.shape[1:2]))
-        return [
-            (slice(at * step, (at + 1) * step), slice(begin, end))
+        inputs = self.inputs or self.shape[1:2]
+        ends = list(itertools.accumulate(inputs))
+        parts = [
+            (slice(at * step, (at + 1) * step), slice(end - n_in, end))
             for at in range(self.outputs)
-            for begin, end in zip([0, *ends], ends, strict=False)
+            for n_in, end in zip(inputs, ends, strict=True)
+        ]
+        suffixes = [""] if len(parts) == 1 else [f".{at}" for at in range(len(parts))]
+        return [
+            Matrix(
+                f"{tensor}/int8{suffix}",
+                f"{tensor}/scale{suffix}",
+                part,
+                ((part[1].stop - part[1].start) * math.prod(self.shape[2:]), step),
+            )
+            for suffix, part in zip(suffixes, parts, strict=True)
         ]
 
-    def names(self, tensor: str) -> list[tuple[str, str]]:
-        """The initializers that are made of a checkpoint's tensor: of each part its integers and its scales."""
-        count = len(self.parts)
-        ends = [""] if count == 1 else [f".{part}" for part in range(count)]
-        return [(f"{tensor}/int8{end}", f"{tensor}/scale{end}") for end in ends]
+
+class Matrix(NamedTuple):
+    """A part of a weight in integers: int8 (rows, n_out) and its scales, float32 (n_out,).
+
+    Attributes:
+        weight: the initializer's name.
+        scale: its scales' name.
+        part: which outputs and inputs of the checkpoint's tensor it is made of.
+        shape: (rows, n_out).
+    """
+
+    weight: str
+    scale: str
+    part: tuple[slice, slice]
+    shape: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -144,7 +164,12 @@ class Graph:
     @property
     def parameters(self) -> list[Parameter]:
         """Every external initializer; those that are made of one tensor of the checkpoint, in integers, as that one."""
-        made = {name for tensor, one in self.quantized.items() for pair in one.names(tensor) for name in pair}
+        made = {
+            name
+            for tensor, one in self.quantized.items()
+            for matrix in one.matrices(tensor)
+            for name in matrix[:2]
+        }
         users: dict[str, set[tuple[str, str]]] = defaultdict(set)
         for node in self._model.graph.node:
             for name in _names_used(node):

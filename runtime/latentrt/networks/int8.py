@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latentrt.networks.emitter import Emitter
-from latentrt.networks.graph import Quantized
+from latentrt.networks.graph import Matrix, Quantized
 
 LEVELS = 63  # the largest weight: seven bits, see `quantize`
 _AT_ONCE = 64  # outputs that are widened at a time
@@ -142,7 +142,7 @@ def _windows(e: Emitter, q: str, kernel: int, stride: int) -> str:
     return e.op("Reshape", e.op("Gather", flat, places, axis=1), e.ints(0, 0, 0, -1))
 
 
-def _product(e: Emitter, taken: tuple[str, str, str], weight: tuple[str, str], *bias: str) -> str:
+def _product(e: Emitter, taken: tuple[str, str, str], weight: Matrix, *bias: str) -> str:
     """A quantised value times a quantised weight, in float; weights are symmetric, and have no zero points."""
-    (q, scale, zero), (integers, factor) = taken, weight
-    return e.contrib("MatMulIntegerToFloat", q, integers, scale, factor, zero, "", *bias)
+    q, scale, zero = taken
+    return e.contrib("MatMulIntegerToFloat", q, weight.weight, scale, weight.scale, zero, "", *bias)

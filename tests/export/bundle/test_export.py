@@ -483,7 +483,7 @@ def test_a_scaling_factor_of_zero_is_said_before_anything_is_written(damaged, tm
 
 @pytest.fixture(scope="module")
 def integers(checkpoint, tmp_path_factory):
-    """The bundle with the UNet in 8-bit integers."""
+    """The bundle with graphs in 8-bit integers besides."""
     out = tmp_path_factory.mktemp("int8") / "bundle"
     export_model(checkpoint, out, int8=True)
     return out
@@ -507,13 +507,14 @@ def test_plain_onnxruntime_loads_the_unet_in_int8_and_it_is_near_torch(integers)
 def test_its_manifest_names_it_and_verify_replays_it(integers):
     manifest = read_manifest(integers)
     assert {name: "int8" in c.graphs for name, c in manifest.components.items()} == {
-        name: name == "unet" for name in manifest.components
+        name: name in ("unet", "vae_decoder") for name in manifest.components
     }
-    assert manifest.components["unet"].int8_weights == "unet/model.int8.safetensors"
-    assert 0 < manifest.components["unet"].parity["int8"].relative < RELATIVE_BOUNDS["int8"]
+    for name in ("unet", "vae_decoder"):
+        assert manifest.components[name].int8_weights == f"{name}/model.int8.safetensors"
+        assert 0 < manifest.components[name].parity["int8"].relative < RELATIVE_BOUNDS["int8"]
     report = verify_bundle(integers)
     assert report.ok
-    assert [r.component for r in report.replays if r.compute == "int8"] == ["unet"]
+    assert [r.component for r in report.replays if r.compute == "int8"] == ["unet", "vae_decoder"]
 
 
 def test_a_bundle_is_the_same_with_int8_and_without(bundle, integers):

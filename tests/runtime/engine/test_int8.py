@@ -1,4 +1,4 @@
-"""The UNet in 8-bit integers: what computes in them, how near it is, and what is refused."""
+"""Networks in 8-bit integers: what computes in them, how near it is, and what is refused."""
 
 from dataclasses import replace
 
@@ -72,12 +72,30 @@ def test_bf16_weights_are_taken_for_what_they_hold(random_model, tmp_path):
     np.testing.assert_allclose(*results, rtol=0, atol=1e-4)
 
 
-def test_the_unet_computes_in_it_and_nothing_else():
+def test_what_computes_in_it():
     placement = place("cpu", "int8")
     components = open_model("demo").components
-    assert {name: placement.dtype_of(c) for name, c in components.items()} == {
-        name: "int8" if name == "unet" else "fp32" for name in components
+    assert {name for name, c in components.items() if placement.dtype_of(c) == "int8"} == {
+        "unet",
+        "vae_decoder",
     }
+    tiny = replace(
+        components["vae_decoder"], class_name="AutoencoderTiny", config={"_class_name": "AutoencoderTiny"}
+    )
+    assert placement.dtype_of(tiny) == "fp32"
+
+
+@pytest.mark.parametrize("tile", ["off", 128])
+def test_a_decoded_picture_is_near(tile):
+    """Also in tiles, whose norms take the moments of the whole picture: told by one graph, given to another."""
+    latents = np.random.default_rng(0).standard_normal((1, 4, 17, 20)).astype(np.float32)
+    pictures = []
+    for dtype in ("fp32", "int8"):
+        with latentrt.load("demo", device="cpu", dtype=dtype) as pipeline:
+            pictures.append(pipeline.autoencoder.decode(latents, tile))
+    assert pictures[0].shape == pictures[1].shape == (1, 3, 136, 160)
+    error = np.linalg.norm(pictures[1] - pictures[0]) / np.linalg.norm(pictures[0])
+    assert 0 < error < 0.06
 
 
 def test_other_providers_are_refused_by_name(monkeypatch):
