@@ -24,11 +24,11 @@ _AT_ONCE = 64  # outputs that are widened at a time
 _END = 2**63 - 1
 
 # Modules whose layers are computed in float: docs/int8.md says what each gains and costs.
-_FLOAT = frozenset(("conv_in", "conv_out", "time_embedding", "add_embedding"))
-_TEXT = (
-    "attn2.to_k",
-    "attn2.to_v",
-)  # of the text, whose first row CLIP makes many times larger than the others
+_FLOAT = frozenset(("conv_in", "conv_out", "post_quant_conv", "time_embedding", "add_embedding"))
+# Of the text, whose first row CLIP makes many times larger than the others.
+_TEXT = ("attn2.to_k", "attn2.to_v")
+# Where a shortcut sees all that came before as one picture; after a skip connection it sees two, quantised apart.
+_ONE_PICTURE = ("down_blocks.", "decoder.")
 
 
 def is_wanted(e: Emitter) -> bool:
@@ -38,6 +38,8 @@ def is_wanted(e: Emitter) -> bool:
 
 def stays_float(path: str) -> bool:
     """Whether the layer of a module, "down_blocks.0.resnets.0.conv1", is computed in float in an int8 network."""
+    if path.endswith("conv_shortcut"):
+        return path.startswith(_ONE_PICTURE)
     return not _FLOAT.isdisjoint(path.split(".")) or path.endswith(_TEXT)
 
 
