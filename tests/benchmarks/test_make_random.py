@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 import latentrt
+from latentrt.engine.providers import choose
+from latentrt.engine.session import Session
+from latentrt.models.bundle import open_model
 from latentrt.models.weights import read_safetensors
+from latentrt.networks import Variant
 
 TOOLS = Path(__file__).parents[2] / "tools"
 pytestmark = pytest.mark.skipif(not TOOLS.is_dir(), reason="the tools are not installed")
@@ -129,3 +133,34 @@ def test_a_tensor_s_values_follow_from_its_name(tools, tmp_path):
     )
     differing = {name for name in one if one[name].tobytes() != other[name].tobytes()}
     assert differing == {"conv_in.weight"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", UNETS)
+def test_every_family_in_int8_is_near_fp32(tools, tmp_path, family):
+    families, make_random = tools
+    make_random.write_folder(families[family].tiny(), tmp_path / "model", 0, "fp16", [])
+    components = open_model(tmp_path / "model").components
+    config = components["unet"].config
+    sizes = {"batch": 2, "height": 9, "width": 14, "sequence": 7}
+    if "text_encoder_2" in components:
+        sizes["text_width"] = components["text_encoder_2"].config["projection_dim"]
+        waves = config["projection_class_embeddings_input_dim"] - sizes["text_width"]
+        sizes["time_ids"] = waves // config["addition_time_embed_dim"]
+    rng = np.random.default_rng(0)
+    for name in ("unet", "vae_decoder"):
+        graphs = {
+            dtype: components[name].graph(Variant(dtype, fused_attention=True)) for dtype in ("fp32", "int8")
+        }
+        shapes = {
+            port: [sizes.get(d, d) for d in value.shape] for port, value in graphs["fp32"].inputs.items()
+        }
+        feeds = {port: rng.standard_normal(shape).astype(np.float32) for port, shape in shapes.items()}
+        feeds |= {"class_labels": np.array([20, 350])} if "class_labels" in feeds else {}
+        exact, other = (
+            next(
+                iter(Session(name, graph, components[name].weights, choose("cpu"), dtype).run(feeds).values())
+            )
+            for dtype, graph in graphs.items()
+        )
+        assert 0 < np.linalg.norm(other - exact) < 0.1 * np.linalg.norm(exact)
