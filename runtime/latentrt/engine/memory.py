@@ -12,7 +12,7 @@ from typing import Any
 
 from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner, Shapes
-from latentrt.engine.session import reorders
+from latentrt.engine.session import reorders, saves
 from latentrt.models.component import Component
 from latentrt.networks import Compute, Value, Variant
 from latentrt.networks.cost.macs import cost
@@ -23,6 +23,7 @@ from latentrt.networks.variant import Norms
 _LOADING, _STREAMED = 0.03, 0.2
 # Likewise, in shares of activations: a graph that ONNX Runtime has optimised and saved takes 1.26 to 1.53 of them.
 _SAVED = 1.4
+_SAVED_INTEGERS = 3.0  # and one in integers, which has little of them, 3.1 and 3.4
 _SESSION = 8_000_000  # bytes of a session without weights: its graph and its plan
 _ARENA = 34_000_000  # bytes of the arena's account of a block
 
@@ -58,8 +59,14 @@ class Call:
         counted = _counted(self)
         if self.runner.kept(self.norms) is None:
             return _SESSION + counted.weights
-        # What is prepared is mapped; of what ONNX Runtime has not optimised, products are packed.
-        return _SESSION + (0 if counted.reorders else counted.weights - counted.kernels)
+        # What is prepared is mapped; of what ONNX Runtime has not saved, products are packed.
+        return _SESSION + (0 if self._is_saved else counted.weights - counted.kernels)
+
+    @property
+    def _is_saved(self) -> bool:
+        """Whether it is loaded as ONNX Runtime has saved it."""
+        saves = _counted(self).saves and not self.runner.low_memory
+        return saves and self.runner.kept(self.norms) is not None
 
     def loading(self, low_memory: bool) -> int:
         """Bytes that it takes besides while it is loaded, at the most.
@@ -69,9 +76,9 @@ class Call:
         if self.runner.streams:
             return 0
         counted, kept = _counted(self), self.runner.kept(self.norms)
-        coming = int(_LOADING * counted.weights) + counted.integers
+        coming = int(_LOADING * counted.weights) + (0 if kept else counted.integers)
         if kept is not None:
-            return coming + (counted.weights if counted.reorders and not kept else 0)
+            return coming + (counted.weights if self._is_saved and not kept else 0)
         if low_memory or not self.runner.provider.widens_weights or not counted.reorders:
             return coming
         return coming + counted.kernels
@@ -83,8 +90,10 @@ class Call:
             return 0
         counted = _counted(self)
         streamed = int(_STREAMED * counted.weights) if self.runner.streams else 0
-        saved = counted.reorders and self.runner.kept(self.norms) is not None
-        return streamed + int((_SAVED if saved else 1.0) * counted.activations)
+        factor = 1.0
+        if self._is_saved:
+            factor = _SAVED_INTEGERS if counted.integers else _SAVED
+        return streamed + int(factor * counted.activations)
 
 
 @dataclass(frozen=True)
@@ -155,7 +164,7 @@ def _key(call: Call) -> tuple[int, str]:
 class _Counted:
     """Bytes of a network: of weights, of these of convolutions' kernels and of integers, and of activations in a run.
 
-    `reorders`: the kernels are re-ordered.
+    `reorders`: the kernels are re-ordered. `saves`: what ONNX Runtime makes of the weights is what is kept prepared.
     """
 
     weights: int
@@ -163,6 +172,7 @@ class _Counted:
     integers: int
     activations: int
     reorders: bool
+    saves: bool
 
 
 def _counted(call: Call) -> _Counted:
@@ -204,4 +214,11 @@ def _cost(named: _Named, variant: Variant, shapes: tuple[tuple[str, tuple[int, .
     kernels = int(graph.convolution_share * counted.weight_bytes)
     reordered = reorders(graph, low_memory=False)
     integers = sum(math.prod(one.shape) for one in graph.quantized.values())
-    return _Counted(counted.weight_bytes, kernels, integers, counted.peak_activation_bytes, reordered)
+    return _Counted(
+        counted.weight_bytes,
+        kernels,
+        integers,
+        counted.peak_activation_bytes,
+        reordered,
+        saves(graph, low_memory=False),
+    )

@@ -14,7 +14,7 @@ from latentrt.engine.prepared.folder import Cache
 from latentrt.engine.prepared.key import key_of
 from latentrt.engine.prepared.making import needed
 from latentrt.engine.providers import Provider
-from latentrt.engine.session import Session, reorders
+from latentrt.engine.session import Session, saves
 from latentrt.errors import Fp16RangeError, NumericsError
 from latentrt.models.component import Component
 from latentrt.networks import Compute, Graph, Value, Variant
@@ -189,15 +189,15 @@ class Runner:
             or self.component.given is not None
             or not self.provider.widens_weights
             or self.provider.pinned_sessions
-            or self.dtype != "fp32"
+            or self.dtype == "fp16"
             or self.streams
         ):
             return None
         if variant not in self._known:
             graph = self.component.graph(variant) if graph is None else graph
-            reordered, weights = reorders(graph, self.low_memory), self.component.weights
-            key = key_of(self.component.name, graph, variant, weights, reordered)
-            self._known[variant] = key, needed(graph, reordered)
+            saved, weights = saves(graph, self.low_memory), self.component.weights
+            key = key_of(self.component.name, graph, variant, weights, saved)
+            self._known[variant] = key, needed(graph, saved)
         key, (size, _) = self._known[variant]
         if size < _LEAST:
             return None

@@ -83,12 +83,12 @@ class Session:
         self._load_options = dtype, not reorders(graph, low_memory), streams
         opened = None if entry is None else self._open_prepared(entry)
         if opened is None:
-            opened = self._open(graph, weights, entry)
+            opened = self._open(graph, weights, entry, low_memory)
         self._session: Any = opened
         weights.release()
         self.load_seconds = time.perf_counter() - started
 
-    def _open(self, graph: Graph, weights: Weights, entry: Entry | None) -> Any:
+    def _open(self, graph: Graph, weights: Weights, entry: Entry | None, low_memory: bool) -> Any:
         """ONNX Runtime's session over the checkpoint's own files; over what is prepared of them, where that is kept."""
         provider, dtype = self.provider, self._load_options[0]
         folder = weights.files[0].resolve().parent
@@ -99,8 +99,7 @@ class Session:
         if provider.widens_weights and dtype != "fp16":
             take_as_stored(graph)
         if entry is not None:
-            reordered = not self._load_options[1]
-            prepare(entry, graph, folder, values, self._options if reordered else None)
+            prepare(entry, graph, folder, values, self._options if saves(graph, low_memory) else None)
             weights.release()
             if (opened := self._open_prepared(entry)) is not None:
                 return opened
@@ -213,6 +212,11 @@ def reorders(graph: Graph, low_memory: bool) -> bool:
     Where they are few nothing is gained by it: a step of SDXL's UNet, 17 % of whose weights they are, takes as long.
     """
     return not low_memory and graph.convolution_share > _FEW
+
+
+def saves(graph: Graph, low_memory: bool) -> bool:
+    """Whether what is kept prepared is what ONNX Runtime makes of the weights: kernels re-ordered, integers packed."""
+    return reorders(graph, low_memory) or (bool(graph.quantized) and not low_memory)
 
 
 def run_native(

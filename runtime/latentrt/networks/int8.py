@@ -19,6 +19,7 @@ import numpy.typing as npt
 from latentrt.networks.emitter import Emitter
 from latentrt.networks.graph import Matrix, Quantized
 
+FORM = 1  # of what `quantize` makes: counted up where that changes, since it is kept prepared
 LEVELS = 63  # the largest weight: seven bits, see `quantize`
 _AT_ONCE = 64  # outputs that are widened at a time
 _END = 2**63 - 1

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-FLOAT, INT8, INT64, FLOAT16 = 1, 3, 7, 10  # TensorProto.DataType
+FLOAT, UINT8, INT8, INT64, FLOAT16 = 1, 2, 3, 7, 10  # TensorProto.DataType
 EXTERNAL = 1  # TensorProto.DataLocation
 INT, STRING, INTS = 2, 3, 7  # AttributeProto.AttributeType; FLOAT is 1 there as well
 
 DTYPES: dict[int, np.dtype[Any]] = {  # by TensorProto.DataType
     FLOAT: np.dtype(np.float32),
-    2: np.dtype(np.uint8),
+    UINT8: np.dtype(np.uint8),
     INT8: np.dtype(np.int8),
     6: np.dtype(np.int32),
     INT64: np.dtype(np.int64),

@@ -14,10 +14,12 @@ import pytest
 
 import latentrt
 from latentrt.engine import runner
+from latentrt.engine import session as sessions
 from latentrt.engine.memory import Call
 from latentrt.engine.networks import Networks, place
 from latentrt.engine.prepared import entry as entries
 from latentrt.engine.prepared import folder, making, optimised
+from latentrt.engine.prepared import key as keying
 from latentrt.engine.prepared.folder import Cache, NotPrepared, cache_here
 from latentrt.engine.prepared.key import key_of
 from latentrt.errors import InputError
@@ -152,14 +154,22 @@ class TestKept:
         decoded(random_model)
         assert cache.root.stat().st_mode & 0o077 == 0
 
-    def test_the_key_knows_file_variant_and_order(self, tmp_path, random_model):
+    def test_the_key_knows_file_variant_and_order(self, tmp_path, random_model, monkeypatch):
         component = open_model(random_model).components["vae_decoder"]
 
-        def key(variant=None, reorders=True, component=component):
+        def key(variant=None, saved=True, component=component):
             variant = Variant() if variant is None else variant
-            return key_of("vae_decoder", component.graph(variant), variant, component.weights, reorders)
+            return key_of("vae_decoder", component.graph(variant), variant, component.weights, saved)
 
-        keys = [key(), key(reorders=False), key(Variant("fp16")), key(Variant(norms="told"))]
+        keys = [
+            key(),
+            key(saved=False),
+            key(Variant("fp16")),
+            key(Variant(norms="told")),
+            key(Variant("int8")),
+        ]
+        monkeypatch.setattr(keying, "FORM", keying.FORM + 1)
+        keys.append(key(Variant("int8")))
         copy = tmp_path / "copy"
         shutil.copytree(random_model, copy)
         keys.append(key(component=open_model(copy).components["vae_decoder"]))
@@ -407,6 +417,36 @@ def test_what_is_saved_is_in_our_order_and_tells_its_shapes(random_model, cache)
     for name, dims in told.items():
         for dim, size in zip(dims, tensors[name].shape, strict=True):
             assert (known.setdefault(dim.dim_param, size) if dim.dim_param else dim.dim_value) == size
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_integers_are_kept_too(random_model, cache, monkeypatch, low_memory):
+    """As ONNX Runtime has packed them; with `low_memory` under our graph."""
+    options = {"dtype": "int8", "low_memory": low_memory}
+    expected, _ = decoded(random_model, cache=False, **options)
+    value, is_prepared = decoded(random_model, **options)
+    assert is_prepared
+    np.testing.assert_array_equal(value, expected)
+    assert json.loads((only(cache) / "entry.json").read_text())["optimised"] is not low_memory
+
+    def quantises(*args):
+        raise AssertionError("they were made anew")
+
+    monkeypatch.setattr(sessions, "in_integers", quantises)
+    value, is_prepared = decoded(random_model, **options)
+    assert is_prepared
+    np.testing.assert_array_equal(value, expected)
+
+
+def test_memory_of_integers_that_are_kept_is_predicted_less(random_model, cache):
+    networks = Networks(open_model(random_model), place("cpu", "int8", cache=True))
+    plain = Networks(open_model(random_model), place("cpu", "int8"))
+    shapes = {"latent_sample": LATENTS.shape}
+    call, without = Call(networks, "vae_decoder", shapes), Call(plain, "vae_decoder", shapes)
+    assert call.weights < without.weights
+    assert call.loading(low_memory=False) > without.loading(low_memory=False)
+    decoded(random_model, dtype="int8")
+    assert call.loading(low_memory=False) < without.loading(low_memory=False)
 
 
 def test_memory_is_predicted_less(random_model, cache):

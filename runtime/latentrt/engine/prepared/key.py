@@ -17,6 +17,7 @@ from latentrt.models.header import MAX_HEADER_BYTES
 from latentrt.models.safetensors import Tensor
 from latentrt.models.weights import Weights
 from latentrt.networks import Graph, Variant
+from latentrt.networks.int8 import FORM, LEVELS
 
 _SAMPLES, _SAMPLE = 32, 4096  # of a file of weights: so many pieces of so many bytes
 # What Linux says of a processor that kernels are chosen by; the rest of /proc/cpuinfo changes from core to core.
@@ -26,7 +27,7 @@ _CPU_FIELDS = (
 )
 
 
-def key_of(component: str, graph: Graph, variant: Variant, weights: Weights, reorders: bool) -> str:
+def key_of(component: str, graph: Graph, variant: Variant, weights: Weights, saved: bool) -> str:
     """The key of a network, 40 hex digits.
 
     Args:
@@ -34,7 +35,7 @@ def key_of(component: str, graph: Graph, variant: Variant, weights: Weights, reo
         graph: as its builder wrote it.
         variant: of the graph.
         weights: where its parameters are found.
-        reorders: whether weights of convolutions are re-ordered for the provider.
+        saved: whether ONNX Runtime saves what it makes of the weights.
 
     Raises:
         WeightsError: a file of weights cannot be read.
@@ -47,7 +48,8 @@ def key_of(component: str, graph: Graph, variant: Variant, weights: Weights, reo
         "component": component,
         "graph": hashlib.sha256(graph.serialize()).hexdigest(),
         "variant": repr(variant),
-        "reorders": reorders,
+        "saved": saved,
+        "integers": [FORM, LEVELS] if graph.quantized else None,
         "tensors": [_described(tensor, files) for tensor in tensors],
         "files": [identity(file) for file in files],
         "onnxruntime": [ort.__version__, ort.get_build_info()],

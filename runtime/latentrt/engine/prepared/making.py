@@ -1,8 +1,9 @@
 """A network is prepared: its weights are kept as wide as they are computed with, and in the order of the kernels.
 
-They are written as wide first, one by one. Where convolutions' are re-ordered, ONNX Runtime does it once, out of the
-mapped file, so that only what is made anew is in memory, and saves its graph with what it made of the weights. That has
-been run beside what it was made of, and gave the same bits. Else the wide weights are what is kept, under our graph.
+They are written as wide first, or as integers, one by one. Where convolutions' are re-ordered or integers are packed,
+ONNX Runtime does it once, out of the mapped file, so that only what is made anew is in memory, and saves its graph with
+what it made of the weights. That has been run beside what it was made of, and gave the same bits. Else the wide weights
+are what is kept, under our graph.
 """
 
 import functools
@@ -53,7 +54,7 @@ def prepare(
         graph: placed; it is left as it is.
         folder: where its files are.
         values: weights that are in memory, by name.
-        options: as it is loaded without being prepared, where that re-orders weights; None: where it does not.
+        options: as it is loaded without being prepared, where that is what is saved; None: where it is not.
     """
     before = [identity(file) for file in entry.files]
     size, beside = needed(graph, options is not None)
@@ -80,11 +81,14 @@ def prepare(
         tell(f"{entry.component} is not prepared: {_said(error)}")
 
 
-def needed(graph: Graph, reordered: bool) -> tuple[int, int]:
+def needed(graph: Graph, saved: bool) -> tuple[int, int]:
     """Bytes on disk: what a prepared network takes, and what is taken besides while it is made."""
-    sizes = [(4 * math.prod(one.shape), len(one.shape) == 2) for one in graph.parameters]
+    sizes = [
+        (math.prod(one.shape) * (4 if one.quantized is None else 1), len(one.shape) == 2 or one.quantized)
+        for one in graph.parameters
+    ]
     wide, packed = sum(size for size, _ in sizes), sum(size for size, is_matrix in sizes if is_matrix)
-    return (wide + packed, wide) if reordered else (wide, 0)
+    return (wide + packed, wide) if saved else (wide, 0)
 
 
 def _make(

@@ -10,8 +10,9 @@ import numpy as np
 
 from latentrt.networks import Graph
 from latentrt.networks.cost.shapes import infer
-from latentrt.networks.proto import EXTERNAL, FLOAT
+from latentrt.networks.proto import EXTERNAL, FLOAT, UINT8
 
+_TOLD = {np.dtype(np.float32): FLOAT, np.dtype(np.uint8): UINT8}  # values of these types, and their numbers
 _SIZES = (17, 35, 53)  # of the first of the sides that are free; the others are larger
 _REPLACING = "_nchwc"  # a node that takes blocks of channels in place of one that is called so without
 _PACKED = "prepacked_"  # key of an initializer's form that a kernel has packed: "Operator+hash|offset;length;flags|…"
@@ -76,10 +77,10 @@ def tell_shapes(model: Any, graph: Graph) -> None:
     for node in model.graph.node:
         for name in node.output:
             found = [tensors[name] for tensors in seen if name in tensors and name not in outputs]
-            if not found or found[0].array.dtype != np.float32:
+            if not found or found[0].array.dtype not in _TOLD:
                 continue
             told = model.graph.value_info.add(name=name).type.tensor_type
-            told.elem_type = FLOAT
+            told.elem_type = _TOLD[found[0].array.dtype]
             for values in zip(*(one.shape for one in found), strict=True):
                 if len(set(values)) == 1:
                     told.shape.dim.add(dim_value=values[0])
