@@ -51,7 +51,7 @@ def measure_ceilings(
 
     Args:
         provider: what runs it.
-        dtype: "fp16" or "fp32", of the products; bytes are moved as float32, which they do not depend on.
+        dtype: "fp16", "fp32" or "int8", of the products; bytes are moved as float32, which they do not depend on.
         rounds: how often each kernel has its turn.
         seconds: of the calls that count; making the kernels takes up to as long again.
         clock: seconds.

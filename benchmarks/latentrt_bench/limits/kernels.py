@@ -15,6 +15,8 @@ import onnxruntime as ort
 
 from latentrt.engine.providers import Provider, open_session
 from latentrt.models.safetensors import DTYPE_NAMES
+from latentrt.networks.cost.operators import CONTRIBUTED
+from latentrt.networks.emitter import CONTRIB
 from latentrt.networks.proto import ONNX_TYPES, ModelProto
 
 Array = npt.NDArray[Any]
@@ -54,7 +56,10 @@ class Kernel:
 
 
 def matrices(provider: Provider, dtype: str) -> Iterator[Kernel]:
-    """x·w·w·w·w of square matrices."""
+    """x·w·w·w·w of square matrices; in int8 x·w, bytes times bytes, as a layer in integers has it."""
+    if dtype == "int8":
+        yield from _integer_matrices(provider)
+        return
     for n in MATRICES:
         x, w = _random((n, n), dtype, 1), _random((n, n), dtype, n)
         nodes: list[Operation] = [
@@ -63,8 +68,20 @@ def matrices(provider: Provider, dtype: str) -> Iterator[Kernel]:
         yield _kernel(provider, dtype, f"matmul {n}x{n}", DEPTH * n**3, nodes, {"w": w}, {"x": x}, (n, n))
 
 
+def _integer_matrices(provider: Provider) -> Iterator[Kernel]:
+    one = np.float32(1 / 256)
+    for n in MATRICES:
+        x, w = (_random((n, n), "fp32", 1) * np.float32(10) for _ in range(2))
+        constants = {"w": w.astype(np.int8), "one": one}
+        nodes: list[Operation] = [("MatMulIntegerToFloat", ("x", "w", "one", "one"), "y", {})]
+        feeds = {"x": (x + np.float32(128)).astype(np.uint8)}
+        yield _kernel(provider, "int8", f"matmul {n}x{n}", n**3, nodes, constants, feeds, (n, n))
+
+
 def convolutions(provider: Provider, dtype: str) -> Iterator[Kernel]:
-    """A 3x3 convolution four times over."""
+    """A 3x3 convolution four times over; none in int8, whose convolutions are products of matrices."""
+    if dtype == "int8":
+        return
     for c, size in PICTURES:
         x, w = _random((1, c, size, size), dtype, 1), _random((c, c, 3, 3), dtype, 9 * c)
         attributes = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
@@ -112,8 +129,7 @@ def _kernel(
     }
     numpy_type = np.float16 if dtype == "fp16" else np.float32
     output = ort.OrtValue.ortvalue_from_shape_and_type(list(shape), numpy_type, device, 0)
-    inputs = {key: value.shape() for key, value in values.items()}
-    data = _graph(name, nodes, constants, inputs, shape, np.dtype(numpy_type))
+    data = _graph(name, nodes, constants, values, shape, np.dtype(numpy_type))
     session = open_session(data, provider.session_options(dtype))
     binding = session.io_binding()
     for key, value in values.items():
@@ -131,20 +147,18 @@ def _graph(
     name: str,
     nodes: Sequence[Operation],
     constants: Mapping[str, Any],
-    inputs: Mapping[str, Sequence[int]],
+    inputs: Mapping[str, ort.OrtValue],
     output: Sequence[int],
     dtype: np.dtype[Any],
 ) -> bytes:
     model = ModelProto(ir_version=9)
     model.opset_import.add(version=20)
+    model.opset_import.add(domain=CONTRIB, version=1)
     body = model.graph
-    kind = ONNX_TYPES[DTYPE_NAMES[dtype]]
-    for values, named in ((body.input, inputs), (body.output, {nodes[-1][2]: output})):
-        for key, shape in named.items():
-            value = values.add(name=key)
-            value.type.tensor_type.elem_type = kind
-            for size in shape:
-                value.type.tensor_type.shape.dim.add(dim_value=size)
+    body.name = name
+    for key, given in inputs.items():
+        _declare(body.input.add(name=key), given.element_type(), given.shape())
+    _declare(body.output.add(name=nodes[-1][2]), ONNX_TYPES[DTYPE_NAMES[dtype]], output)
     for key, constant in constants.items():
         array = np.asarray(constant)
         raw = array.tobytes()
@@ -153,10 +167,17 @@ def _graph(
         )
     for operator, reads, writes, attributes in nodes:
         node = body.node.add(op_type=operator, input=reads, output=[writes])
+        node.domain = CONTRIB if operator in CONTRIBUTED else ""
         for key, ints in attributes.items():
             node.attribute.add(name=key, ints=ints, type=7)  # AttributeProto.INTS
     data: bytes = model.SerializeToString()
     return data
+
+
+def _declare(value: Any, kind: int, shape: Sequence[int]) -> None:
+    value.type.tensor_type.elem_type = kind
+    for size in shape:
+        value.type.tensor_type.shape.dim.add(dim_value=size)
 
 
 def _random(shape: tuple[int, ...], dtype: str, fan_in: int) -> Array:

@@ -138,14 +138,26 @@ PEERS: dict[str, Peer] = {
         "latentrt",
         "run_latentrt.py:Latentrt",
         "fp32",
-        options={"fast": "off"},
+        options={"fast": "off", "dtype": "fp32"},
         facts={**GIVEN, "latents": "by seed, from which it draws what torch draws", "step": "between steps"},
+    ),
+    "latentrt-int8": Peer(
+        "latentrt",
+        "run_latentrt.py:Latentrt",
+        "int8",
+        options={"fast": "off", "dtype": "int8"},
+        facts={
+            **GIVEN,
+            "latents": "by seed, from which it draws what torch draws",
+            "step": "between steps",
+            "integers": "UNet and VAE decoder, which paint another picture",
+        },
     ),
     "latentrt-balanced": Peer(
         "latentrt",
         "run_latentrt.py:Latentrt",
         "fp32",
-        options={"fast": "balanced"},
+        options={"fast": "balanced", "dtype": "fp32"},
         facts={
             **GIVEN,
             "latents": "by seed, from which it draws what torch draws",

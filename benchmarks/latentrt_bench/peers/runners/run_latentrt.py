@@ -12,7 +12,7 @@ from latentrt.pipeline import Pipeline
 
 
 class Latentrt:
-    """What `latentrt.load` gives on ONNX Runtime's CPU provider, in float32. A file gets the scheduler that all have.
+    """What `latentrt.load` gives on ONNX Runtime's CPU provider. A file gets the scheduler that all have.
 
     Its interface takes a seed, from which it draws what torch draws: the latents that the others are handed.
 
@@ -20,9 +20,10 @@ class Latentrt:
         model: the checkpoint's folder or file.
         work: see `run_diffusers.Diffusers`; also seed.
         fast: a recipe, which saves evaluations and paints another picture.
+        dtype: "fp32", or "int8", which paints another picture too.
     """
 
-    def __init__(self, model: str, work: dict[str, Any], fast: str = "off") -> None:
+    def __init__(self, model: str, work: dict[str, Any], fast: str = "off", dtype: str = "fp32") -> None:
         self.work, self.fast = work, fast
         opened = open_model(model)
         if opened.root.is_file():
@@ -30,7 +31,7 @@ class Latentrt:
                 encoding="utf-8"
             )
             opened = replace(opened, scheduler_config=json.loads(scheduler), defaults={})
-        self.pipeline = Pipeline(opened, place("cpu", "fp32"))
+        self.pipeline = Pipeline(opened, place("cpu", dtype))
 
     def paint(self) -> list[float]:
         """One picture; when each step ended, by the process's clock."""
