@@ -59,6 +59,7 @@ def load(
     force: bool = False,
     taesd: Path | str | None = None,
     cache: bool = True,
+    threads: int | None = None,
 ) -> "Pipeline":
     """Open a model. Its networks are loaded when they are first needed.
 
@@ -87,6 +88,8 @@ def load(
         force: start also what is predicted to take more memory than there is, which else is a `MemoryShortageError`.
         cache: on a CPU, keep large networks prepared in the user's cache, so that from the second time on they load
             at once and take a fraction of the memory (docs/cache.md). The pictures are the same.
+        threads: how many compute, from 1 to 1024; None: as LATENTRT_THREADS says, else one for each core that this
+            process may use. With another number sums may run in another order (docs/cli.md).
 
     Raises:
         ModelError: there is no such model, it is not one, or what is given does not go with it.
@@ -96,7 +99,7 @@ def load(
     opened = open_model(model, given)
     for note in opened.notes:
         warnings.warn(note, TakenForGranted, stacklevel=2)
-    return Pipeline(opened, place(device, dtype, low_memory, force, cache), tile, taesd)
+    return Pipeline(opened, place(device, dtype, low_memory, force, cache, threads), tile, taesd)
 
 
 class TakenForGranted(UserWarning):

@@ -56,6 +56,7 @@ def describe() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "threads": _threads(),
         "onnxruntime": None,
         "telemetry": _telemetry(),
         "cache": _cache(),
@@ -98,6 +99,14 @@ def _telemetry() -> dict[str, Any]:
     return {"off": value.strip().lower() in _YES, "set_by": f"{TELEMETRY}={value}"}
 
 
+def _threads() -> dict[str, Any]:
+    """How many threads compute on the processor, and why so many; None: as many as the provider takes."""
+    from latentrt.engine.threads import threads_here
+
+    threads = threads_here()
+    return {"number": threads.number, "reason": threads.reason}
+
+
 def _cache() -> dict[str, Any] | None:
     """Where prepared weights are kept, how much may be, and is; None where that is switched off."""
     from latentrt.engine.prepared.folder import cache_here
@@ -130,10 +139,12 @@ def _cpu() -> dict[str, Any]:
 
 def _text(facts: dict[str, Any]) -> str:
     cpu, runtime, auto = facts["cpu"], facts["onnxruntime"], facts["auto"]
-    telemetry = facts["telemetry"]
+    telemetry, threads = facts["telemetry"], facts["threads"]
+    number = "" if threads["number"] is None else f"{threads['number']}, "
     lines = [
         f"latentrt {facts['latentrt']}, Python {facts['python']}, {facts['platform']}",
         f"cpu          {cpu['name']}, {cpu['cores']} cores, {' '.join(cpu['flags']) or 'flags unknown'}",
+        f"threads      {number}{threads['reason']}",
         "packages     " + ", ".join(f"{name} {version}" for name, version in facts["packages"].items()),
     ]
     if runtime is None:

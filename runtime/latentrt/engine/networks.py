@@ -74,11 +74,12 @@ def place(
     low_memory: bool = False,
     force: bool = False,
     cache: bool = False,
+    threads: int | None = None,
 ) -> Placement:
     """Where networks can run here; for the arguments see `latentrt.load`.
 
     Raises:
-        InputError: no such device or dtype, or a size of the cache that is none.
+        InputError: no such device, dtype or number of threads, or a size of the cache that is none.
         ProviderError: the device was asked for and cannot be had.
     """
     if dtype not in DTYPES:
@@ -86,7 +87,7 @@ def place(
     for name, value in (("low_memory", low_memory), ("force", force), ("cache", cache)):
         if not isinstance(value, bool):
             raise InputError(f"{name}: expected True or False, got {value!r}")
-    provider = choose(device)
+    provider = choose(device, threads)
     if dtype == "int8" and not provider.has_int8:
         raise InputError(
             f"dtype: int8 is computed on the CPU provider alone, and this is {provider.name}; expected device cpu, "

@@ -6,16 +6,16 @@ Nothing falls back in silence: what was asked for and cannot be had is an error 
 import functools
 import importlib.util
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from latentrt.checks import DEVICES
+from latentrt.engine.threads import threads_here
 from latentrt.errors import InputError, ProviderError
 from latentrt.networks import Compute
 from latentrt.networks.graph import identity_graph
@@ -38,7 +38,7 @@ class Provider:
     memory; `Session` sees to it that there is one at a time, or none. `pinned_sessions`: how many sessions to keep,
     each for sizes of its own, where the provider is faster with sizes that it knows; 0 where one session for all sizes
     is as fast. `fused_attention`: its kernel of ONNX Runtime's MultiHeadAttention is the faster one, see `Variant`.
-    `has_int8`: it has the operators of int8 graphs.
+    `has_int8`: it has the operators of int8 graphs. `threads`: that it computes in; None: as many as it takes itself.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Provider:
     pinned_sessions: int = 0
     fused_attention: bool = False
     has_int8: bool = False
+    threads: int | None = None
 
     def session_options(
         self, dtype: str, low_memory: bool = False, streams: bool = False
@@ -71,7 +72,9 @@ class Provider:
             # Above this level it folds casts whatever it is told.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
             options.add_session_config_entry("optimization.disable_specified_optimizers", "ConstantFolding")
-        _ATTACH[self.name](options, dtype)
+        if self.threads is not None:
+            options.intra_op_num_threads = self.threads
+        _ATTACH[self.name](options, dtype, self.threads)
         return options
 
 
@@ -89,13 +92,17 @@ class ProviderStatus:
     installed: bool = True
 
 
-def choose(device: str = "auto") -> Provider:
+def choose(device: str = "auto", threads: int | None = None) -> Provider:
     """The provider for a device name; `auto` is CUDA, then OpenVINO, then CPU, the first that runs here.
 
     A provider that is installed and yet passed over by `auto` is told by a `ProviderPassedOver` warning.
 
+    Args:
+        device: its name.
+        threads: see `threads_here`.
+
     Raises:
-        InputError: no such device name.
+        InputError: no such device name, or no such number of threads.
         ProviderError: it was asked for and cannot be had; the message names what is missing.
     """
     if device not in DEVICES:
@@ -104,7 +111,7 @@ def choose(device: str = "auto") -> Provider:
         if device in ("auto", provider.name):
             status = _probe(provider.name)
             if status.available:
-                return provider
+                return replace(provider, threads=threads_here(threads).number)
             if device != "auto":
                 raise ProviderError(f"device {device}: {status.reason}")
             if status.installed:
@@ -133,31 +140,36 @@ def open_session(model: bytes | str, options: ort.SessionOptions) -> ort.Inferen
         raise ProviderError(str(error)) from error
 
 
-def _attach_cpu(options: ort.SessionOptions, dtype: str) -> None:
+def _attach_cpu(options: ort.SessionOptions, dtype: str, threads: int | None) -> None:
     options.add_provider("CPUExecutionProvider", {})
 
 
-def _attach_cuda(options: ort.SessionOptions, dtype: str) -> None:
+def _attach_cuda(options: ort.SessionOptions, dtype: str, threads: int | None) -> None:
     options.add_provider(_CUDA, {"use_tf32": "1" if dtype == "fp16" else "0"})
 
 
-def _attach_openvino(options: ort.SessionOptions, dtype: str) -> None:
+def _attach_openvino(options: ort.SessionOptions, dtype: str, threads: int | None) -> None:
     # Where the processor has no fp16 or bf16 units the plugin computes an fp16 graph in fp32 by itself.
     precision = "f16" if dtype == "fp16" else "f32"
-    load_config = json.dumps({"CPU": {"INFERENCE_PRECISION_HINT": precision}})
+    of_cpu: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision}
+    if threads is not None:
+        of_cpu["INFERENCE_NUM_THREADS"] = threads
+    load_config = json.dumps({"CPU": of_cpu})
     if _openvino_built_in():
         options.add_provider(_OPENVINO, {"device_type": "CPU", "load_config": load_config})
     else:
         options.add_provider_for_devices(_openvino_devices()[:1], {"load_config": load_config})
 
 
-_ATTACH: dict[str, Callable[[ort.SessionOptions, str], None]] = {
+_ATTACH: dict[str, Callable[[ort.SessionOptions, str, int | None], None]] = {
     "cuda": _attach_cuda,
     "openvino": _attach_openvino,
     "cpu": _attach_cpu,
 }
 
 
+# Remembered from the import on: once the plugin is registered it stands among the providers that are built in.
+@functools.cache
 def _openvino_built_in() -> bool:
     """Whether this onnxruntime is Intel's own build (onnxruntime-openvino), which needs no plugin."""
     return _OPENVINO in ort.get_available_providers()
@@ -192,7 +204,7 @@ def _openvino_devices() -> tuple[Any, ...]:
 @functools.cache
 def _probe(name: str) -> ProviderStatus:
     """Whether a session of one node can be made and run on the provider."""
-    detail = {"onnxruntime": ort.__version__, "threads": os.cpu_count()}
+    detail = {"onnxruntime": ort.__version__}
     provider = next(p for p in _PREFERENCE if p.name == name)
     absent = _ABSENT[name]()
     if absent is not None:
