@@ -14,6 +14,7 @@ from latentrt.errors import SettingError
 from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
 from latentrt.models.replacing import make_replacements
+from latentrt.networks import compute_of
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
 from latentrt.painting.budget import check_coding
@@ -67,10 +68,12 @@ def load(
         model: "demo"; a .safetensors file; the folder of a diffusers checkpoint, of a bundle, or of ONNX graphs that
             others exported; or `org/name[@revision]` of the Hugging Face hub, where there is no such folder: what is
             not in the cache is downloaded, which is told on stderr.
-        device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
-        dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere. Given graphs compute
-            in what they were exported in. "int8", on a CPU: the UNet in 8-bit integers, the rest in fp32; pictures are
-            near those of fp32, not the same (docs/int8.md).
+        device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino
+            where it computes in bf16, cpu.
+        dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 on a GPU, of OpenVINO bf16.
+            "bf16" is had of OpenVINO, on processors with AVX512-BF16 or AMX (docs/measurements.md). Given graphs
+            compute in what they were exported in. "int8", on a CPU: the UNet in 8-bit integers, the rest in fp32;
+            pictures are near those of fp32, not the same (docs/int8.md).
         low_memory: close each network when its stage is over, so that the next run loads it again, and hold
             weights once while loading, which makes steps on the CPU a little slower.
         tile: how large pictures go through the autoencoder: in tiles of so many pixels' side; "off", whole; or "auto",
@@ -143,7 +146,7 @@ class Pipeline:
     @property
     def widened(self) -> tuple[str, ...]:
         """The networks that compute in fp32 where the rest does in fp16, since they overflow there."""
-        half = self.dtype == "fp16"
+        half = compute_of(self.dtype) == "fp16"
         return tuple(name for name, runner in self.runners.items() if half and runner.dtype != self.dtype)
 
     def start_txt2img(

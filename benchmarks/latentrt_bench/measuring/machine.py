@@ -12,7 +12,7 @@ import cpuinfo
 import psutil
 import pynvml
 
-from latentrt.cli.doctor import CPU_FEATURES
+from latentrt.engine.processor import FEATURES
 from latentrt.engine.threads import threads_here
 from latentrt_bench.measuring.energy import EnergyMeter
 from latentrt_bench.measuring.gpu import gpu_count, is_throttled
@@ -36,7 +36,7 @@ def describe_machine() -> dict[str, Any]:
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
         "threads": threads_here().number,
-        "features": [name for name in CPU_FEATURES if name in flags],
+        "features": [name for name in FEATURES if name in flags],
         "virtual": "hypervisor" in flags,
         "memory_bytes": total_memory(),
         "gpus": [_describe_gpu(index) for index in range(gpu_count())],

@@ -41,14 +41,15 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--device",
         choices=DEVICES,
         default="auto",
-        help="what to run on; auto takes the first that works here of cuda, openvino, cpu (see `latentrt doctor`)",
+        help="what to run on; auto takes the first that works here of cuda, openvino where it computes in bf16, cpu "
+        "(see `latentrt doctor`)",
     )
     group.add_argument(
         "--dtype",
         choices=DTYPES,
         default="auto",
-        help="what to compute in (default: what suits the device); int8, on a CPU: the UNet in 8-bit integers, in a "
-        "quarter of the memory, and faster where the processor has VNNI",
+        help="what to compute in (default: what suits the device); bf16: of OpenVINO, given AVX512-BF16 or AMX; "
+        "int8, on a CPU: the UNet in 8-bit integers, in a quarter of the memory, and faster where there is VNNI",
     )
     group.add_argument(
         "--threads",

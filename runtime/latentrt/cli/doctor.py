@@ -1,4 +1,4 @@
-"""`latentrt doctor`: what is here, what would run, and why the rest is out."""
+"""`latentrt doctor`: what is here, what would run, why the rest is out, and what would be faster."""
 
 import argparse
 import importlib.metadata
@@ -7,11 +7,13 @@ import json
 import os
 import platform
 import warnings
-from pathlib import Path
 from typing import Any
 
 from latentrt._version import __version__
 from latentrt.checks import DEVICES
+from latentrt.cli import recommend
+from latentrt.cli.recommend import Machine, has_nvidia, recommendations
+from latentrt.engine.processor import processor_here
 
 EXAMPLES = """\
 examples:
@@ -24,11 +26,6 @@ Exits with 1 when nothing can run here.
 PACKAGES = (
     *("numpy", "pillow", "tokenizers", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
     *("onnxruntime-ep-openvino", "torch", "diffusers", "transformers", "onnx", "onnxscript"),
-)
-# Instructions that decide how fast a processor multiplies matrices, as Linux and py-cpuinfo name them.
-CPU_FEATURES = (
-    *("avx", "avx2", "f16c", "fma", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni"),
-    *("amx_bf16", "amx_fp16", "amx_int8", "amx_tile", "asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve"),
 )
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
@@ -62,6 +59,7 @@ def describe() -> dict[str, Any]:
         "cache": _cache(),
         "providers": [],
         "auto": None,
+        "recommended": [],
     }
     if importlib.util.find_spec("onnxruntime") is None:
         facts["providers"] = [
@@ -69,6 +67,7 @@ def describe() -> dict[str, Any]:
             for name in DEVICES
             if name != "auto"
         ]
+        facts["recommended"] = _recommended(facts)
         return facts
     import onnxruntime
 
@@ -90,6 +89,7 @@ def describe() -> dict[str, Any]:
         facts["auto"] = {"device": chosen.name, "dtype": chosen.dtype}
     except ProviderError:
         pass
+    facts["recommended"] = _recommended(facts)
     return facts
 
 
@@ -125,16 +125,14 @@ def _version(package: str) -> str | None:
 
 
 def _cpu() -> dict[str, Any]:
-    name, flags = platform.processor() or platform.machine(), []
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-        fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-        name = fields.get("model name", name)
-        have = set((fields.get("flags") or fields.get("Features") or "").split())
-        flags = [flag for flag in CPU_FEATURES if flag in have]
+    processor = processor_here()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"name": name, "cores": cores, "flags": flags}
+    return {"name": processor.name, "cores": cores, "flags": list(processor.features)}
+
+
+def _recommended(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    runs = frozenset(entry["name"] for entry in facts["providers"] if entry["available"])
+    return recommendations(Machine(processor_here(), has_nvidia(), runs))
 
 
 def _text(facts: dict[str, Any]) -> str:
@@ -165,4 +163,5 @@ def _text(facts: dict[str, Any]) -> str:
         lines.append("auto         nothing runs here: pip install 'latentrt[cpu]'")
     else:
         lines.append(f"auto         --device {auto['device']} --dtype {auto['dtype']}")
+    lines += ["recommended", *recommend.lines(facts["recommended"])]
     return "\n".join(lines)

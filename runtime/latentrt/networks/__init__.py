@@ -4,7 +4,7 @@ from latentrt.networks.builders import BUILDERS, INT8, TINY, build, class_of
 from latentrt.networks.graph import Graph, Parameter, Place, Quantized, Value
 from latentrt.networks.int8 import quantize
 from latentrt.networks.options import Options
-from latentrt.networks.variant import COMPUTES, Compute, Variant
+from latentrt.networks.variant import COMPUTES, Compute, Dtype, Variant, compute_of
 
 __all__ = [
     "BUILDERS",
@@ -12,6 +12,7 @@ __all__ = [
     "INT8",
     "TINY",
     "Compute",
+    "Dtype",
     "Graph",
     "Options",
     "Parameter",
@@ -21,5 +22,6 @@ __all__ = [
     "Variant",
     "build",
     "class_of",
+    "compute_of",
     "quantize",
 ]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import latentrt
+from latentrt.engine.processor import processor_here
 from latentrt.engine.providers import choose, survey
 
 STATE = next(status for status in survey() if status.name == "openvino")
@@ -39,3 +40,12 @@ def test_it_takes_a_number_of_threads():
     np.testing.assert_allclose(
         painted("fp32", threads=1).latents, painted("fp32", threads=2).latents, rtol=0, atol=1e-3
     )
+
+
+@pytest.mark.skipif(not processor_here().has_bf16, reason="no units for bf16")
+def test_in_bf16_it_paints_near_it_and_says_so():
+    mine, other = painted("bf16"), painted("fp32", "cpu")
+    error = np.linalg.norm(mine.latents - other.latents) / np.linalg.norm(other.latents)
+    assert 1e-4 < error < 0.05
+    assert ("Precision", "bf16") in mine.parameters[0].extra
+    assert choose("openvino").dtype == "bf16"
