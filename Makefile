@@ -68,8 +68,8 @@ test-bench: .venv-bench/stamp ## the benchmarks' tests, without torch as well
 	.venv-bench/bin/python -c $(TORCH_FREE)
 	.venv-bench/bin/python -m pytest -q -m "not slow" tests/benchmarks
 
-test-export: .venv/stamp ## the exporter's tests, with torch; and that the runtime does not import it where it is
-	.venv/bin/python -m pytest -q $(IN_TWO) -m "not slow" tests/export tests/runtime/test_imports.py
+test-export: .venv/stamp ## the exporter's tests, with torch; that the runtime does not import it where it is; and OpenVINO's plugin
+	.venv/bin/python -m pytest -q $(IN_TWO) -m "not slow" tests/export tests/runtime/test_imports.py tests/runtime/engine/test_openvino.py
 
 slow: .venv/stamp ## the tests that need minutes or gigabytes
 	.venv/bin/python -m pytest -q -m slow

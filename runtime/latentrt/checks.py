@@ -7,8 +7,9 @@ from typing import Any
 from latentrt.errors import SettingError
 
 MAX_PIXELS = 64 * 1024 * 1024  # of a picture, read or made
+MAX_THREADS = 1024
 DEVICES = ("auto", "cpu", "cuda", "openvino")
-DTYPES = ("auto", "fp16", "fp32", "int8")
+DTYPES = ("auto", "fp16", "bf16", "fp32", "int8")
 PREDICTION_TYPES = (
     "epsilon",
     "v_prediction",

@@ -14,6 +14,7 @@ from latentrt.errors import SettingError
 from latentrt.models.bundle import open_model
 from latentrt.models.model import Model
 from latentrt.models.replacing import make_replacements
+from latentrt.networks import compute_of
 from latentrt.noise import TorchGenerator
 from latentrt.painting.autoencoder import Autoencoder, Tile
 from latentrt.painting.budget import check_coding
@@ -59,6 +60,7 @@ def load(
     force: bool = False,
     taesd: Path | str | None = None,
     cache: bool = True,
+    threads: int | None = None,
 ) -> "Pipeline":
     """Open a model. Its networks are loaded when they are first needed.
 
@@ -66,9 +68,12 @@ def load(
         model: "demo"; a .safetensors file; the folder of a diffusers checkpoint, of a bundle, or of ONNX graphs that
             others exported; or `org/name[@revision]` of the Hugging Face hub, where there is no such folder: what is
             not in the cache is downloaded, which is told on stderr.
-        device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino, cpu.
-        dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 elsewhere. Given graphs compute
-            in what they were exported in. "int8", on a CPU: UNet and VAE decoder in 8-bit integers, the rest in fp32;
+        device: "auto", "cpu", "cuda" or "openvino"; auto takes the first that runs here of cuda, openvino
+            where it computes in bf16, cpu.
+        dtype: "fp16", "fp32", or "auto" for what suits the device: fp32 on a CPU, fp16 on a GPU, of OpenVINO bf16.
+            "bf16" is had of OpenVINO, on processors with AVX512-BF16 or AMX (docs/measurements.md). Given graphs
+            compute in what they were exported in. "int8", on a CPU: UNet and VAE decoder in 8-bit
+            integers, the rest in fp32;
             pictures are near those of fp32, not the same (docs/int8.md).
         low_memory: close each network when its stage is over, so that the next run loads it again, and hold
             weights once while loading, which makes steps on the CPU a little slower.
@@ -87,6 +92,8 @@ def load(
         force: start also what is predicted to take more memory than there is, which else is a `MemoryShortageError`.
         cache: on a CPU, keep large networks prepared in the user's cache, so that from the second time on they load
             at once and take a fraction of the memory (docs/cache.md). The pictures are the same.
+        threads: how many compute, from 1 to 1024; None: as LATENTRT_THREADS says, else one for each core that this
+            process may use. With another number sums may run in another order (docs/cli.md).
 
     Raises:
         ModelError: there is no such model, it is not one, or what is given does not go with it.
@@ -96,7 +103,7 @@ def load(
     opened = open_model(model, given)
     for note in opened.notes:
         warnings.warn(note, TakenForGranted, stacklevel=2)
-    return Pipeline(opened, place(device, dtype, low_memory, force, cache), tile, taesd)
+    return Pipeline(opened, place(device, dtype, low_memory, force, cache, threads), tile, taesd)
 
 
 class TakenForGranted(UserWarning):
@@ -140,7 +147,7 @@ class Pipeline:
     @property
     def widened(self) -> tuple[str, ...]:
         """The networks that compute in fp32 where the rest does in fp16, since they overflow there."""
-        half = self.dtype == "fp16"
+        half = compute_of(self.dtype) == "fp16"
         return tuple(name for name, runner in self.runners.items() if half and runner.dtype != self.dtype)
 
     def start_txt2img(

@@ -331,7 +331,9 @@ class TestRefused:
         assert nothing.settings == plain.settings
 
     def test_dtype_and_device(self, random_model):
-        with pytest.raises(InputError, match="dtype: expected one of auto, fp16, fp32, int8, got 'int4'"):
+        with pytest.raises(
+            InputError, match="dtype: expected one of auto, fp16, bf16, fp32, int8, got 'int4'"
+        ):
             latentrt.load(random_model, dtype="int4")
         with pytest.raises(InputError, match="device: expected one of"):
             latentrt.load(random_model, device="tpu")

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the f of an LDM-f; may be repeated (all; LDM-1, the pixels, is always among them)",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "openvino"), default="auto")
-    parser.add_argument("--dtype", choices=("auto", "fp16", "fp32"), default="auto")
+    parser.add_argument("--dtype", choices=("auto", "fp16", "bf16", "fp32"), default="auto")
     parser.add_argument(
         "--scratch",
         type=Path,

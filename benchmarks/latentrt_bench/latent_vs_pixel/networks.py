@@ -49,6 +49,7 @@ def network(
     name: str, dtype: str, width: int, height: int, batch: int, fused_attention: bool = False
 ) -> tuple[Graph, dict[str, Shape]]:
     """A network by name: "ldm-4-unet", "ldm-4-decoder", "sd1-unet"; with attention as `Variant` says."""
+    dtype = "fp16" if dtype == "bf16" else dtype  # see `compute_of`
     if name == "sd1-unet":
         return sd1_unet(dtype, width, height, batch, fused_attention)
     _, f, part = name.split("-")

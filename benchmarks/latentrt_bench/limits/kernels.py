@@ -127,7 +127,7 @@ def _kernel(
         key: feed if isinstance(feed, ort.OrtValue) else ort.OrtValue.ortvalue_from_numpy(feed, device, 0)
         for key, feed in feeds.items()
     }
-    numpy_type = np.float16 if dtype == "fp16" else np.float32
+    numpy_type = np.float16 if dtype in ("fp16", "bf16") else np.float32
     output = ort.OrtValue.ortvalue_from_shape_and_type(list(shape), numpy_type, device, 0)
     data = _graph(name, nodes, constants, values, shape, np.dtype(numpy_type))
     session = open_session(data, provider.session_options(dtype))
@@ -187,7 +187,7 @@ def _random(shape: tuple[int, ...], dtype: str, fan_in: int) -> Array:
     """
     drawn = np.random.default_rng(0).random(1 << 20, np.float32)
     values = ((drawn - np.float32(0.5)) * np.float32(math.sqrt(12 / fan_in))).astype(
-        np.float16 if dtype == "fp16" else np.float32
+        np.float16 if dtype in ("fp16", "bf16") else np.float32
     )
     return np.resize(values, shape)
 

@@ -12,7 +12,8 @@ import cpuinfo
 import psutil
 import pynvml
 
-from latentrt.cli.doctor import CPU_FEATURES
+from latentrt.engine.processor import FEATURES
+from latentrt.engine.threads import threads_here
 from latentrt_bench.measuring.energy import EnergyMeter
 from latentrt_bench.measuring.gpu import gpu_count, is_throttled
 from latentrt_bench.measuring.memory import total_memory
@@ -26,7 +27,7 @@ CLOCK_JUMP_S = 1.0
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, memory, GPUs, system."""
+    """Processor, memory, GPUs, system; `threads` that networks are told to compute in, None: as the provider does."""
     processor = cpuinfo.get_cpu_info()
     flags = set(processor.get("flags", ()))
     return {
@@ -34,7 +35,8 @@ def describe_machine() -> dict[str, Any]:
         "architecture": platform.machine(),
         "physical_cores": psutil.cpu_count(logical=False),
         "logical_cores": psutil.cpu_count(),
-        "features": [name for name in CPU_FEATURES if name in flags],
+        "threads": threads_here().number,
+        "features": [name for name in FEATURES if name in flags],
         "virtual": "hypervisor" in flags,
         "memory_bytes": total_memory(),
         "gpus": [_describe_gpu(index) for index in range(gpu_count())],

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentrt.checks import DEVICES, DTYPES, PREDICTION_TYPES
+from latentrt.checks import DEVICES, DTYPES, MAX_THREADS, PREDICTION_TYPES
 from latentrt.cli.options import reading
 from latentrt.errors import InputError
 from latentrt.painting.fast import Fast
@@ -27,7 +27,7 @@ size: Callable[[str], tuple[int, int]] = reading(Size())
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """--model, --device, --dtype, --force, --no-cache."""
+    """--model, --device, --dtype, --threads, --force, --no-cache."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -41,14 +41,22 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--device",
         choices=DEVICES,
         default="auto",
-        help="what to run on; auto takes the first that works here of cuda, openvino, cpu (see `latentrt doctor`)",
+        help="what to run on; auto takes the first that works here of cuda, openvino where it computes in bf16, cpu "
+        "(see `latentrt doctor`)",
     )
     group.add_argument(
         "--dtype",
         choices=DTYPES,
         default="auto",
-        help="what to compute in (default: what suits the device); int8, on a CPU: UNet and VAE decoder in 8-bit "
-        "integers, in a quarter of the memory, and faster where the processor has VNNI",
+        help="what to compute in (default: what suits the device); bf16: of OpenVINO, given AVX512-BF16 or AMX; "
+        "int8, on a CPU: UNet and VAE decoder in 8-bit integers, in a quarter of the memory, and faster with VNNI",
+    )
+    group.add_argument(
+        "--threads",
+        type=reading(Whole(1, MAX_THREADS)),
+        metavar="N",
+        help="how many compute on the processor (default: what LATENTRT_THREADS says, else one for each core that this "
+        "process may use)",
     )
     group.add_argument(
         "--force",
@@ -100,7 +108,7 @@ def load(args: argparse.Namespace, model: str | None = None) -> "Pipeline":
     import latentrt
 
     placed: dict[str, Any] = {"device": args.device, "dtype": args.dtype, "tile": args.tile}
-    placed["cache"] = args.cache
+    placed |= {"cache": args.cache, "threads": args.threads}
     placed["low_memory"] = getattr(args, "low_memory", False)
     more = {"force": args.force or None}
     if model is None:

@@ -1,4 +1,4 @@
-"""`latentrt doctor`: what is here, what would run, and why the rest is out."""
+"""`latentrt doctor`: what is here, what would run, why the rest is out, and what would be faster."""
 
 import argparse
 import importlib.metadata
@@ -7,11 +7,13 @@ import json
 import os
 import platform
 import warnings
-from pathlib import Path
 from typing import Any
 
 from latentrt._version import __version__
 from latentrt.checks import DEVICES
+from latentrt.cli import recommend
+from latentrt.cli.recommend import Machine, has_nvidia, recommendations
+from latentrt.engine.processor import processor_here
 
 EXAMPLES = """\
 examples:
@@ -24,11 +26,6 @@ Exits with 1 when nothing can run here.
 PACKAGES = (
     *("numpy", "pillow", "tokenizers", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
     *("onnxruntime-ep-openvino", "torch", "diffusers", "transformers", "onnx", "onnxscript"),
-)
-# Instructions that decide how fast a processor multiplies matrices, as Linux and py-cpuinfo name them.
-CPU_FEATURES = (
-    *("avx", "avx2", "f16c", "fma", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni"),
-    *("amx_bf16", "amx_fp16", "amx_int8", "amx_tile", "asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve"),
 )
 
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
@@ -56,11 +53,13 @@ def describe() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu(),
         "packages": {name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "threads": _threads(),
         "onnxruntime": None,
         "telemetry": _telemetry(),
         "cache": _cache(),
         "providers": [],
         "auto": None,
+        "recommended": [],
     }
     if importlib.util.find_spec("onnxruntime") is None:
         facts["providers"] = [
@@ -68,6 +67,7 @@ def describe() -> dict[str, Any]:
             for name in DEVICES
             if name != "auto"
         ]
+        facts["recommended"] = _recommended(facts)
         return facts
     import onnxruntime
 
@@ -89,6 +89,7 @@ def describe() -> dict[str, Any]:
         facts["auto"] = {"device": chosen.name, "dtype": chosen.dtype}
     except ProviderError:
         pass
+    facts["recommended"] = _recommended(facts)
     return facts
 
 
@@ -96,6 +97,14 @@ def _telemetry() -> dict[str, Any]:
     """Whether ONNX Runtime keeps its events to itself: `import latentrt` sees to it, unless the user has said more."""
     value = os.environ[TELEMETRY]
     return {"off": value.strip().lower() in _YES, "set_by": f"{TELEMETRY}={value}"}
+
+
+def _threads() -> dict[str, Any]:
+    """How many threads compute on the processor, and why so many; None: as many as the provider takes."""
+    from latentrt.engine.threads import threads_here
+
+    threads = threads_here()
+    return {"number": threads.number, "reason": threads.reason}
 
 
 def _cache() -> dict[str, Any] | None:
@@ -116,24 +125,24 @@ def _version(package: str) -> str | None:
 
 
 def _cpu() -> dict[str, Any]:
-    name, flags = platform.processor() or platform.machine(), []
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-        fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-        name = fields.get("model name", name)
-        have = set((fields.get("flags") or fields.get("Features") or "").split())
-        flags = [flag for flag in CPU_FEATURES if flag in have]
+    processor = processor_here()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"name": name, "cores": cores, "flags": flags}
+    return {"name": processor.name, "cores": cores, "flags": list(processor.features)}
+
+
+def _recommended(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    runs = frozenset(entry["name"] for entry in facts["providers"] if entry["available"])
+    return recommendations(Machine(processor_here(), has_nvidia(), runs))
 
 
 def _text(facts: dict[str, Any]) -> str:
     cpu, runtime, auto = facts["cpu"], facts["onnxruntime"], facts["auto"]
-    telemetry = facts["telemetry"]
+    telemetry, threads = facts["telemetry"], facts["threads"]
+    number = "" if threads["number"] is None else f"{threads['number']}, "
     lines = [
         f"latentrt {facts['latentrt']}, Python {facts['python']}, {facts['platform']}",
         f"cpu          {cpu['name']}, {cpu['cores']} cores, {' '.join(cpu['flags']) or 'flags unknown'}",
+        f"threads      {number}{threads['reason']}",
         "packages     " + ", ".join(f"{name} {version}" for name, version in facts["packages"].items()),
     ]
     if runtime is None:
@@ -154,4 +163,5 @@ def _text(facts: dict[str, Any]) -> str:
         lines.append("auto         nothing runs here: pip install 'latentrt[cpu]'")
     else:
         lines.append(f"auto         --device {auto['device']} --dtype {auto['dtype']}")
+    lines += ["recommended", *recommend.lines(facts["recommended"])]
     return "\n".join(lines)

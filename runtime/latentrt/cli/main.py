@@ -23,7 +23,7 @@ COMMANDS = {
     "decode": "turn latents into a picture",
     "samplers": "list the samplers by all their names",
     "info": "tell what a model is made of, or what a picture says of itself",
-    "doctor": "tell what can run here, and what is missing",
+    "doctor": "tell what can run here, what is missing, and what would be faster",
     "cache": "list, prune and clear prepared weights, from which large networks load at once",
     "verify": "check a bundle: hashes, and stored outputs of every network",
     **optional.COMMANDS,

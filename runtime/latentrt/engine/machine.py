@@ -1,13 +1,16 @@
-"""How much memory may still be taken here."""
+"""How much memory may still be taken here, and how many cores may be used."""
 
 import ctypes
+import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
+_CPUS = Path("/sys/devices/system/cpu")
 # Of a control group of version 2 and 1: its limit, what it uses, and where it says which of that are idle files.
 _FILES = {
     2: ("memory.max", "memory.current", "inactive_file"),
@@ -26,25 +29,76 @@ def available(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None:
     meminfo = _number(proc / "meminfo", "MemAvailable:")
     if meminfo is None:
         return _installed()
-    return min([meminfo * 1024, *_control_groups(proc, cgroups)])
+    groups = _control_groups(proc, cgroups, "memory")
+    left = [_left(group, *_FILES[version]) for group, version in groups]
+    return min([meminfo * 1024, *(one for one in left if one is not None)])
 
 
-def _control_groups(proc: Path, cgroups: Path) -> Iterator[int]:
-    """What each control group that this process is in has left."""
+@dataclass(frozen=True)
+class Cores:
+    """The processor's cores; what runs two threads at once counts as one.
+
+    Attributes:
+        installed: of the machine.
+        usable: those that this process may run on.
+        held: it may not run on all of the machine.
+        quota: as many as a control group's share of time comes to, rounded up; None: it is not limited.
+    """
+
+    installed: int
+    usable: int
+    held: bool = False
+    quota: int | None = None
+
+
+def cores(proc: Path = _PROC, cgroups: Path = _CGROUPS, cpus: Path = _CPUS) -> Cores | None:
+    """The cores that there are, and those that may be used; None where that cannot be told: on Linux it can."""
+    if not hasattr(os, "sched_getaffinity") or (count := os.cpu_count()) is None:
+        return None
+    mask = os.sched_getaffinity(0)
+    quotas = [_quota(group, version) for group, version in _control_groups(proc, cgroups, "cpu")]
+    least = min((quota for quota in quotas if quota is not None), default=None)
+    return Cores(_count(range(count), cpus), _count(mask, cpus), len(mask) < count, least)
+
+
+def _count(processors: Collection[int], cpus: Path) -> int:
+    """The cores of logical processors."""
+    siblings = set()
+    for processor in processors:
+        try:
+            siblings.add((cpus / f"cpu{processor}/topology/thread_siblings_list").read_text().strip())
+        except OSError:
+            return len(processors)
+    return len(siblings)
+
+
+def _quota(group: Path, version: int) -> int | None:
+    """How many cores' time a control group may take, rounded up; None: all."""
+    if version == 2:
+        try:
+            quota, period = (group / "cpu.max").read_text().split()
+        except (OSError, ValueError):
+            return None
+        return None if quota == "max" else max(math.ceil(int(quota) / int(period)), 1)
+    taken, of = _number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")
+    return None if taken is None or of is None or taken <= 0 else max(math.ceil(taken / of), 1)
+
+
+def _control_groups(proc: Path, cgroups: Path, controller: str) -> Iterator[tuple[Path, int]]:
+    """The control groups that this process is in, from its own up, which have a controller; each with its version."""
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):
+        if controllers == "" or controller in controllers.split(","):
             version = 2 if controllers == "" else 1
-            root = cgroups if version == 2 else cgroups / controllers
+            root = cgroups if version == 2 else cgroups / controller
             # In a container the path may be the host's, and the group is what is mounted.
             folder = root / path.strip("/")
             for group in (folder, *folder.parents):
-                if (left := _left(group, *_FILES[version])) is not None:
-                    yield left
+                yield group, version
                 if group == root:
                     break
 

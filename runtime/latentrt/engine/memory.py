@@ -14,7 +14,7 @@ from latentrt.engine.networks import Networks
 from latentrt.engine.runner import Runner, Shapes
 from latentrt.engine.session import reorders, saves
 from latentrt.models.component import Component
-from latentrt.networks import Compute, Value, Variant
+from latentrt.networks import Dtype, Value, Variant, compute_of
 from latentrt.networks.cost.macs import cost
 from latentrt.networks.variant import Norms
 
@@ -135,9 +135,9 @@ def peak(calls: Sequence[Call], low_memory: bool) -> Peak:
     return worst
 
 
-def inputs_of(component: Component, compute: Compute) -> Mapping[str, Value]:
+def inputs_of(component: Component, dtype: Dtype) -> Mapping[str, Value]:
     """What a network takes, by name; its graph is written once."""
-    return _inputs(_Named(component), Variant(compute))
+    return _inputs(_Named(component), Variant(compute_of(dtype)))
 
 
 def is_judged(networks: Networks) -> bool:

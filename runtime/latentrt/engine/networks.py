@@ -8,13 +8,14 @@ from pathlib import Path
 from latentrt.checks import DTYPES
 from latentrt.engine.operators import check_operators
 from latentrt.engine.prepared.folder import Cache, cache_here
+from latentrt.engine.processor import processor_here
 from latentrt.engine.providers import Provider, choose
 from latentrt.engine.runner import Runner
 from latentrt.engine.session import find_parameter
 from latentrt.errors import InputError, ModelError
 from latentrt.models.component import Component
 from latentrt.models.model import TEXT_ENCODERS, Model
-from latentrt.networks import Compute
+from latentrt.networks import Dtype
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class Placement:
     """
 
     provider: Provider
-    dtype: Compute
+    dtype: Dtype
     low_memory: bool = False
     asked: bool = False
     force: bool = False
     cache: Cache | None = None
 
-    def dtype_of(self, component: Component) -> Compute:
+    def dtype_of(self, component: Component) -> Dtype:
         """What one network computes in: fp32 where it is marked so, since it overflows in fp16; a given graph, its own.
 
         In int8 what has such a graph, which takes nearly all of the time, and the others in fp32.
@@ -74,11 +75,12 @@ def place(
     low_memory: bool = False,
     force: bool = False,
     cache: bool = False,
+    threads: int | None = None,
 ) -> Placement:
     """Where networks can run here; for the arguments see `latentrt.load`.
 
     Raises:
-        InputError: no such device or dtype, or a size of the cache that is none.
+        InputError: no such device, dtype or number of threads, or a size of the cache that is none.
         ProviderError: the device was asked for and cannot be had.
     """
     if dtype not in DTYPES:
@@ -86,15 +88,20 @@ def place(
     for name, value in (("low_memory", low_memory), ("force", force), ("cache", cache)):
         if not isinstance(value, bool):
             raise InputError(f"{name}: expected True or False, got {value!r}")
-    provider = choose(device)
+    provider = choose(device, threads)
+    if dtype == "bf16" and not provider.has_bf16:
+        raise InputError(
+            f"dtype: bf16 is computed by OpenVINO alone, on processors with AVX512-BF16 or AMX, and this is "
+            f"{provider.name} on {processor_here().name}; expected auto, fp16 or fp32, or int8 on device cpu"
+        )
     if dtype == "int8" and not provider.has_int8:
         raise InputError(
             f"dtype: int8 is computed on the CPU provider alone, and this is {provider.name}; expected device cpu, "
             "or dtype auto, fp16 or fp32"
         )
-    asked: dict[str, Compute] = {"auto": provider.dtype, "fp16": "fp16", "fp32": "fp32", "int8": "int8"}
+    asked: dict[str, Dtype] = {"fp16": "fp16", "bf16": "bf16", "fp32": "fp32", "int8": "int8"}
     kept = cache_here() if cache else None
-    return Placement(provider, asked[dtype], low_memory, dtype != "auto", force, kept)
+    return Placement(provider, asked.get(dtype, provider.dtype), low_memory, dtype != "auto", force, kept)
 
 
 class Networks:

@@ -6,18 +6,19 @@ Nothing falls back in silence: what was asked for and cannot be had is an error 
 import functools
 import importlib.util
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from latentrt.checks import DEVICES
+from latentrt.engine.processor import processor_here
+from latentrt.engine.threads import threads_here
 from latentrt.errors import InputError, ProviderError
-from latentrt.networks import Compute
+from latentrt.networks import Dtype
 from latentrt.networks.graph import identity_graph
 
 _CUDA = "CUDAExecutionProvider"
@@ -38,17 +39,20 @@ class Provider:
     memory; `Session` sees to it that there is one at a time, or none. `pinned_sessions`: how many sessions to keep,
     each for sizes of its own, where the provider is faster with sizes that it knows; 0 where one session for all sizes
     is as fast. `fused_attention`: its kernel of ONNX Runtime's MultiHeadAttention is the faster one, see `Variant`.
-    `has_int8`: it has the operators of int8 graphs.
+    `has_int8`: it has the operators of int8 graphs. `has_bf16`: it computes graphs of fp16 in bf16, if told. `threads`:
+    that it computes in; None: as many as it takes itself.
     """
 
     name: str
-    dtype: Compute
+    dtype: Dtype
     graph_optimization: bool = True
     maps_weights: bool = True
     widens_weights: bool = False
     pinned_sessions: int = 0
     fused_attention: bool = False
     has_int8: bool = False
+    has_bf16: bool = False
+    threads: int | None = None
 
     def session_options(
         self, dtype: str, low_memory: bool = False, streams: bool = False
@@ -71,7 +75,9 @@ class Provider:
             # Above this level it folds casts whatever it is told.
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
             options.add_session_config_entry("optimization.disable_specified_optimizers", "ConstantFolding")
-        _ATTACH[self.name](options, dtype)
+        if self.threads is not None:
+            options.intra_op_num_threads = self.threads
+        _ATTACH[self.name](options, dtype, self.threads)
         return options
 
 
@@ -89,13 +95,18 @@ class ProviderStatus:
     installed: bool = True
 
 
-def choose(device: str = "auto") -> Provider:
-    """The provider for a device name; `auto` is CUDA, then OpenVINO, then CPU, the first that runs here.
+def choose(device: str = "auto", threads: int | None = None) -> Provider:
+    """The provider for a device name; `auto` is CUDA, then OpenVINO, then CPU, the first that runs here and gains.
 
-    A provider that is installed and yet passed over by `auto` is told by a `ProviderPassedOver` warning.
+    OpenVINO gains where it computes in bf16 (docs/measurements.md, "Providers of a processor"). A provider that is
+    installed and yet passed over by `auto` is told by a `ProviderPassedOver` warning.
+
+    Args:
+        device: its name.
+        threads: see `threads_here`.
 
     Raises:
-        InputError: no such device name.
+        InputError: no such device name, or no such number of threads.
         ProviderError: it was asked for and cannot be had; the message names what is missing.
     """
     if device not in DEVICES:
@@ -103,15 +114,22 @@ def choose(device: str = "auto") -> Provider:
     for provider in _PREFERENCE:
         if device in ("auto", provider.name):
             status = _probe(provider.name)
-            if status.available:
-                return provider
+            idle = _no_gain(provider) if device == "auto" else None
+            if status.available and idle is None:
+                return replace(provider, threads=threads_here(threads).number)
             if device != "auto":
                 raise ProviderError(f"device {device}: {status.reason}")
             if status.installed:
-                warnings.warn(
-                    f"{provider.name} is passed over: {status.reason}", ProviderPassedOver, stacklevel=3
-                )
+                why = status.reason if idle is None or not status.available else idle
+                warnings.warn(f"{provider.name} is passed over: {why}", ProviderPassedOver, stacklevel=3)
     raise ProviderError(f"no execution provider runs here: {_probe('cpu').reason}")
+
+
+def _no_gain(provider: Provider) -> str | None:
+    """Why a provider gains nothing over those behind it; None: it gains."""
+    if provider.name != "openvino" or provider.has_bf16:
+        return None
+    return "without units for bf16 (AVX512-BF16, AMX) it is no faster than the CPU provider; --device openvino takes it"
 
 
 def survey() -> list[ProviderStatus]:
@@ -133,31 +151,36 @@ def open_session(model: bytes | str, options: ort.SessionOptions) -> ort.Inferen
         raise ProviderError(str(error)) from error
 
 
-def _attach_cpu(options: ort.SessionOptions, dtype: str) -> None:
+def _attach_cpu(options: ort.SessionOptions, dtype: str, threads: int | None) -> None:
     options.add_provider("CPUExecutionProvider", {})
 
 
-def _attach_cuda(options: ort.SessionOptions, dtype: str) -> None:
+def _attach_cuda(options: ort.SessionOptions, dtype: str, threads: int | None) -> None:
     options.add_provider(_CUDA, {"use_tf32": "1" if dtype == "fp16" else "0"})
 
 
-def _attach_openvino(options: ort.SessionOptions, dtype: str) -> None:
-    # Where the processor has no fp16 or bf16 units the plugin computes an fp16 graph in fp32 by itself.
-    precision = "f16" if dtype == "fp16" else "f32"
-    load_config = json.dumps({"CPU": {"INFERENCE_PRECISION_HINT": precision}})
+def _attach_openvino(options: ort.SessionOptions, dtype: str, threads: int | None) -> None:
+    # Asked for f16, it computes in bf16 where the processor has units for that alone, and in fp32 where for neither.
+    precision = {"fp16": "f16", "bf16": "bf16"}.get(dtype, "f32")
+    of_cpu: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision}
+    if threads is not None:
+        of_cpu["INFERENCE_NUM_THREADS"] = threads
+    load_config = json.dumps({"CPU": of_cpu})
     if _openvino_built_in():
         options.add_provider(_OPENVINO, {"device_type": "CPU", "load_config": load_config})
     else:
         options.add_provider_for_devices(_openvino_devices()[:1], {"load_config": load_config})
 
 
-_ATTACH: dict[str, Callable[[ort.SessionOptions, str], None]] = {
+_ATTACH: dict[str, Callable[[ort.SessionOptions, str, int | None], None]] = {
     "cuda": _attach_cuda,
     "openvino": _attach_openvino,
     "cpu": _attach_cpu,
 }
 
 
+# Remembered from the import on: once the plugin is registered it stands among the providers that are built in.
+@functools.cache
 def _openvino_built_in() -> bool:
     """Whether this onnxruntime is Intel's own build (onnxruntime-openvino), which needs no plugin."""
     return _OPENVINO in ort.get_available_providers()
@@ -168,10 +191,11 @@ _PREFERENCE = (
     # A plugin gets its weights by another door than what is built in; there, only handing them over was ever tried.
     Provider(
         "openvino",
-        "fp16",
+        "bf16" if processor_here().has_bf16 else "fp16",
         graph_optimization=False,
         maps_weights=_openvino_built_in(),
         pinned_sessions=2 if _openvino_built_in() else 1,  # each holds a copy of weights that are handed over
+        has_bf16=processor_here().has_bf16,
     ),
     # onnxruntime's x86 kernels compute in fp32 only
     Provider("cpu", "fp32", widens_weights=True, fused_attention=True, has_int8=True),
@@ -192,7 +216,7 @@ def _openvino_devices() -> tuple[Any, ...]:
 @functools.cache
 def _probe(name: str) -> ProviderStatus:
     """Whether a session of one node can be made and run on the provider."""
-    detail = {"onnxruntime": ort.__version__, "threads": os.cpu_count()}
+    detail = {"onnxruntime": ort.__version__}
     provider = next(p for p in _PREFERENCE if p.name == name)
     absent = _ABSENT[name]()
     if absent is not None:

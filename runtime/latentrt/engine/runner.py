@@ -17,7 +17,7 @@ from latentrt.engine.providers import Provider
 from latentrt.engine.session import Session, saves
 from latentrt.errors import Fp16RangeError, NumericsError
 from latentrt.models.component import Component
-from latentrt.networks import Compute, Graph, Value, Variant
+from latentrt.networks import Dtype, Graph, Value, Variant, compute_of
 from latentrt.networks.variant import Norms
 
 Array = npt.NDArray[Any]
@@ -54,7 +54,7 @@ class Runner:
         self,
         component: Component,
         provider: Provider,
-        dtype: Compute,
+        dtype: Dtype,
         low_memory: bool = False,
         streams: bool = False,
         cache: Cache | None = None,
@@ -90,14 +90,14 @@ class Runner:
         try:
             return self.session(shapes, norms).run(feeds, outputs)
         except NumericsError:
-            if self.dtype != "fp16" or self.component.given is not None:
+            if compute_of(self.dtype) != "fp16" or self.component.given is not None:
                 raise
         self._widen()
         return self.session(shapes, norms).run(feeds, outputs)
 
     def variant(self, norms: Norms = "own") -> Variant:
         """The variant of its graph that runs here."""
-        return Variant(self.dtype, norms, fused_attention=self.provider.fused_attention)
+        return Variant(compute_of(self.dtype), norms, fused_attention=self.provider.fused_attention)
 
     def outputs(self, norms: Norms = "own") -> tuple[str, ...]:
         """The names of its outputs."""

@@ -43,7 +43,7 @@ class Session:
         graph: parsed; it is told where its parameters lie, so that it serves one session only.
         weights: where the parameters are found by name.
         provider: what runs it.
-        dtype: "fp16", "fp32" or "int8", what the graph computes in.
+        dtype: what is computed in: "fp16", "fp32" or "int8" as the graph, or "bf16" of one in fp16.
         dimensions: sizes of free dimensions that every run has; the provider plans for them.
         low_memory: load with less memory, and run a little slower.
         streams: leave weights in the mapped file, and widen each in every run when its turn comes: a network that runs
@@ -96,7 +96,7 @@ class Session:
             self.component, graph.parameters, weights, folder if provider.maps_weights else None
         )
         graph.place(places)
-        if provider.widens_weights and dtype != "fp16":
+        if provider.widens_weights and dtype not in ("fp16", "bf16"):
             take_as_stored(graph)
         if entry is not None:
             prepare(entry, graph, folder, values, self._options if saves(graph, low_memory) else None)

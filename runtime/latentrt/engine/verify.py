@@ -11,6 +11,7 @@ import onnxruntime as ort
 
 from latentrt.engine.interrupt import interruptible
 from latentrt.engine.providers import open_session
+from latentrt.engine.threads import threads_here
 from latentrt.errors import ModelError
 from latentrt.files import contained
 from latentrt.models.manifest import MANIFEST_NAME, RELATIVE_BOUNDS, ComponentEntry, hash_file, read_manifest
@@ -99,6 +100,7 @@ def plain_session(path: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
+    options.intra_op_num_threads = threads_here().number or 0
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.disable_prepacking", "1")

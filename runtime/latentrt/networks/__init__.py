@@ -4,13 +4,14 @@ from latentrt.networks.builders import BUILDERS, TINY, build, class_of, has_int8
 from latentrt.networks.graph import Graph, Parameter, Place, Quantized, Value
 from latentrt.networks.int8 import quantize
 from latentrt.networks.options import Options
-from latentrt.networks.variant import COMPUTES, Compute, Variant
+from latentrt.networks.variant import COMPUTES, Compute, Dtype, Variant, compute_of
 
 __all__ = [
     "BUILDERS",
     "COMPUTES",
     "TINY",
     "Compute",
+    "Dtype",
     "Graph",
     "Options",
     "Parameter",
@@ -20,6 +21,7 @@ __all__ = [
     "Variant",
     "build",
     "class_of",
+    "compute_of",
     "has_int8",
     "quantize",
 ]

@@ -4,9 +4,15 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Compute: TypeAlias = Literal["fp16", "fp32", "int8"]
+Dtype: TypeAlias = Literal["fp16", "bf16", "fp32", "int8"]  # what a network computes in
 Norms: TypeAlias = Literal["own", "told", "given"]
 
 COMPUTES: tuple[Compute, ...] = ("fp16", "fp32")  # of the two graphs that every bundle has
+
+
+def compute_of(dtype: Dtype) -> Compute:
+    """The graph for a type; bf16 is what a provider makes of one in fp16."""
+    return "fp16" if dtype == "bf16" else dtype
 
 
 @dataclass(frozen=True)

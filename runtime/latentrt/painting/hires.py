@@ -70,7 +70,7 @@ def start_hires(parts: Parts, prompt: str, hires: Hires, **settings: Unpack[Sett
         replace(
             one, strength=hires.strength, extra=one.extra + hires.metadata(steps), told={**one.told, **record}
         )
-        for one in parameters_of(first, model, parts.networks.placement.dtype)
+        for one in parameters_of(first, model, parts.networks.placement.dtype_of(model.components["unet"]))
     ]
     return Generation(parts, (Pass(first), Pass(second, enlarging)), parameters)
 

@@ -15,13 +15,13 @@ from latentrt.samplers import CLASS_ENTRY, SCHEDULE_ENTRY
 EMPTY_NEGATIVE = ("Empty negative prompt", "encoded")
 # The map of depths that was painted after, which is in no text: its size.
 DEPTH_ENTRY = "Depth map"
-PRECISION_ENTRY = "Precision"  # of what is painted in int8, which is near the exact picture and not it
+PRECISION_ENTRY = "Precision"  # of what is painted near the exact picture, in bf16 or int8
 
 
 def parameters_of(request: Request, model: Model, dtype: str = "fp32") -> list[GenerationParameters]:
     """What to write into each picture of a run; `dtype`: what the UNet computes in."""
     made = []
-    precision = ((PRECISION_ENTRY, dtype),) if dtype == "int8" else ()
+    precision = ((PRECISION_ENTRY, dtype),) if dtype in ("bf16", "int8") else ()
     for batch in request.seeds.batches:
         for index, seed in enumerate(batch.seeds):
             varied = {"variation_seed": batch.variations[index]} if batch.variations else {}

@@ -84,7 +84,7 @@ def start_refined(
     told = {"refiner": other.name, "refiner_start": share}
     parameters = [
         replace(one, extra=one.extra + entries, told={**one.told, **told})
-        for one in parameters_of(first, model, parts.networks.placement.dtype)
+        for one in parameters_of(first, model, parts.networks.placement.dtype_of(model.components["unet"]))
     ]
     return Generation(parts, (Pass(first), Pass(second, parts=refiner)), parameters)
 

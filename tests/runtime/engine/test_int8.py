@@ -99,7 +99,9 @@ def test_a_decoded_picture_is_near(tile):
 
 
 def test_other_providers_are_refused_by_name(monkeypatch):
-    monkeypatch.setattr(placing, "choose", lambda device: replace(CPU, name="openvino", has_int8=False))
+    monkeypatch.setattr(
+        placing, "choose", lambda device, threads: replace(CPU, name="openvino", has_int8=False)
+    )
     with pytest.raises(InputError, match="int8 is computed on the CPU provider alone, and this is openvino"):
         place("auto", "int8")
 

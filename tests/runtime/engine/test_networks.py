@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from watch import Watch, resident_bytes
 
-from latentrt.engine.networks import Networks, Placement
+from latentrt.engine.networks import Networks, Placement, place
 from latentrt.engine.providers import choose
+from latentrt.errors import InputError
 from latentrt.models.bundle import open_model
 
 CPU = choose("cpu")
@@ -124,3 +125,10 @@ def test_threads_that_want_one_session_make_one(model, watch):
         states = list(pool.map(lambda _: encoder.run({"input_ids": ids})["last_hidden_state"], range(4)))
     assert watch.made == ["text_encoder"]
     assert all(np.array_equal(one, states[0]) for one in states)
+
+
+def test_bf16_is_openvinos():
+    with pytest.raises(
+        InputError, match="dtype: bf16 is computed by OpenVINO alone, on processors with AVX512-BF16"
+    ):
+        place("cpu", "bf16")

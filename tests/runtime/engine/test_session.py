@@ -5,13 +5,16 @@ import re
 import signal
 import threading
 import time
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from onnx_build import TYPES, linear, value
 
-from latentrt.engine.providers import choose, survey
+from latentrt.engine import providers
+from latentrt.engine.processor import processor_here
+from latentrt.engine.providers import Provider, ProviderPassedOver, ProviderStatus, choose, survey
 from latentrt.engine.session import Session
 from latentrt.errors import GraphError, InputError, NumericsError, ProviderError, WeightsError
 from latentrt.models.safetensors import write_safetensors
@@ -222,8 +225,24 @@ class TestProviders:
                 with pytest.raises(ProviderError, match=f"device {status.name}: "):
                     choose(status.name)
 
-    def test_auto_takes_the_first_available(self):
-        assert choose("auto").name == next(status.name for status in survey() if status.available)
+    def test_auto_takes_the_first_available_that_gains(self):
+        gaining = {"cuda", "cpu"} | ({"openvino"} if processor_here().has_bf16 else set())
+        with warnings.catch_warnings(action="ignore", category=ProviderPassedOver):
+            assert choose("auto").name == next(
+                status.name for status in survey() if status.available and status.name in gaining
+            )
+
+    @pytest.mark.parametrize("gains", [True, False])
+    def test_auto_takes_openvino_where_it_computes_in_bf16(self, gains, monkeypatch):
+        openvino = Provider("openvino", "bf16" if gains else "fp16", has_bf16=gains)
+        monkeypatch.setattr(providers, "_PREFERENCE", (openvino, CPU))
+        monkeypatch.setattr(providers, "_probe", lambda name: ProviderStatus(name, True, "runs here"))
+        if gains:
+            assert choose("auto").dtype == "bf16"
+        else:
+            with pytest.warns(ProviderPassedOver, match="openvino is passed over: without units for bf16"):
+                assert choose("auto").name == "cpu"
+        assert choose("openvino").name == "openvino"
 
     def test_unknown_device(self):
         with pytest.raises(InputError, match="device: expected one of auto, cpu, cuda, openvino; got 'tpu'"):

@@ -9,7 +9,7 @@ import pytest
 from latentrt.checks import DEVICES, DTYPES
 from latentrt.engine import providers
 from latentrt.errors import SettingError
-from latentrt.networks import Compute
+from latentrt.networks import Dtype
 from latentrt.painting.kinds import Choice, Flag, Interval, Number, Scale, Seed, Seeds, Size, Text, Whole
 from latentrt.painting.picture_settings import RUNS
 from latentrt.painting.second_pass import Hires
@@ -157,4 +157,4 @@ def test_defaults_are_of_their_kind_and_options_of_one_setting():
 
 def test_devices_are_those_of_the_engine():
     assert set(DEVICES) == {"auto", *(status.name for status in providers.survey())}
-    assert ("auto", *get_args(Compute)) == DTYPES
+    assert ("auto", *get_args(Dtype)) == DTYPES
