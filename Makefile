@@ -3,6 +3,8 @@ PYTHON ?= python3
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Tests mostly wait for one core. Those of the benchmarks look at what the machine does beside them, and run alone.
 IN_TWO = -n 2 --dist loadfile
+# Two processes on two cores, each with a thread for torch and one for ONNX Runtime: more are in each other's way.
+ONE_THREAD = OMP_NUM_THREADS=1 LATENTRT_THREADS=1
 PROMPT = "a large red heart to the left of a large yellow star on a blue background"
 TORCH_FREE = "import importlib.util as u; found=[m for m in ('torch','onnx','diffusers','transformers') if u.find_spec(m)]; raise SystemExit(f'not torch-free: {found}' if found else 0)"
 INPUTS = pyproject.toml constraints.txt runtime/latentrt/_version.py
@@ -62,14 +64,14 @@ docs: .venv-check/stamp ## write the reference of the public face to build/docs,
 
 test-runtime: .venv-runtime/stamp ## the runtime's tests where torch, onnx, diffusers and transformers are absent
 	.venv-runtime/bin/python -c $(TORCH_FREE)
-	.venv-runtime/bin/python -m pytest -q $(IN_TWO) -m "not slow" tests/runtime
+	$(ONE_THREAD) .venv-runtime/bin/python -m pytest -q $(IN_TWO) -m "not slow" tests/runtime
 
 test-bench: .venv-bench/stamp ## the benchmarks' tests, without torch as well
 	.venv-bench/bin/python -c $(TORCH_FREE)
 	.venv-bench/bin/python -m pytest -q -m "not slow" tests/benchmarks
 
 test-export: .venv/stamp ## the exporter's tests, with torch; that the runtime does not import it where it is; and OpenVINO's plugin
-	.venv/bin/python -m pytest -q $(IN_TWO) -m "not slow" tests/export tests/runtime/test_imports.py tests/runtime/engine/test_openvino.py
+	$(ONE_THREAD) .venv/bin/python -m pytest -q $(IN_TWO) -m "not slow" tests/export tests/runtime/test_imports.py tests/runtime/engine/test_openvino.py
 
 slow: .venv/stamp ## the tests that need minutes or gigabytes
 	.venv/bin/python -m pytest -q -m slow

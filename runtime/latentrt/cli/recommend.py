@@ -36,7 +36,7 @@ class Rule:
     Attributes:
         applies: to which machines.
         provider: what it is about: where that runs, nothing is to be installed.
-        install: what to install, and how; "" for what is there.
+        install: what to install, and how.
         use: the options that take it.
         reason: what is gained, where that was measured, and what it costs.
     """
@@ -83,13 +83,13 @@ RULES = (
 )
 NOTHING = {
     "plain": "nothing faster is known for this processor: without units for bf16 and 8-bit integers (AVX512-BF16, "
-    "AMX, VNNI) OpenVINO and int8 take as long as fp32; int8 takes a quarter of the memory",
+    "AMX, VNNI) OpenVINO and int8 took as long as fp32 on an AMD EPYC; int8 takes a quarter of the memory",
     "unknown": "none: what this processor has is not told here, or nothing was measured on its kind",
 }
 
 
 def recommendations(machine: Machine) -> list[dict[str, Any]]:
-    """What to do, that which gains most first: `install` (None: it is here), `use` and `reason`.
+    """What to do, in the order of the rules: `install` (None: it is here), `use` and `reason`.
 
     One without `use` says why there is nothing.
     """

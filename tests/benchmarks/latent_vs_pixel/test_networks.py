@@ -26,5 +26,5 @@ def test_sizes_are_pinned_where_the_runtime_pins_them(pinned, tmp_path, monkeypa
 
 @pytest.mark.parametrize("name", ["sd1-unet", "ldm-4-unet"])
 def test_what_it_computes_in_is_never_guessed(name):
-    with pytest.raises(InputError, match="dtype 'bf16'; expected fp16 or fp32"):
-        networks.network(name, "bf16", 64, 64, 1)
+    with pytest.raises(InputError, match="dtype 'int4'; expected fp16 or fp32"):
+        networks.network(name, "int4", 64, 64, 1)
