@@ -23,7 +23,14 @@ def test_generate_asks_for_what_was_said(asked: Asked, capsys: pytest.CaptureFix
         (
             "load",
             "some/model",
-            {"device": "cpu", "dtype": "fp32", "low_memory": True, "tile": "auto", "cache": True},
+            {
+                "device": "cpu",
+                "dtype": "fp32",
+                "low_memory": True,
+                "tile": "auto",
+                "cache": True,
+                "threads": None,
+            },
         ),
         (
             "txt2img",
@@ -84,7 +91,14 @@ def test_what_was_not_said_is_left_to_the_model(asked: Asked, capsys: pytest.Cap
     assert asked.calls[0] == (
         "load",
         "demo",
-        {"device": "auto", "dtype": "auto", "low_memory": False, "tile": "auto", "cache": True},
+        {
+            "device": "auto",
+            "dtype": "auto",
+            "low_memory": False,
+            "tile": "auto",
+            "cache": True,
+            "threads": None,
+        },
     )
     settings = asked.settings
     (seed,) = settings.pop("seed")
