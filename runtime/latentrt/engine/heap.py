@@ -17,18 +17,23 @@ _USUAL = 32 << 20  # what glibc takes by itself after a while; mapping costs tim
 
 
 @contextmanager
-def giving_back() -> Iterator[None]:
-    """What the block frees goes back to the system, the large at once, the rest in the end."""
+def giving_back(at_once: bool = True) -> Iterator[None]:
+    """What the block frees goes back to the system, the large at once, the rest in the end.
+
+    Args:
+        at_once: False where what is freed is taken again and again, as by weights that are packed to no end: then all
+            of it goes back in the end, and is not zeroed by the system each time.
+    """
     libc = _libc()
     if libc is None:
         yield
         return
-    libc.mallopt(_MMAP_THRESHOLD, _SMALL)
+    libc.mallopt(_MMAP_THRESHOLD, _SMALL if at_once else _USUAL)
+    libc.mallopt(_TRIM_THRESHOLD, 2 * _USUAL)
     try:
         yield
     finally:
         libc.mallopt(_MMAP_THRESHOLD, _USUAL)
-        libc.mallopt(_TRIM_THRESHOLD, 2 * _USUAL)
         libc.malloc_trim(0)
 
 

@@ -119,7 +119,10 @@ class Session:
         data, is_optimised = found
         options = self._options(entry.folder)
         try:
-            opened = self._load(data, as_optimised(options) if is_optimised else options)
+            if is_optimised:
+                opened = self._load(data, as_optimised(options), packs_anew=True)
+            else:
+                opened = self._load(data, options)
         except ProviderError as error:
             entry.discard(str(error).splitlines()[0])
             return None
@@ -136,10 +139,11 @@ class Session:
         options.add_session_config_entry(_FOLDER_KEY, str(folder))
         return options
 
-    def _load(self, data: bytes, options: ort.SessionOptions) -> Any:
+    def _load(self, data: bytes, options: ort.SessionOptions, packs_anew: bool = False) -> Any:
+        """ONNX Runtime's session; `packs_anew`: of weights that are kept packed, which it packs before it looks."""
         if self.provider.name == "cpu":
             arena.share(options)
-        with giving_back():
+        with giving_back(at_once=not packs_anew):
             return interruptible(
                 lambda: open_session(data, options), lambda: options.set_load_cancellation_flag(True)
             )

@@ -93,8 +93,13 @@ class Component:
         """Whether it has a graph in 8-bit integers."""
         return self.given is None and has_int8(self.role, self.config, self.class_name)
 
+    @cached_property
+    def _written(self) -> dict[Variant, Graph]:
+        """Graphs that were written so far; none of them is handed out."""
+        return {}
+
     def graph(self, variant: Variant) -> Graph:
-        """What computes it, written from `config`; without weights.
+        """What computes it, written from `config`, once; without weights. Each call gives a copy.
 
         Raises:
             ModelError: a setting of `config` has no graph here; the message names it. Or the graph is given.
@@ -104,4 +109,6 @@ class Component:
                 f"{self.given.graph.file}: is a graph as somebody exported it, which can be run and not written anew; "
                 "expected the checkpoint that it was made from, a diffusers folder"
             )
-        return build(self.role, self.config, variant, self.where, self.class_name)
+        if variant not in self._written:
+            self._written[variant] = build(self.role, self.config, variant, self.where, self.class_name)
+        return self._written[variant].copy()

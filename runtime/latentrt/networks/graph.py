@@ -9,6 +9,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -161,9 +162,20 @@ class Graph:
         ]
         return sum(size for size, kernel in sizes if kernel) / max(sum(size for size, _ in sizes), 1)
 
-    @property
+    def copy(self) -> "Graph":
+        """The same graph, to be changed by itself."""
+        model = ModelProto()
+        model.CopyFrom(self._model)
+        made = Graph(model, self.name, self.quantized)
+        made.__dict__["parameters"] = self.parameters  # counted once for all copies
+        return made
+
+    @cached_property
     def parameters(self) -> list[Parameter]:
-        """Every external initializer; those that are made of one tensor of the checkpoint, in integers, as that one."""
+        """Every external initializer; those that are made of one tensor of the checkpoint, in integers, as that one.
+
+        They stay as they were declared, wherever the graph is told that they lie.
+        """
         made = {
             name
             for tensor, one in self.quantized.items()
