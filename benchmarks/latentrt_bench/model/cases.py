@@ -73,7 +73,7 @@ def make_case(c: Configuration, samplers: Sequence[str | None]) -> Case:
         measurement.macs = counted.macs * one.times
         measurement.bytes_moved = counted.bytes_moved * one.times
         measurement.bytes_least = counted.least_bytes * one.times
-        calls[stage] = Call(pipeline.networks, one.component, one.shapes)
+        calls[stage] = Call(pipeline.networks.runners[one.component], one.shapes)
         case.memory[stage] = _memory([calls[stage]], c)
     case.loaded = _loaded_stages(case, unet_stage(pipeline.model, c))
     first = _request(pipeline.model, c, samplers[0])

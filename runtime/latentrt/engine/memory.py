@@ -33,23 +33,21 @@ class Call:
     """A network that is run.
 
     Attributes:
-        networks: of its model.
-        component: its name.
+        runner: what runs it.
         shapes: of its inputs, where it takes the most memory.
         norms: see `Variant`.
         beside: bytes that the caller holds meanwhile, as pictures.
     """
 
-    networks: Networks
-    component: str
+    runner: Runner
     shapes: Shapes
     norms: Norms = "own"
     beside: int = 0
 
     @property
-    def runner(self) -> Runner:
-        """What runs it."""
-        return self.networks.runners[self.component]
+    def component(self) -> str:
+        """Its name."""
+        return self.runner.component.name
 
     @property
     def weights(self) -> int:
@@ -117,12 +115,12 @@ def peak(calls: Sequence[Call], low_memory: bool) -> Peak:
     Networks stay loaded; with `low_memory`, one is loaded at a time. All compute in one arena, which keeps what the
     largest run took until a network is loaded or closed.
     """
-    held = {_key(call): call for call in _loaded(calls)}
+    held = {call.runner: call for call in _loaded(calls)}
     arena = max((call.running for call in held.values()), default=0)
     credit = sum(call.weights for call in held.values()) + arena + (_ARENA if held else 0)
     worst = Peak(0, 0, calls[0].component)
     for call in calls:
-        before = held.pop(_key(call), None)
+        before = held.pop(call.runner, None)
         if low_memory:
             held.clear()
         weights = sum(other.weights for other in held.values()) + call.weights
@@ -131,7 +129,7 @@ def peak(calls: Sequence[Call], low_memory: bool) -> Peak:
         total = weights + max(loading, _ARENA + arena) + call.beside - credit
         if total > worst.total:
             worst = Peak(total, weights, call.component)
-        held[_key(call)] = call
+        held[call.runner] = call
     return worst
 
 
@@ -152,12 +150,8 @@ def _loaded(calls: Sequence[Call]) -> list[Call]:
     for call in calls:
         if (last := call.runner.last) is not None:
             shapes, norms = last
-            found[_key(call)] = Call(call.networks, call.component, shapes or call.shapes, norms)
+            found[call.runner] = Call(call.runner, shapes or call.shapes, norms)
     return list(found.values())
-
-
-def _key(call: Call) -> tuple[int, str]:
-    return id(call.networks), call.component
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from latentrt.painting.parts import Parts
 from latentrt.painting.passes import Pass
 from latentrt.painting.request import Request
 from latentrt.painting.tiling import MIN_TILE, Grid
+from latentrt.painting.tiny import taesd_of
 
 _PICTURE = 30  # bytes of a pixel: of the decoded picture in float32, its copy, and the finished picture
 _SHARES = (0.75, 0.5, 0.375, 0.25)  # of the size that was asked, offered in its stead
@@ -108,7 +109,8 @@ def _cheaper(parts: Parts, passes: Sequence[Pass], asked: Plan) -> Iterator[tupl
     tile = _tile(parts)
     if not asked.low_memory:
         steps.append(({"low_memory": True}, "low_memory=True", "--low-memory"))
-    if _tiled(parts, passes[-1].request.latent_size, asked) is not None:
+    codes = taesd_of(parts, passes[-1].request) is None or any(one.encodes for one in passes)
+    if codes and _tiled(parts, passes[-1].request.latent_size, asked) is not None:
         steps.append(({"tile": tile}, f"tile={tile}", f"--tile {tile}"))
     seeds = [one.request.seeds for one in passes]
     if any(len(batch.seeds) > 1 for one in seeds if not one.one_stream for batch in one.batches):
@@ -171,7 +173,7 @@ def _calls(parts: Parts, passes: Sequence[Pass], plan: Plan) -> Iterator[Call]:
         request, painter = one.request, one.parts or parts
         height, width = (_scaled(side, plan.share) for side in request.latent_size)
         for name in painter.networks.model.text_encoders:
-            yield Call(painter.networks, name, {"input_ids": (1, _tokens(painter.networks, name))})
+            yield Call(painter.networks.runners[name], {"input_ids": (1, _tokens(painter.networks, name))})
         if one.decodes and before is not None:
             yield from _coding(parts, "vae_decoder", before, count, plan)
             yield from _coding(parts, "vae_encoder", (height, width), count, plan)
@@ -180,7 +182,12 @@ def _calls(parts: Parts, passes: Sequence[Pass], plan: Plan) -> Iterator[Call]:
         yield _unet(painter, request, (height, width), plan)
         before = height, width
     assert before is not None  # a run has a pass
-    yield from _coding(parts, "vae_decoder", before, count, plan)
+    taesd = taesd_of(parts, passes[-1].request)
+    if taesd is None:
+        yield from _coding(parts, "vae_decoder", before, count, plan)
+    else:
+        shapes = {"latent_sample": (1, parts.autoencoder.latent_channels, *before)}
+        yield Call(taesd.runner, shapes, beside=_picture_bytes(parts, before, count))
 
 
 def _unet(parts: Parts, request: Request, size: tuple[int, int], plan: Plan) -> Call:
@@ -202,7 +209,7 @@ def _unet(parts: Parts, request: Request, size: tuple[int, int], plan: Plan) -> 
         name: tuple(sizes[side] if isinstance(side, str) else side for side in value.shape)
         for name, value in inputs.items()
     }
-    return Call(networks, "unet", shapes)
+    return Call(networks.runners["unet"], shapes)
 
 
 def _text_rows(parts: Parts, request: Request) -> int:
@@ -232,11 +239,17 @@ def _coding(parts: Parts, component: str, size: tuple[int, int], count: int, pla
     tiling = autoencoder.tiling(height, width, plan.tile)
     rows, columns = size if tiling is None else Grid(*size, tiling).tile
     norms: tuple[Norms, ...] = ("own",) if tiling is None else ("told",)
-    beside = _PICTURE * height * width * count
+    beside = _picture_bytes(parts, size, count)
     if component == "vae_decoder":
         shapes = {"latent_sample": (1, autoencoder.latent_channels, rows, columns)}
     else:
         channels = networks.model.components[component].options.number("in_channels", 3)
         shapes = {"sample": (1, channels, rows * autoencoder.factor, columns * autoencoder.factor)}
     for norm in norms:
-        yield Call(networks, component, shapes, norm, beside)
+        yield Call(networks.runners[component], shapes, norm, beside)
+
+
+def _picture_bytes(parts: Parts, size: tuple[int, int], count: int) -> int:
+    """What pictures take beside the network that gives them or takes them, of latents of that size."""
+    height, width = (side * parts.autoencoder.factor for side in size)
+    return _PICTURE * height * width * count

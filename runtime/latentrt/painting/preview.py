@@ -76,7 +76,7 @@ class TaesdPreview:
     def __init__(self, runner: Runner) -> None:
         self._scaling = runner.component.options.real("scaling_factor", 1.0)
         self._shift = runner.component.options.real("shift_factor", 0.0)
-        self._runner = runner
+        self.runner = runner
 
     def __call__(self, denoised: Array) -> list["Image"]:
         """Decode one picture after the other."""
@@ -85,7 +85,7 @@ class TaesdPreview:
     def decode(self, denoised: Array) -> Array:
         """Pixels (b, 3, 8h, 8w), one picture after the other."""
         latents = denoised / self._scaling + self._shift
-        return np.concatenate([self._runner.run({"latent_sample": one[None]})["sample"] for one in latents])
+        return np.concatenate([self.runner.run({"latent_sample": one[None]})["sample"] for one in latents])
 
 
 def make_preview(networks: Networks, taesd: str | Path | None = None) -> Preview:

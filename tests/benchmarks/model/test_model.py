@@ -240,7 +240,7 @@ def test_with_low_memory_one_network_at_a_time_needs_memory():
 
 def test_on_a_gpu_the_systems_memory_holds_no_activations():
     pipeline = DEMO.load()
-    call = Call(pipeline.networks, "unet", work(pipeline, DEMO)["unet"].shapes)
+    call = Call(pipeline.networks.runners["unet"], work(pipeline, DEMO)["unet"].shapes)
     runner = pipeline.runners["unet"]
     activations = cost(runner.component.graph(runner.variant()), call.shapes).peak_activation_bytes
     assert call.running == activations > 0

@@ -124,7 +124,9 @@ def test_what_it_takes_is_predicted():
     """A quarter of the weights in fp32, and as much again while it is loaded."""
     model = open_model("demo")
     shapes = {"sample": (2, 4, 16, 16), "timestep": (), "encoder_hidden_states": (2, 77, 128)}
-    exact, other = (Call(Networks(model, place("cpu", dtype)), "unet", shapes) for dtype in ("fp32", "int8"))
+    exact, other = (
+        Call(Networks(model, place("cpu", dtype)).runners["unet"], shapes) for dtype in ("fp32", "int8")
+    )
     assert 0.24 < (other.weights - 8e6) / (exact.weights - 8e6) < 0.4
     assert other.loading(low_memory=True) > 0.7 * (other.weights - 8e6)
 

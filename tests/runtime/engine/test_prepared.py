@@ -442,7 +442,7 @@ def test_memory_of_integers_that_are_kept_is_predicted_less(random_model, cache)
     networks = Networks(open_model(random_model), place("cpu", "int8", cache=True))
     plain = Networks(open_model(random_model), place("cpu", "int8"))
     shapes = {"latent_sample": LATENTS.shape}
-    call, without = Call(networks, "vae_decoder", shapes), Call(plain, "vae_decoder", shapes)
+    call, without = Call(networks.runners["vae_decoder"], shapes), Call(plain.runners["vae_decoder"], shapes)
     assert call.weights < without.weights
     assert call.loading(low_memory=False) > without.loading(low_memory=False)
     decoded(random_model, dtype="int8")
@@ -453,10 +453,13 @@ def test_memory_is_predicted_less(random_model, cache):
     networks = Networks(open_model(random_model), place("cpu", cache=True))
     plain = Networks(open_model(random_model), place("cpu"))
     shapes = {"latent_sample": LATENTS.shape}
-    before, without = Call(networks, "vae_decoder", shapes), Call(plain, "vae_decoder", shapes)
+    before, without = (
+        Call(networks.runners["vae_decoder"], shapes),
+        Call(plain.runners["vae_decoder"], shapes),
+    )
     assert before.weights < without.weights
     loading = before.loading(low_memory=False)
     decoded(random_model)
-    after = Call(networks, "vae_decoder", shapes)
+    after = Call(networks.runners["vae_decoder"], shapes)
     assert after.weights == before.weights
     assert after.loading(low_memory=False) < loading

@@ -13,6 +13,7 @@ from latentrt import Fast
 from latentrt.errors import InputError, ModelError, SettingError
 from latentrt.models.safetensors import write_safetensors
 from latentrt.networks import build
+from latentrt.painting.budget import Plan, _calls
 from latentrt.painting.preview import LinearPreview, make_preview
 
 CONFIG = {"_class_name": "AutoencoderTiny", "latent_channels": 4, "scaling_factor": 1.0}
@@ -147,3 +148,20 @@ def test_a_recipe_without_one_is_refused_before_anything_is_painted(demo, random
         pytest.raises(SettingError, match="decoder=taesd: does nothing here, .*'s own decoder is a TAESD"),
     ):
         pipeline.start_txt2img("a ring", **QUICK)
+
+
+def test_memory_is_predicted_of_what_decodes(taesd, demo):
+    asked = {"num_inference_steps": 1, "seed": 1, "width": 512, "height": 512}
+
+    def calls(fast, pipeline):
+        generation = pipeline.start_txt2img("a heart", fast=fast, **asked)
+        return {call.component: call for call in _calls(generation._parts, generation._passes, Plan(False))}
+
+    with latentrt.load("demo", device="cpu", dtype="fp32", taesd=taesd) as pipeline:
+        decoding = calls("decoder=taesd", pipeline)
+        assert "vae_decoder" not in decoding
+        (step,) = pipeline.start_txt2img("a heart", **{**asked, "width": 64, "height": 64})
+        tiny = decoding["taesd_decoder"]
+        assert tiny.shapes == {"latent_sample": (1, *step.denoised.shape[1:2], 64, 64)}
+        # Three maps of its 64 channels at the picture's size are alive at once.
+        assert tiny.running == pytest.approx(3 * 64 * 512**2 * 4, rel=0.01)
