@@ -25,10 +25,8 @@ FORM = 1  # of what `quantize` makes: counted up where that changes, since it is
 LEVELS = 63  # the largest weight: seven bits, see `quantize`
 _AT_ONCE = 64  # outputs that are widened at a time
 _END = 2**63 - 1
-_MIDDLE, _FINER = (
-    128,
-    254.0,
-)  # of two bytes a number: the zero point, and the levels of the second in one of the first
+_MIDDLE = 128  # the zero point of what is in two bytes a number
+_FINER = 254.0  # levels of the second byte in one of the first
 _LEAST = 1e-30  # of a row of zeros
 
 # Modules whose layers are computed in float: docs/int8.md says what each gains and costs.
