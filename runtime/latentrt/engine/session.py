@@ -86,6 +86,7 @@ class Session:
             opened = self._open(graph, weights, entry, low_memory)
         self._session: Any = opened
         weights.release()
+        give_back()  # what was handed over and is packed by now
         self.load_seconds = time.perf_counter() - started
 
     def _open(self, graph: Graph, weights: Weights, entry: Entry | None, low_memory: bool) -> Any:

@@ -7,7 +7,18 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from latentrt.networks.graph import Graph, Matrix, Quantized
-from latentrt.networks.proto import EXTERNAL, FLOAT, FLOAT16, INT, INT8, INT64, INTS, STRING, ModelProto
+from latentrt.networks.proto import (
+    EXTERNAL,
+    FLOAT,
+    FLOAT16,
+    INT,
+    INT8,
+    INT64,
+    INTS,
+    STRING,
+    UINT8,
+    ModelProto,
+)
 from latentrt.networks.variant import Variant
 
 Dim: TypeAlias = int | str
@@ -42,6 +53,7 @@ class Emitter:
         self.in_integers: dict[
             str, tuple[str, str, str]
         ] = {}  # value -> it in uint8, its scale and zero point
+        self.uneven: set[str] = set()  # values whose rows are of very different sizes
         self.joined: dict[
             str, tuple[tuple[str, int], ...]
         ] = {}  # picture -> those that it is of, with channels
@@ -151,6 +163,10 @@ class Emitter:
     def int_scalar(self, value: int) -> str:
         """An int64 scalar, inline."""
         return self._constant(f"int({value})", INT64, np.array(value, "<i8"))
+
+    def byte(self, value: int) -> str:
+        """A uint8 scalar, inline."""
+        return self._constant(f"byte({value})", UINT8, np.array(value, np.uint8))
 
     def scalar(self, value: float) -> str:
         """A scalar of the compute type, inline."""

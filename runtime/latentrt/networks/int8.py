@@ -2,7 +2,8 @@
 
 Weights are symmetric, made of the checkpoint's own tensors when a network is loaded; nothing is calibrated. What a
 layer is given is quantised to unsigned numbers with one scale and zero point for the whole array
-(`DynamicQuantizeLinear`), and products are summed exactly in 32 bits (`MatMulIntegerToFloat`). Arrays are
+(`DynamicQuantizeLinear`), and products are summed exactly in 32 bits (`MatMulIntegerToFloat`). Of what the text says,
+whose rows are of very different sizes, each row has a scale of its own and two bytes for each number. Arrays are
 channels-last: then a convolution is one product over the windows of the quantised picture, and pixels are tokens as
 they lie.
 
@@ -18,16 +19,18 @@ import numpy.typing as npt
 
 from latentrt.networks.emitter import Emitter
 from latentrt.networks.graph import Matrix, Quantized
+from latentrt.networks.proto import UINT8
 
 FORM = 1  # of what `quantize` makes: counted up where that changes, since it is kept prepared
 LEVELS = 63  # the largest weight: seven bits, see `quantize`
 _AT_ONCE = 64  # outputs that are widened at a time
 _END = 2**63 - 1
+_MIDDLE = 128  # the zero point of what is in two bytes a number
+_FINER = 254.0  # levels of the second byte in one of the first
+_LEAST = 1e-30  # of a row of zeros
 
 # Modules whose layers are computed in float: docs/int8.md says what each gains and costs.
 _FLOAT = frozenset(("conv_in", "conv_out", "post_quant_conv", "time_embedding", "add_embedding"))
-# Of the text, whose first row CLIP makes many times larger than the others.
-_TEXT = ("attn2.to_k", "attn2.to_v")
 # Where a shortcut sees all that came before as one picture; after a skip connection it sees two, quantised apart.
 _ONE_PICTURE = ("down_blocks.", "decoder.")
 
@@ -41,7 +44,7 @@ def stays_float(path: str) -> bool:
     """Whether the layer of a module, "down_blocks.0.resnets.0.conv1", is computed in float in an int8 network."""
     if path.endswith("conv_shortcut"):
         return path.startswith(_ONE_PICTURE)
-    return not _FLOAT.isdisjoint(path.split(".")) or path.endswith(_TEXT)
+    return not _FLOAT.isdisjoint(path.split("."))
 
 
 def quantize(weight: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
@@ -77,8 +80,8 @@ def linear(e: Emitter, x: str, n_in: int, n_out: int, bias: bool = True, outputs
     biases = [e.param("bias", n_out)] if bias else []
     if bias and outputs > 1:
         biases = e.ops("Split", outputs, biases[0], axis=0, num_outputs=outputs)
-    taken = quantized(e, x)
-    return [_product(e, taken, weight, *biases[at : at + 1]) for at, weight in enumerate(weights)]
+    product, taken = (_product_of_halves, _in_halves(e, x)) if x in e.uneven else (_product, quantized(e, x))
+    return [product(e, taken, weight, *biases[at : at + 1]) for at, weight in enumerate(weights)]
 
 
 def conv(
@@ -127,6 +130,24 @@ def quantized(e: Emitter, x: str) -> tuple[str, str, str]:
     return e.in_integers[x]
 
 
+def _in_halves(e: Emitter, x: str) -> tuple[str, str, str]:
+    """(b, s, n) in two bytes a number → uint8 (2, b, s, n), their scales (2, b, s, 1), and the zero point of all.
+
+    The first half is the nearest of 255 levels of a row, the second what that leaves, in levels 254 times as fine.
+    """
+    if x not in e.in_integers:
+        rows = e.op("Unsqueeze", x, e.ints(0))
+        largest = e.op("Max", e.op("ReduceMax", e.op("Abs", rows), e.ints(-1)), e.scalar(_LEAST))
+        scale = e.op("Div", largest, e.scalar(127.0))
+        levels = e.op("Div", rows, scale)
+        coarse = e.op("Round", levels)
+        fine = e.op("Round", e.op("Mul", e.op("Sub", levels, coarse), e.scalar(_FINER)))
+        q = e.cast(e.op("Add", e.op("Concat", coarse, fine, axis=0), e.scalar(float(_MIDDLE))), UINT8)
+        scales = e.op("Concat", scale, e.op("Div", scale, e.scalar(_FINER)), axis=0)
+        e.in_integers[x] = q, scales, e.byte(_MIDDLE)
+    return e.in_integers[x]
+
+
 def _windows(e: Emitter, q: str, kernel: int, stride: int) -> str:
     """(b, h, w, c), padded → (b, h', w', kernel²·c): what the kernel sees at each place.
 
@@ -143,6 +164,14 @@ def _windows(e: Emitter, q: str, kernel: int, stride: int) -> str:
     channels = e.op("Shape", q, start=3, end=4)
     flat = e.op("Reshape", q, e.op("Concat", e.ints(0, -1), channels, axis=0))
     return e.op("Reshape", e.op("Gather", flat, places, axis=1), e.ints(0, 0, 0, -1))
+
+
+def _product_of_halves(e: Emitter, taken: tuple[str, str, str], weight: Matrix, *bias: str) -> str:
+    """What was quantised in two halves times a weight: one product, so that the weight is read once."""
+    q, scales, zero = taken
+    both = e.op("Mul", _product(e, (q, e.scalar(1.0), zero), weight), scales)
+    y = e.op("ReduceSum", both, e.ints(0), keepdims=0)
+    return e.op("Add", y, *bias) if bias else y
 
 
 def _product(e: Emitter, taken: tuple[str, str, str], weight: Matrix, *bias: str) -> str:

@@ -192,6 +192,7 @@ def build_unet(o: Options, variant: Variant) -> Graph:
     x = e.input("sample", ("batch", net.in_channels, "height", "width"))
     timestep = e.input("timestep", (), FLOAT)
     context = e.input("encoder_hidden_states", ("batch", "sequence", unet.context_width))
+    e.uneven.add(context)  # CLIP makes the first row many times as large as the others
     guidance = e.input("timestep_cond", ("batch", unet.guidance_width)) if unet.guidance_width else None
     temb = net.embed(e, timestep, guidance, unet.guidance_width)
     if unet.classes:

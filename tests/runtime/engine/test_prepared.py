@@ -15,7 +15,7 @@ import pytest
 import latentrt
 from latentrt.engine import runner
 from latentrt.engine import session as sessions
-from latentrt.engine.memory import Call
+from latentrt.engine.memory import Call, inputs_of
 from latentrt.engine.networks import Networks, place
 from latentrt.engine.prepared import entry as entries
 from latentrt.engine.prepared import folder, making, optimised
@@ -436,6 +436,22 @@ def test_integers_are_kept_too(random_model, cache, monkeypatch, low_memory):
     value, is_prepared = decoded(random_model, **options)
     assert is_prepared
     np.testing.assert_array_equal(value, expected)
+
+
+def test_a_network_in_integers_is_kept_whose_weights_fix_sides_that_its_graph_leaves_open(random_xl, cache):
+    """SDXL's: how wide its text is, and how many sizes it is told."""
+    unet = open_model(random_xl).components["unet"]
+    sizes = {"batch": 2, "height": 8, "width": 8, "sequence": 7, "text_width": 48, "time_ids": 6}
+    rng = np.random.default_rng(0)
+    feeds = {
+        name: rng.standard_normal([sizes.get(side, side) for side in value.shape]).astype(np.float32)
+        for name, value in inputs_of(unet, "int8").items()
+    }
+    expected, _ = decoded(random_xl, cache=False, name="unet", feeds=feeds, dtype="int8")
+    for _ in range(2):
+        value, is_prepared = decoded(random_xl, name="unet", feeds=feeds, dtype="int8")
+        assert is_prepared
+        np.testing.assert_array_equal(value, expected)
 
 
 def test_memory_of_integers_that_are_kept_is_predicted_less(random_model, cache):

@@ -138,6 +138,41 @@ def test_pictures_that_are_joined_are_quantised_apart():
     assert np.abs(got - exact).max() < 0.05 * np.abs(exact).max()
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_rows_of_very_different_sizes_are_each_as_exact_as_their_weights(bias):
+    """As those of a text: two bytes a number, and a scale for each row; a row of zeros, too."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 7, 48)).astype(np.float32)
+    x[:, 0] *= 1e4
+    x[:, 1, 5] = 300  # a channel that is larger than the others
+    x[:, 2] = 0
+    x[:, 3] *= 1e-4
+    weight, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((16, 48), (16,)))
+    e = Emitter(INT8)
+    e.input("x", ("b", "s", 48))
+    e.uneven.add("x")
+    e.output("y", linear(e, "x", "one", 48, 16, bias), ("b", "s", 16))
+    (got,) = run(e, x, {"one.weight": weight, "one.bias": b})
+    integers, scales = quantize(weight)
+    taken = integers * scales.astype(np.float64)
+    wanted = x.astype(np.float64) @ taken + (b if bias else 0)
+    levels = np.abs(x).max(axis=2, keepdims=True) / 127 / 254  # half of one is the most that a number errs
+    rounding = 1e-6 * np.abs(wanted).max(axis=2, keepdims=True)
+    assert (np.abs(got - wanted) <= levels / 2 * np.abs(taken).sum(axis=0) + rounding).all()
+
+
+def test_what_the_text_says_is_put_into_two_bytes_once():
+    graph = build("unet", SD1_UNET, INT8)
+    by_output = {output: node for node in graph.proto.graph.node for output in node.output}
+    products = [node for node in graph.proto.graph.node if node.op_type == "MatMulIntegerToFloat"]
+    of_text = [
+        node for node in products if node.input[1].split(".weight/")[0].endswith(("attn2.to_k", "attn2.to_v"))
+    ]
+    assert len(of_text) == 32
+    (q,) = {node.input[0] for node in of_text}
+    assert by_output[q].op_type == "Cast"
+
+
 def test_bytes_are_put_into_another_order_not_floats():
     """A group norm lies channels-first; what its convolution takes is transposed after it is quantised."""
     e = Emitter(INT8)
@@ -246,11 +281,15 @@ def test_which_layers_stay_in_float():
     left = {p.name.removesuffix(".weight") for p in graph.parameters if len(p.shape) > 1} - {
         name.removesuffix(".weight") for name in taken
     }
-    assert len(taken) == 244
+    assert len(taken) == 276
     assert all(stays_float(name) for name in left)
     assert {name.rpartition(".")[2] for name in left} == {
-        "conv_in", "conv_out", "conv_shortcut", "linear_1", "linear_2", "to_k", "to_v",
-    }  # fmt: skip
+        "conv_in",
+        "conv_out",
+        "conv_shortcut",
+        "linear_1",
+        "linear_2",
+    }
 
 
 def test_other_networks_have_no_such_graph():

@@ -128,7 +128,7 @@ def _save(model: Any, graph: Graph, options: Options, feeds: Mapping[str, Array]
     saved.ParseFromString((new / MODEL).read_bytes())
     optimised.check_size(saved, new / DATA)
     optimised.order(saved, graph.proto.graph)
-    optimised.tell_shapes(saved, graph)
+    optimised.tell_shapes(saved, graph, {name: array.shape for name, array in feeds.items()})
     data = saved.SerializeToString()
     (new / MODEL).write_bytes(data)
     got = _run_once(data, as_optimised(options(new)), feeds)

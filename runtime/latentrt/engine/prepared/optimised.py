@@ -14,6 +14,8 @@ from latentrt.networks.proto import EXTERNAL, FLOAT, UINT8
 
 _TOLD = {np.dtype(np.float32): FLOAT, np.dtype(np.uint8): UINT8}  # values of these types, and their numbers
 _SIZES = (17, 35, 53)  # of the first of the sides that are free; the others are larger
+# Sides that any weights take in any size; what another is, as the width of SDXL's text, the weights say.
+_FREE = ("batch", "height", "width", "sequence")
 _REPLACING = "_nchwc"  # a node that takes blocks of channels in place of one that is called so without
 _PACKED = "prepacked_"  # key of an initializer's form that a kernel has packed: "Operator+hash|offset;length;flags|…"
 
@@ -53,7 +55,7 @@ def order(model: Any, original: Any) -> None:
                 heapq.heappush(ready, (places[reader], reader))
 
 
-def tell_shapes(model: Any, graph: Graph) -> None:
+def tell_shapes(model: Any, graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Say what shape values have, which ONNX Runtime does not save and cannot tell behind its own operators.
 
     It computes a value in place of another where it knows that both have one shape: without that, decoding takes half
@@ -62,12 +64,17 @@ def tell_shapes(model: Any, graph: Graph) -> None:
     Args:
         model: saved by ONNX Runtime; changed.
         graph: what it was made of.
+        shapes: of its inputs, as it was run with.
     """
-    names = dict.fromkeys(
-        side for value in graph.inputs.values() for side in value.shape if isinstance(side, str)
-    )
+    given = {
+        side: size
+        for name, value in graph.inputs.items()
+        for side, size in zip(value.shape, shapes[name], strict=True)
+        if isinstance(side, str)
+    }
+    names = [side for side in given if side in _FREE]
     # Odd sizes, so that what is halved and doubled again is not taken for what it was.
-    sizes = [{name: first + 4 * index for index, name in enumerate(names)} for first in _SIZES]
+    sizes = [given | {name: first + 4 * index for index, name in enumerate(names)} for first in _SIZES]
     seen = [
         infer(graph, {name: _sized(value.shape, of) for name, value in graph.inputs.items()}).tensors
         for of in sizes
